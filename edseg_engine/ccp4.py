@@ -1,0 +1,203 @@
+"""CCP4 and MRC maps: the header is checked before anything is read, the values come out in the order u, v, w."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+from edseg_engine.checks import check_cell, check_values, describe
+from edseg_engine.errors import MapContentError, MapFormatError
+from edseg_engine.maps import DensityMap
+
+HEADER_BYTES = 1024
+#: Value types of the MODEs that hold real numbers.
+_MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
+#: Grid spacings in Å that a map can have.
+_SPACINGS = (0.05, 20.0)
+_MAX_START = 1_000_000
+_MAX_ORIGIN = 1e5
+
+Triple = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What the 256 words of the header say; triples are in the order a, b, c of the cell."""
+
+    shape: Triple
+    start: Triple
+    sampling: Triple
+    cell: gemmi.UnitCell
+    spacegroup_number: int
+    origin: tuple[float, float, float]
+    dtype: np.dtype
+    axes: Triple  # axis of the file, slowest first, along a, b and c
+    data_offset: int
+
+
+def read_ccp4(path: Path, name: str, resolution: float | None = None) -> DensityMap:
+    """Read a CCP4 or MRC map.
+
+    A crystal's map is expanded to the whole cell if the part in the file and its symmetry copies cover the cell.
+    Otherwise, and for space group 0 (EM), the map is the box that the file covers. A nonzero MRC ORIGIN takes the
+    place of N*START, as in PyMOL and ChimeraX; in space groups above 1 these header words are none and ignored,
+    for symmetry operators refer to the origin of the cell. A skew translation (PyMOL) is added to positions.
+
+    Parameters
+    ----------
+    path
+        The file, not compressed.
+    name
+        Name for messages and for the report.
+    resolution
+        d_min in Å; the format has no place for it.
+
+    Raises
+    ------
+    MapFormatError
+        The file is damaged, or of a kind that is not supported.
+    MapContentError
+        Cell, grid or values make no sense for a density.
+    """
+    header = _read_header(path, name)
+    size = math.prod(header.shape)
+    data = np.fromfile(path, dtype=header.dtype, count=size, offset=header.data_offset)
+    if data.size != size:
+        raise MapFormatError(f"{name} is truncated: {data.size} of {size} values are there.")
+    file_shape = [0, 0, 0]
+    for length, axis in zip(header.shape, header.axes, strict=True):
+        file_shape[axis] = length
+    box = data.reshape(file_shape).transpose(header.axes).astype(np.float32, copy=False)
+    check_values(box, name)
+
+    spacegroup = _spacegroup(header, name)
+    shifted = any(header.origin)
+    whole = None
+    if header.spacegroup_number > 1 or (header.spacegroup_number == 1 and not shifted):
+        whole = _whole_cell(box, header, spacegroup)
+    periodic = whole is not None
+    values = box if whole is None else whole
+    start = (0, 0, 0) if periodic else header.start
+    return DensityMap(
+        values=values,
+        cell=header.cell,
+        spacegroup=spacegroup,
+        sampling=header.sampling,
+        start=start,
+        origin=header.origin,
+        d_min=resolution,
+        periodic=periodic,
+        source={
+            "file": name,
+            "format": "CCP4/MRC",
+            **describe(box, header.cell, spacegroup),
+            "sampling": list(header.sampling),
+            "start": list(header.start),
+            "extent": list(header.shape),
+            "origin": list(header.origin),
+            "d_min": resolution,
+            "periodic": periodic,
+        },
+    )
+
+
+def _read_header(path: Path, name: str) -> _Header:
+    with path.open("rb") as file:
+        raw = file.read(HEADER_BYTES)
+    if len(raw) < HEADER_BYTES:
+        raise MapFormatError(f"{name} is truncated: it ends within the header of the map.")
+    order = next((o for o in "<>" if sorted(np.frombuffer(raw, o + "i4")[16:19]) == [1, 2, 3]), None)
+    if order is None:
+        raise MapFormatError(
+            f"{name} is a damaged map: its axis order (MAPC, MAPR, MAPS) is no permutation of 1, 2, 3."
+        )
+    words = np.frombuffer(raw, order + "i4").tolist()
+    floats = np.frombuffer(raw, order + "f4").astype(float).tolist()
+
+    mode, symmetry_bytes = words[3], words[23]
+    if mode not in _MODES:
+        raise MapFormatError(f"{name} has values of MODE {mode}; maps have {', '.join(map(str, _MODES))}.")
+    dtype = np.dtype(order + _MODES[mode])
+    # The file's axes, slowest first: section, row, column.
+    along = [words[18] - 1, words[17] - 1, words[16] - 1]
+    axes = (along.index(0), along.index(1), along.index(2))
+    shape = _along_cell(words[0:3], axes)
+    start = _along_cell(words[4:7], axes)
+    sampling = (words[7], words[8], words[9])
+    if min(shape) < 1 or symmetry_bytes < 0:
+        raise MapFormatError(f"{name} is a damaged map: its header gives it {shape} points.")
+    data_offset = HEADER_BYTES + symmetry_bytes
+    expected = data_offset + math.prod(shape) * dtype.itemsize
+    if expected > path.stat().st_size:
+        raise MapFormatError(f"{name} is truncated: it has {path.stat().st_size} of {expected} bytes.")
+
+    cell = check_cell(floats[10:16], name)
+    _check_grid(cell, sampling, start, name)
+    spacegroup_number = words[22]
+    origin = (0.0, 0.0, 0.0)
+    if spacegroup_number <= 1 and any(floats[49:52]):
+        origin = (floats[49], floats[50], floats[51])
+        start = (0, 0, 0)
+    if words[24]:
+        if not np.allclose(floats[25:34], np.eye(3).ravel(), atol=1e-4):
+            raise MapFormatError(f"{name} has a skew rotation; write it without, on axes along its cell.")
+        origin = (origin[0] + floats[34], origin[1] + floats[35], origin[2] + floats[36])
+    if not all(abs(x) <= _MAX_ORIGIN for x in origin):
+        raise MapContentError(f"{name} has its origin at {origin} Å, which is no place for a map.")
+    return _Header(shape, start, sampling, cell, spacegroup_number, origin, dtype, axes, data_offset)
+
+
+def _along_cell(columns_rows_sections: list[int], axes: Triple) -> Triple:
+    slowest_first = columns_rows_sections[::-1]
+    return (slowest_first[axes[0]], slowest_first[axes[1]], slowest_first[axes[2]])
+
+
+def _check_grid(cell: gemmi.UnitCell, sampling: Triple, start: Triple, name: str) -> None:
+    if min(sampling) < 1:
+        raise MapContentError(f"{name} has a cell sampling of {sampling}; grid points along an edge must be positive.")
+    spacings = [length / n for length, n in zip(cell.parameters[:3], sampling, strict=True)]
+    if not all(_SPACINGS[0] <= spacing <= _SPACINGS[1] for spacing in spacings):
+        told = ", ".join(f"{spacing:.3g}" for spacing in spacings)
+        raise MapContentError(f"{name} has grid spacings of {told} Å; cell and sampling do not belong together.")
+    if max(map(abs, start)) > _MAX_START:
+        raise MapContentError(f"{name} starts at the grid point {start}, which is absurdly far from its cell.")
+
+
+def _spacegroup(header: _Header, name: str) -> gemmi.SpaceGroup:
+    if header.spacegroup_number <= 1:
+        return gemmi.SpaceGroup("P 1")
+    spacegroup = gemmi.find_spacegroup_by_number(header.spacegroup_number)
+    if spacegroup is None:
+        raise MapFormatError(f"{name} has the unknown space group number {header.spacegroup_number}.")
+    if spacegroup.ext == "H" and abs(header.cell.gamma - 120) > 1:
+        spacegroup = gemmi.SpaceGroup(spacegroup.hm + ":R")
+    if not header.cell.is_compatible_with_spacegroup(spacegroup, 0.01):
+        raise MapContentError(f"{name} has a cell that does not fit its space group {spacegroup.xhm()}.")
+    return spacegroup
+
+
+def _whole_cell(box: NDArray[np.float32], header: _Header, spacegroup: gemmi.SpaceGroup) -> NDArray[np.float32] | None:
+    """Return the map of the whole cell, or None if the box and its symmetry copies leave gaps."""
+    nu, nv, nw = header.sampling
+    box = box[:nu, :nv, :nw]
+    if box.shape == header.sampling:
+        shift = tuple(s % n for s, n in zip(header.start, header.sampling, strict=True))
+        return np.roll(box, shift, axis=(0, 1, 2)) if any(shift) else box
+    if box.size * len(spacegroup.operations()) < nu * nv * nw:
+        return None
+    grid = gemmi.FloatGrid()
+    grid.set_unit_cell(header.cell)
+    grid.spacegroup = spacegroup
+    try:
+        grid.set_size(nu, nv, nw)
+    except RuntimeError:  # the grid does not have the symmetry of the space group
+        return None
+    grid.fill(-np.inf)
+    grid.set_subarray(np.asfortranarray(box), [s % n for s, n in zip(header.start, header.sampling, strict=True)])
+    grid.symmetrize_max()
+    return None if np.isneginf(grid.array.min()) else grid.array

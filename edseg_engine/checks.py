@@ -1,0 +1,67 @@
+"""Checks that every map and reflection file has to pass, and the numbers that describe it in the report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+from edseg_engine.errors import MapContentError
+
+_MAX_LENGTH = 5000.0
+_MAX_VALUE = 1e15
+
+
+def check_cell(parameters: Sequence[float], name: str) -> gemmi.UnitCell:
+    """Return the cell of the parameters a, b, c (Å), alpha, beta, gamma (degrees).
+
+    Raises
+    ------
+    MapContentError
+        A length is not within 0 ... 5000 Å, or the angles do not close a cell.
+    """
+    told = " ".join(f"{p:g}" for p in parameters)
+    if not all(0 < length <= _MAX_LENGTH for length in parameters[:3]):
+        raise MapContentError(f"{name} has the cell {told}; its lengths are not within 0 and {_MAX_LENGTH:g} Å.")
+    angles_make_sense = all(0 < angle < 180 for angle in parameters[3:])
+    alpha, beta, gamma = (math.cos(math.radians(angle)) if angles_make_sense else 1.0 for angle in parameters[3:])
+    if not 1 + 2 * alpha * beta * gamma - alpha**2 - beta**2 - gamma**2 > 1e-3:
+        raise MapContentError(f"{name} has the cell {told}; its angles make no cell.")
+    return gemmi.UnitCell(*parameters)
+
+
+def check_values(values: NDArray[np.float32], name: str) -> None:
+    """Check that the values can be a density.
+
+    Raises
+    ------
+    MapContentError
+        Some values are NaN or infinite or absurdly large, or all are the same.
+    """
+    low, high = float(values.min()), float(values.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise MapContentError(f"{name} has values that are no numbers (NaN or infinite).")
+    largest = max(abs(low), abs(high))
+    if largest > _MAX_VALUE:
+        raise MapContentError(f"{name} has values as large as {largest:.2g}, which are no density.")
+    if high - low <= max(1e-6 * largest, 1e-15):
+        raise MapContentError(f"{name} has the same value, {low:g}, at every point.")
+
+
+def describe(values: NDArray[np.float32], cell: gemmi.UnitCell, spacegroup: gemmi.SpaceGroup) -> dict[str, object]:
+    """Return cell, space group and the statistics of the values as JSON values."""
+    mean = float(values.mean(dtype=np.float64))
+    # By planes: no float64 copy of the whole map.
+    variance = sum(float(np.square(plane - mean, dtype=np.float64).sum()) for plane in values) / values.size
+    return {
+        "cell": list(cell.parameters),
+        "spacegroup": spacegroup.xhm(),
+        "minimum": float(values.min()),
+        "maximum": float(values.max()),
+        "mean": mean,
+        "sd": math.sqrt(variance),
+        "rms": math.sqrt(variance + mean**2),
+    }
