@@ -1,0 +1,126 @@
+"""``edseg segment``: from a map file to a directory of results."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edseg_engine.errors import Cancelled, EdsegError
+from edseg_engine.progress import Progress, ProgressCallback
+
+if TYPE_CHECKING:
+    from edseg_engine.results import Segmentation
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "segment",
+        help="locate and label the residues of a map",
+        description="Locate the residues of an electron density map and name their three most likely types.",
+    )
+    parser.add_argument(
+        "map",
+        type=Path,
+        metavar="MAP",
+        help="MTZ, structure-factor mmCIF, CCP4 or MRC file, also compressed with gzip",
+    )
+    parser.add_argument(
+        "--resolution",
+        type=float,
+        metavar="D",
+        help="resolution in Å; taken from the file where it tells it, which maps do not",
+    )
+    number = parser.add_mutually_exclusive_group()
+    number.add_argument("--residues", type=int, metavar="N", help="number of residues in the region; found if not told")
+    number.add_argument(
+        "--sequence",
+        type=Path,
+        metavar="FILE",
+        help="FASTA file with one entry for each protein chain in the region; only their number of residues is used",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="directory of the results (default: MAP's name + -edseg)"
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    parser.add_argument("--class-maps", action="store_true", help="also write a CCP4 map of each class's probability")
+    parser.add_argument(
+        "--region",
+        choices=("auto", "asu", "cell", "box"),
+        default="auto",
+        help="asymmetric unit, whole cell, or the box of the file without symmetry (default: asu of a crystal's map, "
+        "box of a map that covers less)",
+    )
+    parser.add_argument("--f", metavar="LABEL", help="column of the map coefficients' amplitudes")
+    parser.add_argument("--phi", metavar="LABEL", help="column of the map coefficients' phases")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="weights other than those of the resolution")
+    parser.add_argument(
+        "--progress",
+        choices=("auto", "json", "none"),
+        default="auto",
+        help="auto: bars on a terminal; json: one JSON object per line on stdout",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace older results in DIR")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the subcommand and return its exit code."""
+    from edseg_engine.cli.progress import emit, emit_progress, progress_bars
+    from edseg_engine.cli.summary import print_summary
+    from edseg_engine.progress import ignore_progress
+
+    directory = args.out or Path(f"{args.map.name.split('.')[0]}-edseg")
+    if args.progress == "json":
+        try:
+            segmentation = _segment(args, directory, emit_progress)
+        except EdsegError as error:
+            emit("error", kind=type(error).__name__, message=str(error), exit_code=error.exit_code)
+            raise
+        emit(
+            "result",
+            directory=str(directory.resolve()),
+            residues=len(segmentation.residues),
+            resolution=segmentation.resolution,
+            region=segmentation.region,
+            warnings=segmentation.warnings,
+        )
+        return 0
+    if args.progress == "auto":
+        with progress_bars() as progress:
+            segmentation = _segment(args, directory, progress)
+    else:
+        segmentation = _segment(args, directory, ignore_progress)
+    print_summary(segmentation, directory)
+    return 0
+
+
+def _segment(args: argparse.Namespace, directory: Path, progress: ProgressCallback) -> Segmentation:
+    """Do the work, from the input file to the written results."""
+    try:
+        from edseg_engine.read import read_map
+        from edseg_engine.report import check_output, write_results
+        from edseg_engine.results import SegmentOptions
+        from edseg_engine.segment import segment
+        from edseg_engine.sequence import count_residues
+
+        check_output(directory, args.overwrite)
+        options = SegmentOptions(
+            resolution=args.resolution,
+            residues=count_residues(args.sequence) if args.sequence else args.residues,
+            region=args.region,
+            device=args.device,
+            class_maps=args.class_maps,
+            weights=args.weights,
+        )
+        source = args.map
+        if args.f or args.phi:
+            source = read_map(args.map, resolution=args.resolution, f_label=args.f, phi_label=args.phi)
+        segmentation = segment(source, options, progress)
+        progress(Progress("write", 0.0))
+        write_results(segmentation, directory, overwrite=args.overwrite)
+    except KeyboardInterrupt:
+        raise Cancelled("Stopped; no results were written.") from None
+    progress(Progress("write", 1.0))
+    return segmentation

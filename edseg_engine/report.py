@@ -1,0 +1,265 @@
+"""The files of one run: a directory that is either written completely or not at all.
+
+``docs/file-formats.md`` describes every file and column.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import gemmi
+import numpy as np
+
+from edseg_engine import __version__
+from edseg_engine.errors import OutputError
+from edseg_engine.residues import LABELS, PDB_NAMES
+from edseg_engine.results import ClassMaps, ResidueProposal, Segmentation
+
+SCHEMA = "edseg-result/1"
+#: Path of each label's class map below the output directory.
+CLASS_MAP_FILES: tuple[str, ...] = tuple(f"class_maps/{label.replace('/', '-')}.ccp4" for label in LABELS)
+RESULT_FILES: tuple[str, ...] = ("result.json", "residues.csv", "centroids.pdb", "centroids.cif")
+#: Columns of ``residues.csv``.
+COLUMNS: tuple[str, ...] = (
+    "id", "x", "y", "z", "label1", "p1", "label2", "p2", "label3", "p3", "confidence", "n_voxels",
+    *(f"p_{label}" for label in LABELS),
+)  # fmt: skip
+
+#: A chain of a PDB file has room for residues 1 to 9999; more residues continue in the next chain.
+_RESIDUES_PER_CHAIN = 9999
+_CHAIN_NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def check_output(directory: Path | str, overwrite: bool = False) -> None:
+    """Make sure that `write_results` can write to `directory`, without changing anything.
+
+    Raises
+    ------
+    OutputError
+        If `directory` is in the way or cannot be written.
+    """
+    directory = Path(directory).resolve()
+    with _as_output_error(directory):
+        _refuse_to_replace(directory, overwrite)
+        with _staging(directory):
+            pass
+
+
+def write_results(segmentation: Segmentation, directory: Path | str, *, overwrite: bool = False) -> None:
+    """Write the files of a run to `directory`, which is made if it does not exist.
+
+    The files are written beside it and moved in one step, so that a failure leaves nothing behind, and an older
+    result untouched.
+
+    Raises
+    ------
+    OutputError
+        If `directory` holds files (with `overwrite`: files that are no result), or cannot be written.
+    """
+    directory = Path(directory).resolve()
+    with _as_output_error(directory):
+        _refuse_to_replace(directory, overwrite)
+        with _staging(directory) as staging:
+            new = staging / directory.relative_to(staging.parent)
+            new.mkdir(parents=True)
+            _write_files(segmentation, new)
+            _move_into_place(staging, directory.relative_to(staging.parent).parts[0])
+
+
+@contextmanager
+def _as_output_error(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"Cannot write the results to {directory}: {error.strerror or error}.") from error
+
+
+def _refuse_to_replace(directory: Path, overwrite: bool) -> None:
+    """Raise OutputError if something is at `directory` that must not be replaced."""
+    if not directory.exists():
+        return
+    if not directory.is_dir():
+        raise OutputError(f"Cannot write the results to {directory}: it is a file, not a directory.")
+    if Path.cwd().is_relative_to(directory):
+        raise OutputError(f"Cannot replace the working directory {directory}: name a new directory inside it.")
+    if not overwrite and any(directory.iterdir()):
+        raise OutputError(f"The output directory {directory} is not empty: choose another, or use --overwrite.")
+    own = {*RESULT_FILES, *CLASS_MAP_FILES, "class_maps"}
+    for path in directory.rglob("*"):
+        if path.relative_to(directory).as_posix() not in own:
+            raise OutputError(f"Will not overwrite {directory}: {path.name} in it is no result file of edseg.")
+
+
+@contextmanager
+def _staging(directory: Path) -> Iterator[Path]:
+    """Yield a temporary directory on the same file system, beside the first directory that has to be made."""
+    parent = next(path for path in directory.parents if path.exists())
+    staging = Path(tempfile.mkdtemp(prefix=".edseg-", dir=parent))
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _move_into_place(staging: Path, name: str) -> None:
+    """Move `name` out of the staging directory; what was in its place before goes only once it is there."""
+    target = staging.parent / name
+    if not target.exists():
+        os.rename(staging / name, target)
+        return
+    old = staging.with_name(f"{staging.name}-old")
+    try:
+        os.rename(target, old)
+        os.rename(staging / name, target)
+    finally:
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.rename(old, target)
+
+
+def _write_files(segmentation: Segmentation, directory: Path) -> None:
+    (directory / "result.json").write_text(
+        json.dumps(result_to_json(segmentation), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )
+    with (directory / "residues.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(_row(residue) for residue in segmentation.residues)
+    structure = _structure(segmentation)
+    (directory / "centroids.cif").write_text(_mmcif(structure, segmentation), encoding="utf-8")
+    (directory / "centroids.pdb").write_text(_pdb(structure, segmentation), encoding="utf-8")
+    if segmentation.class_maps is not None:
+        (directory / "class_maps").mkdir()
+        for i, name in enumerate(CLASS_MAP_FILES):
+            _write_class_map(segmentation.class_maps, i, directory / name)
+
+
+def result_to_json(segmentation: Segmentation) -> dict[str, object]:
+    """Return the content of ``result.json``."""
+    options = asdict(segmentation.options)
+    options["weights"] = None if options["weights"] is None else str(options["weights"])
+    return {
+        "schema": SCHEMA,
+        "engine_version": __version__,
+        "input": dict(segmentation.input),
+        "options": options,
+        "cell": [round(x, 3) for x in segmentation.cell.parameters],
+        "spacegroup": segmentation.spacegroup.xhm(),
+        "resolution": round(segmentation.resolution, 3),
+        "region": segmentation.region,
+        "weights": asdict(segmentation.weights),
+        "device": segmentation.device,
+        "timings": {stage: round(seconds, 3) for stage, seconds in segmentation.timings.items()},
+        "warnings": list(segmentation.warnings),
+        "residues": [
+            {
+                "id": residue.id,
+                "position": [round(x, 3) for x in residue.position],
+                "ranks": [{"label": label, "probability": round(p, 4)} for label, p in residue.ranks],
+                "probabilities": {
+                    label: round(p, 4) for label, p in zip(LABELS, residue.probabilities, strict=True)
+                },
+                "confidence": round(residue.confidence, 4),
+                "n_voxels": residue.n_voxels,
+            }
+            for residue in segmentation.residues
+        ],
+    }  # fmt: skip
+
+
+def _row(residue: ResidueProposal) -> list[object]:
+    return [
+        residue.id,
+        *(f"{x:.3f}" for x in residue.position),
+        *(cell for label, p in residue.ranks for cell in (label, f"{p:.4f}")),
+        f"{residue.confidence:.4f}",
+        residue.n_voxels,
+        *(f"{p:.4f}" for p in residue.probabilities),
+    ]
+
+
+def _address(residue: ResidueProposal) -> tuple[str, int]:
+    """Return the chain and residue number in the coordinate files; up to 9999 the number is the id."""
+    chain, number = divmod(residue.id - 1, _RESIDUES_PER_CHAIN)
+    return _CHAIN_NAMES[chain], number + 1
+
+
+def _structure(segmentation: Segmentation) -> gemmi.Structure:
+    """Return one pseudo-atom per residue, at its centroid."""
+    structure = gemmi.Structure()
+    structure.name = "edseg"
+    structure.cell = segmentation.cell
+    structure.spacegroup_hm = segmentation.spacegroup.xhm()
+    model = gemmi.Model(1)
+    for proposal in segmentation.residues:
+        chain_name, number = _address(proposal)
+        if not len(model) or model[-1].name != chain_name:
+            model.add_chain(gemmi.Chain(chain_name))
+        residue = gemmi.Residue()
+        residue.name = PDB_NAMES[LABELS.index(proposal.ranks[0][0])]
+        residue.seqid = gemmi.SeqId(number, " ")
+        residue.label_seq = number
+        residue.subchain = chain_name
+        residue.het_flag = "A"
+        atom = gemmi.Atom()
+        atom.name = "CA"
+        atom.element = gemmi.Element("C")
+        atom.pos = gemmi.Position(*(round(x, 3) for x in proposal.position))
+        atom.b_iso = round(100 * proposal.confidence, 2)
+        residue.add_atom(atom)
+        model[-1].add_residue(residue)
+    structure.add_model(model)
+    return structure
+
+
+def _mmcif(structure: gemmi.Structure, segmentation: Segmentation) -> str:
+    groups = gemmi.MmcifOutputGroups(False)
+    groups.block_name = groups.cell = groups.symmetry = groups.atoms = groups.group_pdb = True
+    block = structure.make_mmcif_block(groups)
+    loop = block.init_loop(
+        "_edseg_residue.",
+        ["id", "auth_asym_id", "auth_seq_id", "label_1", "p_1", "label_2", "p_2", "label_3", "p_3", "confidence"],
+    )
+    for residue in segmentation.residues:
+        chain, number = _address(residue)
+        ranks = (cell for label, p in residue.ranks for cell in (label, f"{p:.4f}"))
+        loop.add_row([str(residue.id), chain, str(number), *ranks, f"{residue.confidence:.4f}"])
+    return block.as_string()
+
+
+def _pdb(structure: gemmi.Structure, segmentation: Segmentation) -> str:
+    if segmentation.spacegroup.ext == "H":  # hexagonal axes of R 3 and R 32 have their own name in PDB files
+        structure.spacegroup_hm = "H" + segmentation.spacegroup.hm[1:]
+    remarks = [
+        f"EDSEG {__version__}: ONE PSEUDO-ATOM PER RESIDUE AT ITS CENTROID.",
+        "B-FACTOR COLUMN: 100 * CONFIDENCE. RESIDUE NAME: RANK 1, WHERE",
+        "VAL STANDS FOR VAL/THR, ASX FOR ASP/ASN, GLX FOR GLU/GLN.",
+        "CHAIN, NUMBER, RANKS 1 TO 3 WITH THEIR PROBABILITIES:",
+    ]
+    for residue in segmentation.residues:
+        chain, number = _address(residue)
+        remarks.append(f"{chain} {number:>4} " + " ".join(f"{label:<7} {p:.4f}" for label, p in residue.ranks))
+    structure.raw_remarks = [f"REMARK  99 {text}".rstrip() for text in remarks]
+    return structure.make_pdb_string()
+
+
+def _write_class_map(maps: ClassMaps, index: int, path: Path) -> None:
+    ccp4 = gemmi.Ccp4Map()
+    ccp4.grid = gemmi.FloatGrid(np.asfortranarray(maps.values[index], dtype=np.float32))
+    ccp4.grid.set_unit_cell(maps.cell)
+    ccp4.grid.spacegroup = maps.spacegroup
+    ccp4.update_ccp4_header(2)
+    for axis in range(3):
+        ccp4.set_header_i32(5 + axis, maps.start[axis])
+        ccp4.set_header_i32(8 + axis, maps.sampling[axis])
+        ccp4.set_header_float(50 + axis, maps.origin[axis])
+    ccp4.write_ccp4_map(str(path))

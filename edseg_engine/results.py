@@ -1,0 +1,127 @@
+"""What a run is asked for and what it returns: plain frozen records, shared by library, command line and plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+from edseg_engine.residues import LABELS
+
+
+@dataclass(frozen=True)
+class SegmentOptions:
+    """Options of one run.
+
+    Attributes
+    ----------
+    resolution
+        d_min in Å; None takes it from the file, which reflections can tell and map files cannot.
+    residues
+        Number of residues K in the region; None finds it from the votes.
+    region
+        ``"asu"``: one asymmetric unit, each residue once (the default for a map of a whole crystal);
+        ``"cell"``: every residue of the unit cell; ``"box"``: the extent of the file, no symmetry
+        (the default for a map that covers only a box).
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    class_maps
+        Keep the class probabilities so that class maps can be written.
+    weights
+        A weights file; None chooses the shipped one of the resolution's range.
+    """
+
+    resolution: float | None = None
+    residues: int | None = None
+    region: str = "auto"
+    device: str = "auto"
+    class_maps: bool = False
+    weights: Path | None = None
+
+
+@dataclass(frozen=True)
+class ResidueProposal:
+    """One residue found in the map.
+
+    Attributes
+    ----------
+    id
+        1, 2, 3, ... in the order of the output files.
+    position
+        Centroid (x, y, z) in Å in the frame of the input map.
+    probabilities
+        Calibrated probability of each of the 17 labels, in the order of `LABELS`; sums to 1.
+    confidence
+        Calibrated probability that there is a residue here and that its rank-1 label is right.
+    n_voxels
+        Number of voxels that voted for this residue.
+    """
+
+    id: int
+    position: tuple[float, float, float]
+    probabilities: tuple[float, ...]
+    confidence: float
+    n_voxels: int
+
+    @property
+    def ranks(self) -> tuple[tuple[str, float], ...]:
+        """The three most probable labels with their probabilities, rank 1 first."""
+        order = sorted(range(len(LABELS)), key=lambda i: -self.probabilities[i])[:3]
+        return tuple((LABELS[i], self.probabilities[i]) for i in order)
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """Which weights made a result."""
+
+    name: str
+    sha256: str
+    d_min: float
+    d_max: float
+
+
+@dataclass(frozen=True)
+class ClassMaps:
+    """Class probabilities on the user's own grid.
+
+    Attributes
+    ----------
+    values
+        float32, shape (17, nu, nv, nw): one map per label on the grid points of the input map, axis
+        order u, v, w along a, b, c.
+    cell, spacegroup, sampling, start, origin
+        Where the grid lies, as in `edseg_engine.maps.DensityMap`.
+    """
+
+    values: NDArray[np.float32]
+    cell: gemmi.UnitCell
+    spacegroup: gemmi.SpaceGroup
+    sampling: tuple[int, int, int]
+    start: tuple[int, int, int] = (0, 0, 0)
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The result of one run."""
+
+    residues: tuple[ResidueProposal, ...]
+    options: SegmentOptions
+    #: What was read: path, format, sampling, extent, columns, ... (JSON values).
+    input: Mapping[str, object]
+    #: Unit cell (Å, degrees) and space group of the input map.
+    cell: gemmi.UnitCell
+    spacegroup: gemmi.SpaceGroup
+    #: d_min in Å that the run used, and the region ("asu", "cell" or "box").
+    resolution: float
+    region: str
+    weights: WeightsInfo
+    device: str
+    #: Seconds spent in each stage.
+    timings: Mapping[str, float]
+    warnings: tuple[str, ...] = ()
+    class_maps: ClassMaps | None = field(default=None, repr=False)
