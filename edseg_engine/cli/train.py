@@ -1,0 +1,75 @@
+"""``edseg train``: train or fine-tune the network of one resolution range."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand to `subparsers`."""
+    parser = subparsers.add_parser(
+        "train",
+        help="train the network of one resolution range",
+        description="Train the network of one resolution range on simulated and experimental crystals. Started again "
+        "with the same --out, it goes on from the last checkpoint.",
+    )
+    parser.add_argument("range", choices=("high", "medium", "low"), help="better than 2.5 Å, 2.5-3.5 Å, beyond 3.5 Å")
+    parser.add_argument("--structures", type=Path, required=True, help="folder of structure packs (train*.npz)")
+    parser.add_argument("--experimental", type=Path, help="folder of experimental crystals (index.tsv, split 'train')")
+    parser.add_argument(
+        "--experimental-share", type=float, default=0.35, help="fraction of crystals that is experimental"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run: checkpoint, log, weights")
+    parser.add_argument("--windows", type=int, default=8000, help="training windows in all (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=4, help="windows per step")
+    parser.add_argument("--learning-rate", type=float, default=2e-3, help="peak learning rate of AdamW")
+    parser.add_argument("--start-from", type=Path, help="weights file to start from (fine-tuning)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of the training process")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make windows")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train as `args` say; returns the exit code."""
+    import torch
+    from rich.console import Console
+
+    from edseg_engine.dataset.windows import DataOptions
+    from edseg_engine.networks.stacknet import StackNetConfig
+    from edseg_engine.ranges import range_by_name
+    from edseg_engine.training.loop import Trainer, TrainOptions
+    from edseg_engine.training.plot import plot_log
+
+    torch.set_num_threads(args.threads)
+    console = Console()
+    trainer = Trainer(
+        args.out,
+        range_by_name(args.range),
+        StackNetConfig(),
+        DataOptions(args.structures, args.experimental, args.experimental_share),
+        TrainOptions(
+            windows=args.windows,
+            batch=args.batch,
+            learning_rate=args.learning_rate,
+            seed=args.seed,
+            device=args.device,
+            workers=args.workers,
+        ),
+        start_from=args.start_from,
+    )
+
+    def report(row: dict[str, float]) -> None:
+        console.print(
+            f"{row['windows']:7.0f} of {args.windows} windows  loss {row['loss']:.3f}  classes {row['class_loss']:.3f}  "
+            f"offsets {row['offset_loss']:.3f}  voxels right {row['voxel_accuracy']:.3f}  "
+            f"{row['windows_per_second']:.2f} windows/s",
+            highlight=False,
+        )
+
+    trainer.run(report)
+    plot_log(args.out / "log.csv", args.out / "log.png")
+    console.print(f"The weights are in {trainer.weights_path}.", highlight=False)
+    return 0

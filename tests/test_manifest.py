@@ -1,0 +1,56 @@
+"""``plugin_manifest.json`` says what is true of the code and the weights beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from edseg_engine import __version__
+from edseg_engine.cli import COMMANDS, main
+from edseg_engine.networks.weights import load_weights
+from edseg_engine.report import SCHEMA
+
+ROOT = Path(__file__).parents[1]
+MANIFEST = json.loads((ROOT / "plugin_manifest.json").read_text(encoding="utf-8"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def test_names_and_versions() -> None:
+    assert MANIFEST["name"] == PROJECT["name"]
+    assert MANIFEST["description"] == PROJECT["description"]
+    assert MANIFEST["version"] == __version__
+
+
+def test_engine() -> None:
+    engine = MANIFEST["engine"]
+    requirement = Requirement(engine["requires"])
+    assert requirement.name == PROJECT["name"]
+    assert __version__ in requirement.specifier
+    assert engine["requires_python"] == PROJECT["requires-python"]
+    assert engine["entry_point"] == PROJECT["scripts"]["edseg"]
+    assert engine["result_schema"] == SCHEMA
+
+
+def test_engine_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert MANIFEST["engine"]["commands"] == [command.__name__.rpartition(".")[2] for command in COMMANDS]
+    for command in MANIFEST["engine"]["commands"]:
+        with pytest.raises(SystemExit, match="0"):
+            main([command, "--help"])
+        assert f"usage: edseg {command}" in capsys.readouterr().out
+
+
+def test_plugin_commands() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "pymol_edseg").rglob("*.py"))
+    assert MANIFEST["plugin"]["commands"] == sorted(set(re.findall(r"^def (edseg_\w+)", sources, re.MULTILINE)))
+
+
+def test_weights() -> None:
+    shipped = [load_weights(path).info for path in sorted((ROOT / "weights").glob("*.safetensors"))]
+    assert MANIFEST["weights"] == [
+        {"file": info.name, "sha256": info.sha256, "d_min": info.d_min, "d_max": info.d_max} for info in shipped
+    ]

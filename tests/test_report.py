@@ -1,0 +1,314 @@
+"""The files of a run, read back by the programs that would read them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import gemmi
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edseg_engine import __version__
+from edseg_engine.errors import OutputError
+from edseg_engine.read import read_map
+from edseg_engine.report import CLASS_MAP_FILES, RESULT_FILES, check_output, write_results
+from edseg_engine.residues import LABELS, PDB_NAMES
+from edseg_engine.results import ClassMaps, ResidueProposal, Segmentation, SegmentOptions, WeightsInfo
+
+
+def proposals(n: int, seed: int = 0) -> tuple[ResidueProposal, ...]:
+    rng = np.random.default_rng(seed)
+    probabilities = rng.dirichlet(np.full(len(LABELS), 0.3), size=n)
+    positions = rng.uniform(-80, 200, size=(n, 3))
+    return tuple(
+        ResidueProposal(i + 1, tuple(positions[i].tolist()), tuple(p.tolist()), float(rng.uniform()), 20 + i)
+        for i, p in enumerate(probabilities)
+    )
+
+
+def segmentation(
+    n: int = 40, class_maps: ClassMaps | None = None, spacegroup: str = "P 1 21 1", seed: int = 0
+) -> Segmentation:
+    gamma = 120 if "H" in spacegroup else 90
+    return Segmentation(
+        residues=proposals(n, seed),
+        options=SegmentOptions(residues=n, weights=Path("my/high.safetensors")),
+        input={"file": "map.mtz", "format": "MTZ", "columns": ["FWT", "PHWT"]},
+        cell=gemmi.UnitCell(51.25, 51.25, 80, 90, 90 if gamma == 120 else 103.5, gamma),
+        spacegroup=gemmi.SpaceGroup(spacegroup),
+        resolution=2.01234,
+        region="asu",
+        weights=WeightsInfo("high.safetensors", "ab" * 32, 1.8, 2.5),
+        device="cpu",
+        timings={"read": 0.12345, "network": 12.0},
+        warnings=("The map is small.",),
+        class_maps=class_maps,
+    )
+
+
+def box_maps() -> ClassMaps:
+    values = np.random.default_rng(1).random((len(LABELS), 10, 12, 9), dtype=np.float32)
+    cell = gemmi.UnitCell(30, 40, 50, 90, 100, 90)
+    return ClassMaps(values, cell, gemmi.SpaceGroup("P 1 21 1"), (40, 48, 60), (-3, 2, 5))
+
+
+def files_of(directory: Path) -> dict[str, bytes]:
+    return {path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.rglob("*.*")}
+
+
+@contextmanager
+def file_size_limit(n_bytes: int) -> Iterator[None]:
+    """Let writes fail as on a full disk: the part of a file beyond `n_bytes` does not fit."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_json_holds_the_whole_run(tmp_path: Path) -> None:
+    run = segmentation()
+    write_results(run, tmp_path / "out")
+    result = json.loads((tmp_path / "out/result.json").read_text(encoding="utf-8"))
+    assert result["schema"] == "edseg-result/1"
+    assert result["engine_version"] == __version__
+    assert result["input"] == run.input
+    assert result["options"]["residues"] == 40
+    assert result["options"]["weights"] == "my/high.safetensors"
+    assert result["cell"] == [51.25, 51.25, 80, 90, 103.5, 90]
+    assert result["spacegroup"] == "P 1 21 1"
+    assert result["resolution"] == 2.012
+    assert result["weights"] == {"name": "high.safetensors", "sha256": "ab" * 32, "d_min": 1.8, "d_max": 2.5}
+    assert result["timings"] == {"read": 0.123, "network": 12.0}
+    assert result["warnings"] == ["The map is small."]
+    assert [r["id"] for r in result["residues"]] == list(range(1, 41))
+    for entry, residue in zip(result["residues"], run.residues, strict=True):
+        assert entry["position"] == pytest.approx(residue.position, abs=6e-4)
+        assert list(entry["probabilities"]) == list(LABELS)
+        assert list(entry["probabilities"].values()) == pytest.approx(residue.probabilities, abs=6e-5)
+        assert [rank["label"] for rank in entry["ranks"]] == [label for label, _ in residue.ranks]
+        assert entry["ranks"][0]["probability"] == max(entry["probabilities"].values())
+
+
+def test_csv_has_the_documented_columns(tmp_path: Path) -> None:
+    run = segmentation()
+    write_results(run, tmp_path / "out")
+    with (tmp_path / "out/residues.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    classes = ",".join(f"p_{label}" for label in LABELS)
+    assert ",".join(rows[0]) == f"id,x,y,z,label1,p1,label2,p2,label3,p3,confidence,n_voxels,{classes}"
+    assert len(rows) == len(run.residues)
+    for row, residue in zip(rows, run.residues, strict=True):
+        assert [float(row[axis]) for axis in "xyz"] == pytest.approx(residue.position, abs=6e-4)
+        assert int(row["n_voxels"]) == residue.n_voxels
+        for rank, (label, p) in enumerate(residue.ranks, start=1):
+            assert row[f"label{rank}"] == label
+            assert row[f"p{rank}"] == row[f"p_{label}"] == f"{p:.4f}"
+
+
+@pytest.mark.parametrize("spacegroup", ["P 1", "P 1 21 1", "I 1 2 1", "R 3:H", "R 3 2:H"])
+def test_coordinate_files_keep_cell_and_space_group(tmp_path: Path, spacegroup: str) -> None:
+    run = segmentation(spacegroup=spacegroup)
+    write_results(run, tmp_path / "out")
+    for name in ("centroids.pdb", "centroids.cif"):
+        structure = gemmi.read_structure(str(tmp_path / "out" / name))
+        assert structure.find_spacegroup() == run.spacegroup
+        assert structure.cell.parameters == pytest.approx(run.cell.parameters, abs=1e-3)
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(n=st.integers(0, 60), seed=st.integers(0, 10**6))
+def test_coordinate_files_hold_the_residues(tmp_path: Path, n: int, seed: int) -> None:
+    run = segmentation(n, seed=seed)
+    write_results(run, tmp_path / "out", overwrite=True)
+    for name in ("centroids.pdb", "centroids.cif"):
+        structure = gemmi.read_structure(str(tmp_path / "out" / name))
+        found = [(residue, residue[0]) for model in structure for chain in model for residue in chain]
+        assert len(found) == n
+        for (residue, atom), proposal in zip(found, run.residues, strict=True):
+            assert residue.seqid.num == proposal.id
+            assert residue.name == PDB_NAMES[LABELS.index(proposal.ranks[0][0])]
+            assert atom.name == "CA"
+            assert atom.pos.tolist() == pytest.approx(proposal.position, abs=6e-4)
+            assert atom.b_iso == pytest.approx(100 * proposal.confidence, abs=6e-3)
+
+
+def test_merged_classes_in_coordinate_files(tmp_path: Path) -> None:
+    certain = [tuple(float(i == LABELS.index(label)) for i in range(len(LABELS))) for label in LABELS]
+    residues = tuple(ResidueProposal(i + 1, (i, 0, 0), p, 0.5, 30) for i, p in enumerate(certain))
+    write_results(replace(segmentation(), residues=residues), tmp_path / "out")
+    names = [residue.name for residue in gemmi.read_structure(str(tmp_path / "out/centroids.pdb"))[0][0]]
+    assert dict(zip(LABELS, names, strict=True)) == {
+        **{label: label for label in LABELS if "/" not in label},
+        "VAL/THR": "VAL", "ASP/ASN": "ASX", "GLU/GLN": "GLX",
+    }  # fmt: skip
+
+
+def test_ranks_in_remarks_and_in_their_own_mmcif_category(tmp_path: Path) -> None:
+    run = segmentation()
+    write_results(run, tmp_path / "out")
+    lines = (tmp_path / "out/centroids.pdb").read_text(encoding="ascii").splitlines()
+    assert max(map(len, lines)) <= 80
+    remarks = [line.split()[2:] for line in lines if line.startswith("REMARK  99 A")]
+    assert any("VAL STANDS FOR VAL/THR" in line for line in lines)
+    block = gemmi.cif.read(str(tmp_path / "out/centroids.cif")).sole_block()
+    columns = ["auth_asym_id", "auth_seq_id", "label_1", "p_1", "label_2", "p_2", "label_3", "p_3"]
+    table = [list(row) for row in block.find("_edseg_residue.", columns)]
+    expected = [
+        ["A", str(residue.id), *(text for label, p in residue.ranks for text in (label, f"{p:.4f}"))]
+        for residue in run.residues
+    ]
+    assert remarks == expected
+    assert table == expected
+
+
+def test_more_residues_than_a_pdb_chain_and_a_pdb_serial_can_number(tmp_path: Path) -> None:
+    n = 100_010
+    run = segmentation()
+    many = tuple(replace(run.residues[i % 40], id=i + 1) for i in range(n))
+    write_results(replace(run, residues=many), tmp_path / "out")
+    for name in ("centroids.pdb", "centroids.cif"):
+        model = gemmi.read_structure(str(tmp_path / "out" / name))[0]
+        numbered = [(chain.name, residue.seqid.num) for chain in model for residue in chain]
+        assert len(numbered) == n
+        assert numbered[9998:10000] == [("A", 9999), ("B", 1)]
+        assert numbered[-1] == ("K", 20)
+
+
+def test_class_maps_of_a_box_lie_on_the_grid_of_the_input(tmp_path: Path) -> None:
+    maps = box_maps()
+    write_results(segmentation(class_maps=maps), tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out/class_maps").iterdir()} == {
+        label.replace("/", "-") + ".ccp4" for label in LABELS
+    }
+    for name, values in zip(CLASS_MAP_FILES, maps.values, strict=True):
+        read = read_map(tmp_path / "out" / name)
+        assert read.cell.parameters == maps.cell.parameters
+        assert read.spacegroup == maps.spacegroup
+        assert (read.sampling, read.start) == (maps.sampling, maps.start)
+        np.testing.assert_array_equal(read.values, values)
+
+
+def test_class_maps_of_a_whole_cell_are_periodic(tmp_path: Path) -> None:
+    values = np.random.default_rng(2).random((len(LABELS), 12, 16, 10), dtype=np.float32)
+    maps = ClassMaps(values, gemmi.UnitCell(30, 40, 50, 80, 95, 100), gemmi.SpaceGroup("P 1"), (12, 16, 10))
+    write_results(segmentation(class_maps=maps), tmp_path / "out")
+    read = read_map(tmp_path / "out/class_maps/VAL-THR.ccp4")
+    assert read.periodic
+    np.testing.assert_array_equal(read.values, values[LABELS.index("VAL/THR")])
+
+
+def test_class_maps_keep_the_origin_of_a_map_that_is_no_crystal(tmp_path: Path) -> None:
+    values = np.random.default_rng(3).random((len(LABELS), 8, 8, 8), dtype=np.float32)
+    cell = gemmi.UnitCell(8, 8, 8, 90, 90, 90)
+    maps = ClassMaps(values, cell, gemmi.SpaceGroup("P 1"), (8, 8, 8), origin=(12.5, -40.0, 7.25))
+    write_results(segmentation(class_maps=maps), tmp_path / "out")
+    assert read_map(tmp_path / "out/class_maps/ALA.ccp4").origin == (12.5, -40.0, 7.25)
+
+
+def test_directories_are_made_and_nothing_else_is_left(tmp_path: Path) -> None:
+    write_results(segmentation(), tmp_path / "a/b/c")
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")} == {
+        "a", "a/b", "a/b/c", *(f"a/b/c/{name}" for name in RESULT_FILES),
+    }  # fmt: skip
+
+
+def test_an_empty_directory_is_used(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    write_results(segmentation(), tmp_path / "out")
+    assert set(files_of(tmp_path / "out")) == set(RESULT_FILES)
+
+
+@pytest.mark.parametrize("check", [check_output, lambda path, overwrite=False: write_results(segmentation(), path)])
+def test_a_directory_with_files_is_refused(tmp_path: Path, check) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="not empty"):
+        check(tmp_path / "out")
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "notes.txt"]
+
+
+def test_overwriting_replaces_the_whole_result(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_results(segmentation(class_maps=box_maps()), out)
+    check_output(out, overwrite=True)
+    write_results(segmentation(3), out, overwrite=True)
+    assert set(files_of(out)) == set(RESULT_FILES)
+    assert len(json.loads((out / "result.json").read_text(encoding="utf-8"))["residues"]) == 3
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_overwriting_refuses_files_that_are_no_result(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_results(segmentation(), out)
+    (out / "data.mtz").write_bytes(b"precious")
+    before = files_of(out)
+    for refuse in (check_output, lambda path, overwrite: write_results(segmentation(3), path, overwrite=overwrite)):
+        with pytest.raises(OutputError, match=r"data\.mtz"):
+            refuse(out, overwrite=True)
+    assert files_of(out) == before
+
+
+def test_the_working_directory_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(OutputError, match="working directory"):
+        check_output(Path("."))
+
+
+@pytest.mark.parametrize("limit", [500, 50_000, 200_000])
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, limit: int) -> None:
+    maps = box_maps()
+    maps = replace(maps, values=np.zeros((len(LABELS), 40, 48, 60), dtype=np.float32), start=(0, 0, 0))
+    with file_size_limit(limit), pytest.raises(OutputError, match="File too large"):
+        write_results(segmentation(class_maps=maps), tmp_path / "a/out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_does_not_cost_the_old_result(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_results(segmentation(5), out)
+    before = files_of(out)
+    with file_size_limit(10_000), pytest.raises(OutputError):
+        write_results(segmentation(500), out, overwrite=True)
+    assert files_of(out) == before
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_failing_exchange_does_not_cost_the_old_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    write_results(segmentation(5), out)
+    before = files_of(out)
+    rename = os.rename
+
+    def fail_to_move_the_new_result(source: Path, target: Path) -> None:
+        if target == out and source.name == "out":
+            raise OSError(5, "Input/output error")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", fail_to_move_the_new_result)
+    with pytest.raises(OutputError, match="Input/output error"):
+        write_results(segmentation(6), out, overwrite=True)
+    assert files_of(out) == before
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_places_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    places = [tmp_path / "file", tmp_path / "file/out", Path("/proc/edseg-out")]
+    for place in places:
+        with pytest.raises(OutputError, match="Cannot write"):
+            check_output(place)
+        with pytest.raises(OutputError, match="Cannot write"):
+            write_results(segmentation(), place)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -1,0 +1,82 @@
+"""Counting the residues of FASTA files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edseg_engine.errors import ModelFormatError
+from edseg_engine.sequence import count_residues
+
+LETTERS = "ABCDEFGHIKLMNPQRSTUVWXYZ"
+
+
+def fasta(tmp_path: Path, text: str | bytes) -> Path:
+    path = tmp_path / "protein.fasta"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "n"),
+    [
+        (">1AZ5\nPQFSLWRRPV", 10),
+        (">chain A\nPQFS\nLWRR\n\n>chain B\nPQFS\n", 12),
+        (">windows\r\nPQFS\r\nLW\r\n", 6),
+        ("\ufeff>marked as UTF-8\nPQFS", 4),
+        ("\n\n>lower case, end, gaps, groups of ten\npqfs-lw..rr PVVK*\n", 12),
+        (">unknown and rare residues\nXPQUZBOJ", 8),
+        (">no name needed\n\n>\nLIVE", 4),
+    ],
+)
+def test_residues_of_all_chains(tmp_path: Path, text: str, n: int) -> None:
+    assert count_residues(fasta(tmp_path, text)) == n
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds no sequence"),
+        (">only a name\n", "holds no sequence"),
+        (">only gaps\n--..*\n", "holds no sequence"),
+        ("PQFSLW\n", "does not begin with"),
+        ("HEADER    HYDROLASE\nATOM      1  N   PRO A   1\n", "does not begin with"),
+        (">a quotation\nThe quick, brown fox\n", "',' in a quotation is no residue"),
+        (">numbered\n1 PQFS 10\n", "'1' in numbered is no residue"),
+        (">two ends\nPQ*FS\n", "is no residue"),
+        (">dna\nACGTTGCAACGT\n", "dna looks like a nucleotide sequence"),
+        (">protein\nPQFSLW\n>rna\nacguuugc\n", "rna looks like a nucleotide sequence"),
+        (b"\x1f\x8b\x08\x00\xff\xfe", "not text"),
+    ],
+)
+def test_what_is_no_protein_sequence_is_refused(tmp_path: Path, text: str | bytes, message: str) -> None:
+    with pytest.raises(ModelFormatError, match=message) as caught:
+        count_residues(fasta(tmp_path, text))
+    assert "protein.fasta" in str(caught.value)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing.fasta"):
+        with pytest.raises(ModelFormatError, match="cannot be read"):
+            count_residues(path)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(chains=st.lists(st.text(LETTERS, min_size=1, max_size=200), min_size=1, max_size=5), width=st.integers(1, 80))
+def test_the_count_does_not_depend_on_the_layout(tmp_path: Path, chains: list[str], width: int) -> None:
+    chains = ["M" + chain for chain in chains]
+    lines = [line for chain in chains for line in (">x", *(chain[i : i + width] for i in range(0, len(chain), width)))]
+    assert count_residues(fasta(tmp_path, "\n".join(lines))) == sum(map(len, chains))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=300))
+def test_any_content_is_counted_or_refused(tmp_path: Path, content: bytes) -> None:
+    try:
+        n = count_residues(fasta(tmp_path, b">x\n" + content))
+    except ModelFormatError:
+        return
+    assert 0 < n <= len(content)
