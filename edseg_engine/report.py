@@ -20,6 +20,7 @@ import numpy as np
 
 from edseg_engine import __version__
 from edseg_engine.errors import OutputError
+from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
 from edseg_engine.residues import LABELS, PDB_NAMES
 from edseg_engine.results import ClassMaps, ResidueProposal, Segmentation
 
@@ -53,7 +54,13 @@ def check_output(directory: Path | str, overwrite: bool = False) -> None:
             pass
 
 
-def write_results(segmentation: Segmentation, directory: Path | str, *, overwrite: bool = False) -> None:
+def write_results(
+    segmentation: Segmentation,
+    directory: Path | str,
+    *,
+    overwrite: bool = False,
+    progress: ProgressCallback = ignore_progress,
+) -> None:
     """Write the files of a run to `directory`, which is made if it does not exist.
 
     The files are written beside it and moved in one step, so that a failure leaves nothing behind, and an older
@@ -70,7 +77,8 @@ def write_results(segmentation: Segmentation, directory: Path | str, *, overwrit
         with _staging(directory) as staging:
             new = staging / directory.relative_to(staging.parent)
             new.mkdir(parents=True)
-            _write_files(segmentation, new)
+            _write_files(segmentation, new, progress)
+            progress(Progress("write", 1.0))
             _move_into_place(staging, directory.relative_to(staging.parent).parts[0])
 
 
@@ -126,7 +134,8 @@ def _move_into_place(staging: Path, name: str) -> None:
             os.rename(old, target)
 
 
-def _write_files(segmentation: Segmentation, directory: Path) -> None:
+def _write_files(segmentation: Segmentation, directory: Path, progress: ProgressCallback) -> None:
+    progress(Progress("write", 0.0))
     (directory / "result.json").write_text(
         json.dumps(result_to_json(segmentation), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
     )
@@ -139,8 +148,9 @@ def _write_files(segmentation: Segmentation, directory: Path) -> None:
     (directory / "centroids.pdb").write_text(_pdb(structure, segmentation), encoding="utf-8")
     if segmentation.class_maps is not None:
         (directory / "class_maps").mkdir()
-        for i, name in enumerate(CLASS_MAP_FILES):
-            _write_class_map(segmentation.class_maps, i, directory / name)
+        for label, name in enumerate(CLASS_MAP_FILES):
+            _write_class_map(segmentation.class_maps, label, directory / name)
+            progress(Progress("write", (label + 1) / (len(CLASS_MAP_FILES) + 1), name))
 
 
 def result_to_json(segmentation: Segmentation) -> dict[str, object]:
@@ -252,9 +262,9 @@ def _pdb(structure: gemmi.Structure, segmentation: Segmentation) -> str:
     return structure.make_pdb_string()
 
 
-def _write_class_map(maps: ClassMaps, index: int, path: Path) -> None:
+def _write_class_map(maps: ClassMaps, label: int, path: Path) -> None:
     ccp4 = gemmi.Ccp4Map()
-    ccp4.grid = gemmi.FloatGrid(np.asfortranarray(maps.values[index], dtype=np.float32))
+    ccp4.grid = gemmi.FloatGrid(np.asfortranarray(maps.of_label(label)))
     ccp4.grid.set_unit_cell(maps.cell)
     ccp4.grid.spacegroup = maps.spacegroup
     ccp4.update_ccp4_header(2)

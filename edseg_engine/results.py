@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import gemmi
 import numpy as np
@@ -84,25 +85,26 @@ class WeightsInfo:
     d_max: float
 
 
-@dataclass(frozen=True)
-class ClassMaps:
-    """Class probabilities on the user's own grid.
+class ClassMaps(Protocol):
+    """Class probabilities on the user's own grid; `edseg_engine.classmaps` makes each map when it is asked for.
 
-    Attributes
-    ----------
-    values
-        float32, shape (17, nu, nv, nw): one map per label on the grid points of the input map, axis
-        order u, v, w along a, b, c.
-    cell, spacegroup, sampling, start, origin
-        Where the grid lies, as in `edseg_engine.maps.DensityMap`.
+    Cell, space group, sampling, start and origin say where the grid lies, as in `edseg_engine.maps.DensityMap`.
     """
 
-    values: NDArray[np.float32]
-    cell: gemmi.UnitCell
-    spacegroup: gemmi.SpaceGroup
-    sampling: tuple[int, int, int]
-    start: tuple[int, int, int] = (0, 0, 0)
-    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    @property
+    def cell(self) -> gemmi.UnitCell: ...
+    @property
+    def spacegroup(self) -> gemmi.SpaceGroup: ...
+    @property
+    def sampling(self) -> tuple[int, int, int]: ...
+    @property
+    def start(self) -> tuple[int, int, int]: ...
+    @property
+    def origin(self) -> tuple[float, float, float]: ...
+
+    def of_label(self, label: int) -> NDArray[np.float32]:
+        """Return the probability of a label, shape (nu, nv, nw), axis order u, v, w along a, b, c."""
+        ...
 
 
 @dataclass(frozen=True)

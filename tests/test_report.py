@@ -8,7 +8,7 @@ import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gemmi
@@ -16,13 +16,30 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from edseg_engine import __version__
-from edseg_engine.errors import OutputError
+from edseg_engine.errors import Cancelled, OutputError
+from edseg_engine.progress import Progress
 from edseg_engine.read import read_map
 from edseg_engine.report import CLASS_MAP_FILES, RESULT_FILES, check_output, write_results
 from edseg_engine.residues import LABELS, PDB_NAMES
-from edseg_engine.results import ClassMaps, ResidueProposal, Segmentation, SegmentOptions, WeightsInfo
+from edseg_engine.results import ResidueProposal, Segmentation, SegmentOptions, WeightsInfo
+
+
+@dataclass(frozen=True)
+class StoredMaps:
+    """Class maps that are at hand: `values` has the shape (17, nu, nv, nw)."""
+
+    values: NDArray[np.float32]
+    cell: gemmi.UnitCell
+    spacegroup: gemmi.SpaceGroup
+    sampling: tuple[int, int, int]
+    start: tuple[int, int, int] = (0, 0, 0)
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def of_label(self, label: int) -> NDArray[np.float32]:
+        return self.values[label]
 
 
 def proposals(n: int, seed: int = 0) -> tuple[ResidueProposal, ...]:
@@ -36,7 +53,7 @@ def proposals(n: int, seed: int = 0) -> tuple[ResidueProposal, ...]:
 
 
 def segmentation(
-    n: int = 40, class_maps: ClassMaps | None = None, spacegroup: str = "P 1 21 1", seed: int = 0
+    n: int = 40, class_maps: StoredMaps | None = None, spacegroup: str = "P 1 21 1", seed: int = 0
 ) -> Segmentation:
     gamma = 120 if "H" in spacegroup else 90
     return Segmentation(
@@ -55,10 +72,10 @@ def segmentation(
     )
 
 
-def box_maps() -> ClassMaps:
+def box_maps() -> StoredMaps:
     values = np.random.default_rng(1).random((len(LABELS), 10, 12, 9), dtype=np.float32)
     cell = gemmi.UnitCell(30, 40, 50, 90, 100, 90)
-    return ClassMaps(values, cell, gemmi.SpaceGroup("P 1 21 1"), (40, 48, 60), (-3, 2, 5))
+    return StoredMaps(values, cell, gemmi.SpaceGroup("P 1 21 1"), (40, 48, 60), (-3, 2, 5))
 
 
 def files_of(directory: Path) -> dict[str, bytes]:
@@ -201,7 +218,7 @@ def test_class_maps_of_a_box_lie_on_the_grid_of_the_input(tmp_path: Path) -> Non
 
 def test_class_maps_of_a_whole_cell_are_periodic(tmp_path: Path) -> None:
     values = np.random.default_rng(2).random((len(LABELS), 12, 16, 10), dtype=np.float32)
-    maps = ClassMaps(values, gemmi.UnitCell(30, 40, 50, 80, 95, 100), gemmi.SpaceGroup("P 1"), (12, 16, 10))
+    maps = StoredMaps(values, gemmi.UnitCell(30, 40, 50, 80, 95, 100), gemmi.SpaceGroup("P 1"), (12, 16, 10))
     write_results(segmentation(class_maps=maps), tmp_path / "out")
     read = read_map(tmp_path / "out/class_maps/VAL-THR.ccp4")
     assert read.periodic
@@ -211,7 +228,7 @@ def test_class_maps_of_a_whole_cell_are_periodic(tmp_path: Path) -> None:
 def test_class_maps_keep_the_origin_of_a_map_that_is_no_crystal(tmp_path: Path) -> None:
     values = np.random.default_rng(3).random((len(LABELS), 8, 8, 8), dtype=np.float32)
     cell = gemmi.UnitCell(8, 8, 8, 90, 90, 90)
-    maps = ClassMaps(values, cell, gemmi.SpaceGroup("P 1"), (8, 8, 8), origin=(12.5, -40.0, 7.25))
+    maps = StoredMaps(values, cell, gemmi.SpaceGroup("P 1"), (8, 8, 8), origin=(12.5, -40.0, 7.25))
     write_results(segmentation(class_maps=maps), tmp_path / "out")
     assert read_map(tmp_path / "out/class_maps/ALA.ccp4").origin == (12.5, -40.0, 7.25)
 
@@ -221,6 +238,20 @@ def test_directories_are_made_and_nothing_else_is_left(tmp_path: Path) -> None:
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")} == {
         "a", "a/b", "a/b/c", *(f"a/b/c/{name}" for name in RESULT_FILES),
     }  # fmt: skip
+
+
+def test_cancelling_leaves_nothing_behind(tmp_path: Path) -> None:
+    reports: list[Progress] = []
+
+    def cancel_late(progress: Progress) -> None:
+        reports.append(progress)
+        if progress.fraction > 0.5:
+            raise Cancelled("Enough.")
+
+    with pytest.raises(Cancelled):
+        write_results(segmentation(class_maps=box_maps()), tmp_path / "out", progress=cancel_late)
+    assert {progress.stage for progress in reports} == {"write"}
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_empty_directory_is_used(tmp_path: Path) -> None:

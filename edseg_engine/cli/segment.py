@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edseg_engine.errors import Cancelled, EdsegError
-from edseg_engine.progress import Progress, ProgressCallback
+from edseg_engine.progress import ProgressCallback
 
 if TYPE_CHECKING:
     from edseg_engine.results import Segmentation
@@ -102,7 +102,7 @@ def _segment(args: argparse.Namespace, directory: Path, progress: ProgressCallba
         from edseg_engine.read import read_map
         from edseg_engine.report import check_output, write_results
         from edseg_engine.results import SegmentOptions
-        from edseg_engine.segment import segment
+        from edseg_engine.pipeline import segment
         from edseg_engine.sequence import count_residues
 
         check_output(directory, args.overwrite)
@@ -118,9 +118,7 @@ def _segment(args: argparse.Namespace, directory: Path, progress: ProgressCallba
         if args.f or args.phi:
             source = read_map(args.map, resolution=args.resolution, f_label=args.f, phi_label=args.phi)
         segmentation = segment(source, options, progress)
-        progress(Progress("write", 0.0))
-        write_results(segmentation, directory, overwrite=args.overwrite)
+        write_results(segmentation, directory, overwrite=args.overwrite, progress=progress)
+        return segmentation
     except KeyboardInterrupt:
         raise Cancelled("Stopped; no results were written.") from None
-    progress(Progress("write", 1.0))
-    return segmentation

@@ -1,0 +1,266 @@
+"""The command line on the real data in tests/data, with a small untrained network: output, files and exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import gemmi
+import numpy as np
+import pytest
+import torch
+
+from edseg_engine import errors
+from edseg_engine.cli import main
+from edseg_engine.networks.stacknet import StackNet, StackNetConfig
+from edseg_engine.networks.weights import WeightsCard, save_weights
+from edseg_engine.progress import STAGES
+from edseg_engine.report import RESULT_FILES
+
+ROOT = Path(__file__).parents[1]
+MTZ = ROOT / "tests/data/1az5/data.mtz.gz"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    config = StackNetConfig(widths=(4, 8, 8), blocks=(1, 1, 1))
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_weights(StackNet(config).state_dict(), WeightsCard("high", 1.8, 2.5, 1.0, config), path)
+    return path
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    (tmp_path / "results").mkdir()
+    return tmp_path / "results" / "out"
+
+
+@pytest.fixture
+def arguments(weights: Path, out: Path) -> list[str]:
+    return ["segment", str(MTZ), "--weights", str(weights), "--residues", "95", "--out", str(out), "--device", "cpu"]
+
+
+def start(arguments: list[str], **options: object) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "edseg_engine", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True, **options)  # type: ignore[call-overload]
+
+
+def lines_of(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_run_writes_its_files_and_prints_a_summary(
+    arguments: list[str], out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 0
+    printed = capsys.readouterr()
+    result = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    assert {path.name for path in out.iterdir()} == set(RESULT_FILES)
+    assert result["options"]["residues"] == 95
+    assert result["spacegroup"] == "P 32 2 1"
+    summary = {line[:15].strip(): line[15:].strip() for line in printed.out.splitlines()}
+    assert summary["Residues"] == str(len(result["residues"]))
+    assert summary["Resolution"] == f"{result['resolution']:.2f} Å"
+    assert summary["Region"] == "asu"
+    assert summary["Weights"].startswith("small.safetensors")
+    assert printed.out.replace("\n", "").replace(" ", "").endswith(str(out).replace(" ", ""))
+    assert printed.err == ""
+
+
+def test_json_lines(arguments: list[str], out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*arguments, "--progress", "json", "--class-maps"]) == 0
+    *progress, result = lines_of(capsys.readouterr().out)
+    assert {line["event"] for line in progress} == {"progress"}
+    assert list(dict.fromkeys(line["stage"] for line in progress)) == list(STAGES)
+    for stage in STAGES:
+        fractions = [line["fraction"] for line in progress if line["stage"] == stage]
+        assert fractions == sorted(fractions)
+        assert 0 <= fractions[0] <= fractions[-1] == 1
+    written = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    assert result == {
+        "event": "result",
+        "directory": str(out),
+        "residues": len(written["residues"]),
+        "resolution": pytest.approx(written["resolution"], abs=1e-3),
+        "region": "asu",
+        "warnings": written["warnings"],
+    }
+    assert len(list((out / "class_maps").iterdir())) == 17
+
+
+def test_columns_can_be_named_and_residues_counted_and_results_replaced(
+    arguments: list[str], out: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "protein.fasta").write_text(">A\nPQFSLWRRPV\n>B\nVTAHIEGQ*\n")
+    arguments = [argument for argument in arguments if argument not in ("--residues", "95")]
+    arguments += ["--sequence", str(tmp_path / "protein.fasta"), "--f", "FWT", "--phi", "PHWT", "--progress", "none"]
+    assert main(arguments) == 0
+    first = (out / "result.json").read_bytes()
+    assert json.loads(first)["options"]["residues"] == 18
+    assert main(arguments) == errors.OutputError.exit_code
+    assert (out / "result.json").read_bytes() == first
+    assert main([*arguments, "--overwrite", "--resolution", "2.2"]) == 0
+    assert json.loads((out / "result.json").read_bytes())["resolution"] == 2.2
+    assert list(out.parent.iterdir()) == [out]
+
+
+def write_map(path: Path, values: np.ndarray) -> Path:
+    ccp4 = gemmi.Ccp4Map()
+    ccp4.grid = gemmi.FloatGrid(values.astype(np.float32))
+    ccp4.grid.set_unit_cell(gemmi.UnitCell(20, 20, 20, 90, 90, 90))
+    ccp4.grid.spacegroup = gemmi.SpaceGroup("P 1")
+    ccp4.update_ccp4_header(2)
+    ccp4.write_ccp4_map(str(path))
+    return path
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Inputs that cannot be used."""
+    folder = tmp_path_factory.mktemp("bad")
+    (folder / "text.ccp4").write_text("This is no map.\n" * 200)
+    write_map(folder / "constant.ccp4", np.ones((20, 20, 20)))
+    write_map(folder / "good.ccp4", np.random.default_rng(0).normal(size=(20, 20, 20)))
+    mtz = gemmi.read_mtz_file(str(MTZ))
+    for label in ("FWT", "PHWT"):
+        mtz.remove_column(mtz.column_with_label(label).idx)
+    mtz.write_to_file(str(folder / "amplitudes.mtz"))
+    (folder / "weights.safetensors").write_text("These are no weights.")
+    (folder / "rna.fasta").write_text(">rna\nACGUACGU\n")
+    return folder
+
+
+@pytest.mark.parametrize("progress", ["none", "json"])
+@pytest.mark.parametrize(
+    ("changes", "kind", "message"),
+    [
+        ({"map": "missing.mtz"}, "MapFormatError", "missing.mtz"),
+        ({"map": "text.ccp4"}, "MapFormatError", "text.ccp4"),
+        ({"map": "constant.ccp4", "--resolution": "2"}, "MapContentError", "constant.ccp4"),
+        ({"map": "amplitudes.mtz"}, "PhaseError", "SIGF"),
+        ({"map": "good.ccp4"}, "ResolutionError", "--resolution"),
+        ({"--resolution": "12"}, "ResolutionError", "12"),
+        ({"--resolution": "nan"}, "ResolutionError", "nan"),
+        ({"--weights": "weights.safetensors"}, "WeightsError", "weights.safetensors"),
+        ({"--weights": "missing.safetensors"}, "WeightsError", "missing.safetensors"),
+        ({"--residues": "0"}, "OptionError", "0"),
+        ({"--residues": "-5"}, "OptionError", "-5"),
+        ({"--residues": None, "--sequence": "rna.fasta"}, "ModelFormatError", "rna.fasta"),
+        ({"map": "good.ccp4", "--resolution": "2", "--f": "FWT", "--phi": "PHWT"}, "OptionError", "good.ccp4"),
+        ({"--f": "NOSUCH", "--phi": "PHWT"}, "PhaseError", "NOSUCH"),
+        ({"--out": "text.ccp4/out"}, "OutputError", "text.ccp4"),
+        ({"--out": ".", "map": "missing.mtz"}, "OutputError", "not empty"),
+    ],
+)
+def test_errors(
+    bad: Path,
+    weights: Path,
+    out: Path,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, str | None],
+    kind: str,
+    message: str,
+    progress: str,
+) -> None:
+    options: dict[str, str | None] = {"map": str(MTZ), "--weights": str(weights), "--residues": "95", "--out": str(out)}
+    files = ("map", "--weights", "--sequence", "--out")
+    options |= {key: str(bad / value) if value and key in files else value for key, value in changes.items()}
+    before = sorted(bad.iterdir())
+    path = options.pop("map")
+    arguments = [text for option, value in options.items() if value is not None for text in (option, value)]
+    exit_code = main(["segment", str(path), "--progress", progress, *arguments])
+    printed = capsys.readouterr()
+    assert exit_code == getattr(errors, kind).exit_code
+    assert printed.err.startswith("edseg: ")
+    assert printed.err.count("\n") == 1
+    assert message in printed.err
+    assert list(out.parent.iterdir()) == []
+    assert sorted(bad.iterdir()) == before
+    if progress == "json":
+        assert lines_of(printed.out)[-1] == {
+            "event": "error", "kind": kind, "message": printed.err[7:-1], "exit_code": exit_code,
+        }  # fmt: skip
+    else:
+        assert printed.out == ""
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the device exists here")
+def test_a_device_that_is_not_there(arguments: list[str], out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*arguments, "--device", "cuda"]) == errors.DeviceError.exit_code
+    assert "cuda" in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["segment"],
+        ["segment", "a.mtz", "--device", "abacus"],
+        ["segment", "a.mtz", "--residues", "3", "--sequence", "s"],
+    ],
+)
+def test_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: edseg" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_leaves_nothing_behind(arguments: list[str], out: Path, number: int) -> None:
+    with start([*arguments, "--progress", "json"], stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        first = json.loads(process.stdout.readline())
+        process.send_signal(number)
+        rest, stderr = process.communicate(timeout=60)
+    assert first["event"] == "progress"
+    assert process.returncode == 130
+    assert stderr == "edseg: Stopped; no results were written.\n"
+    assert lines_of(rest)[-1]["kind"] == "Cancelled"
+    assert list(out.parent.iterdir()) == []
+
+
+def test_a_run_ends_when_nobody_reads_its_progress(arguments: list[str], out: Path) -> None:
+    with start([*arguments, "--progress", "json"], stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        stderr = process.stderr.read()
+        assert process.wait(timeout=60) == 130
+    assert stderr == "edseg: Stopped, because the program that started the run is gone.\n"
+    assert list(out.parent.iterdir()) == []
+
+
+def test_bars_on_a_terminal_name_the_stages(arguments: list[str]) -> None:
+    ours, theirs = pty.openpty()
+    with start(arguments, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while chunk := os.read(ours, 65536):
+                shown += chunk
+        except OSError:  # the other side of the terminal is closed
+            pass
+        os.close(ours)
+        assert process.wait(timeout=60) == 0
+    for title in ("Reading the map", "Running the network", "Writing results"):
+        assert title in shown.decode()
+
+
+def test_help_does_not_wait_for_the_engine() -> None:
+    code = (
+        "import sys\nfrom edseg_engine.cli import main\n"
+        "try:\n    main(['segment', '--help'])\nfinally:\n    print({'torch', 'scipy', 'sklearn'} & set(sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert "usage: edseg segment" in result.stdout
+    assert result.stdout.splitlines()[-1] == "set()"
