@@ -63,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
 
     def report(row: dict[str, float]) -> None:
         console.print(
-            f"{row['windows']:7.0f} of {args.windows} windows  loss {row['loss']:.3f}  classes {row['class_loss']:.3f}  "
+            f"{row['windows']:7.0f} of {args.windows} windows  loss {row['loss']:.3f}  "
+            f"classes {row['class_loss']:.3f}  "
             f"offsets {row['offset_loss']:.3f}  voxels right {row['voxel_accuracy']:.3f}  "
             f"{row['windows_per_second']:.2f} windows/s",
             highlight=False,

@@ -1,0 +1,91 @@
+"""From the voxels of an instance to its residue class: summed probabilities (thesis 3.3), calibrated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edseg_engine.instances import Instances
+from edseg_engine.residues import N_LABELS
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Parameters that make probabilities mean what they say; stored with the weights.
+
+    Attributes
+    ----------
+    temperature
+        Exponent of the summed probabilities: below one they grow more cautious.
+    intercept, slope, votes, spread
+        The confidence is the logistic function of ``intercept + slope * logit(p1) + votes * log(v) + spread * s``,
+        with v the instance's votes over the median of the map and s the spread of its votes in Å.
+    """
+
+    temperature: float = 1.0
+    intercept: float = 0.0
+    slope: float = 1.0
+    votes: float = 0.0
+    spread: float = 0.0
+
+    @classmethod
+    def from_card(cls, values: Mapping[str, float]) -> Calibration:
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes of k instances.
+
+    Attributes
+    ----------
+    probabilities
+        shape (k, 17), rows sum to one.
+    confidence
+        shape (k,): probability that rank 1 is right.
+    n_voxels
+        shape (k,): voxels that voted.
+    """
+
+    probabilities: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    n_voxels: NDArray[np.intp]
+
+
+def summed_probabilities(members: NDArray[np.intp], probabilities: NDArray[np.floating], k: int) -> NDArray[np.float64]:
+    """Return the mean class probabilities (k, 17) over the voxels of each instance, scaled to sum to one."""
+    inside = members >= 0
+    chosen = probabilities[inside].astype(np.float32)
+    sums = np.stack([np.bincount(members[inside], chosen[:, c], minlength=k) for c in range(N_LABELS)], 1)
+    positive: NDArray[np.float64] = sums + 1e-6
+    return np.asarray(positive / positive.sum(1, keepdims=True))
+
+
+def confidence_features(
+    probabilities: NDArray[np.float64], instances: Instances
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return logit(p1), log of the relative votes and the spread (Å) of each instance, each of shape (k,)."""
+    p1 = np.clip(probabilities.max(1), 1e-4, 1 - 1e-4) if len(probabilities) else np.zeros(0)
+    relative = instances.votes / np.median(instances.votes) if len(instances) else instances.votes
+    return np.log(p1 / (1 - p1)), np.log(np.clip(relative, 1e-3, None)), instances.spread
+
+
+def classify(instances: Instances, probabilities: NDArray[np.floating], calibration: Calibration) -> Classes:
+    """Classify every instance.
+
+    Parameters
+    ----------
+    probabilities
+        shape (m, 17): class probabilities of the voxels whose votes made the instances.
+    """
+    k = len(instances)
+    raw = summed_probabilities(instances.members, probabilities, k)
+    calibrated = raw**calibration.temperature
+    calibrated /= calibrated.sum(1, keepdims=True)
+    logit, votes, spread = confidence_features(calibrated, instances)
+    score = calibration.intercept + calibration.slope * logit + calibration.votes * votes + calibration.spread * spread
+    inside = instances.members[instances.members >= 0]
+    return Classes(calibrated, 1 / (1 + np.exp(-score)), np.bincount(inside, minlength=k))

@@ -1,0 +1,152 @@
+"""An endless stream of training windows, made while the network trains.
+
+A small pool of crystals is kept; each gives some windows at random places in random orientations and is then replaced
+by a new one, simulated or experimental. So crystals of very different cost feed an even stream, and windows of one
+crystal do not follow each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+
+from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
+from edseg_engine.dataset.labelled import LabelledCrystal, Window, known_residues, random_rotation
+from edseg_engine.dataset.packs import packs_of_split
+from edseg_engine.dataset.simulate import SimulationOptions, simulate_map
+from edseg_engine.errors import ModelFormatError, TrainingDataError
+from edseg_engine.normalise import CLIP, DENSITY_THRESHOLD
+from edseg_engine.ranges import ResolutionRange
+
+#: Crystals with more atoms or a larger cell (Å³) than this are left out: they cost more than they teach.
+MAX_ATOMS, MAX_VOLUME = 12_000, 3.0e6
+#: Share of the simulated crystals whose cell and space group are the structure's own. The others are bare chains in a
+#: made-up box; they are more numerous but loosely packed.
+CRYSTAL_SHARE = 0.65
+#: Windows a crystal gives per visit in the pool.
+MIN_WINDOWS, MAX_WINDOWS = 3, 10
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Where windows come from.
+
+    Attributes
+    ----------
+    structures
+        Folder of packs ``train*.npz``.
+    experimental
+        Folder of experimental crystals, of which the split ``train`` is used; None leaves them out.
+    experimental_share
+        Fraction of the crystals that is experimental.
+    pool
+        Crystals kept at a time by each worker.
+    """
+
+    structures: Path
+    experimental: Path | None = None
+    experimental_share: float = 0.35
+    pool: int = 24
+    simulation: SimulationOptions = field(default_factory=SimulationOptions)
+
+
+class CrystalSource:
+    """Draws labelled crystals at a random resolution of the range."""
+
+    def __init__(self, options: DataOptions, resolution_range: ResolutionRange) -> None:
+        self.options, self.range = options, resolution_range
+        self.packs = packs_of_split(options.structures, "train")
+        fits = [(p, i) for p, pack in enumerate(self.packs) for i in np.flatnonzero(pack.n_atoms <= MAX_ATOMS).tolist()]
+        self.crystals = [(p, i) for p, i in fits if self.packs[p].is_crystal[i]]
+        self.chains = [(p, i) for p, i in fits if not self.packs[p].is_crystal[i]]
+        self.experimental: list[ExperimentalCrystal] = []
+        if options.experimental is not None and options.experimental_share > 0:
+            entries = read_index(options.experimental, "train")
+            usable = [e for e in entries if e.d_min <= resolution_range.d_max]
+            self.experimental = [ExperimentalCrystal(e) for e in usable]
+
+    def draw(self, rng: np.random.Generator) -> LabelledCrystal:
+        """Return one crystal; those that cannot be simulated are passed over."""
+        if self.experimental and rng.random() < self.options.experimental_share:
+            return self._experimental(self.experimental[rng.integers(len(self.experimental))], rng)
+        for _ in range(100):
+            choices = self.crystals if rng.random() < CRYSTAL_SHARE or not self.chains else self.chains
+            if not choices:
+                continue
+            pack, index = choices[rng.integers(len(choices))]
+            structure = self.packs[pack][index]
+            d_min = rng.uniform(self.range.d_min, self.range.d_max)
+            if structure.cell.is_crystal() and structure.cell.volume > MAX_VOLUME:
+                continue
+            try:
+                density = simulate_map(structure, d_min, rng, self.options.simulation)
+                return LabelledCrystal(density, known_residues(structure[0]))
+            except (ModelFormatError, RuntimeError):  # gemmi: cells too small for their structure and the like
+                continue
+        raise TrainingDataError(f"No structure of {self.options.structures} can be simulated.")
+
+    def _experimental(self, crystal: ExperimentalCrystal, rng: np.random.Generator) -> LabelledCrystal:
+        own = crystal.entry.d_min
+        d_min = rng.uniform(max(own, self.range.d_min), self.range.d_max)
+        # Data cut far from their own limit are better than data that end there: blur them and disturb the phases.
+        excess = np.clip((d_min - own) / d_min, 0.0, 0.5)
+        density = crystal.density(
+            d_min,
+            b_add=rng.uniform(-5.0, 10.0 + 40.0 * excess * d_min),
+            phase_error=rng.uniform(0.0, 2.0 * excess),
+            rng=rng,
+        )
+        return LabelledCrystal(density, crystal.residues)
+
+
+def random_window(crystal: LabelledCrystal, resolution_range: ResolutionRange, rng: np.random.Generator) -> Window:
+    """Cut a window around a random residue, in random orientation, with a little jitter of scale and offset."""
+    center = crystal.residues.centroids[rng.integers(len(crystal.residues.centroids))] + rng.normal(0, 6.0, 3)
+    window = crystal.window(
+        center,
+        random_rotation(rng),
+        resolution_range.window,
+        resolution_range.spacing,
+        resolution_range.label_radius,
+        DENSITY_THRESHOLD,
+    )
+    density = window.density * np.float32(rng.normal(1.0, 0.08)) + np.float32(rng.normal(0.0, 0.03))
+    return Window(np.clip(density, *CLIP), window.classes, window.offsets)
+
+
+class WindowStream(IterableDataset[dict[str, torch.Tensor]]):
+    """Endless windows as tensors: density (1, n, n, n), classes (n, n, n), offsets (3, n, n, n) in Å.
+
+    Workers and restarts draw different crystals: the seed of a worker is made of `seed`, `start` and its number.
+    """
+
+    def __init__(self, options: DataOptions, resolution_range: ResolutionRange, seed: int, start: int = 0) -> None:
+        self.options, self.range, self.seed, self.start = options, resolution_range, seed, start
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        info = get_worker_info()
+        torch.set_num_threads(1)
+        rng = np.random.default_rng([self.seed, self.start, info.id if info else 0])
+        source = CrystalSource(self.options, self.range)
+        pool: list[tuple[LabelledCrystal, int]] = []
+        while True:
+            # The pool fills while it already gives windows, so that training starts at once.
+            if len(pool) < self.options.pool:
+                pool.append((source.draw(rng), int(rng.integers(MIN_WINDOWS, MAX_WINDOWS + 1))))
+            index = int(rng.integers(len(pool)))
+            crystal, left = pool[index]
+            window = random_window(crystal, self.range, rng)
+            if left > 1:
+                pool[index] = (crystal, left - 1)
+            else:
+                pool.pop(index)
+            yield {
+                "density": torch.from_numpy(window.density)[None],
+                "classes": torch.from_numpy(window.classes),
+                "offsets": torch.from_numpy(window.offsets),
+            }

@@ -1,0 +1,63 @@
+"""Where the network runs and how much fits there."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from edseg_engine.errors import DeviceError, OptionError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+#: Edges of the largest blocks of voxels that are run at once.
+_LARGEST_TILE = {"cpu": 128, "cuda": 160, "mps": 96}
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called `name`; ``"auto"`` takes a GPU where there is one.
+
+    Raises
+    ------
+    OptionError
+        If there is no device of this kind at all.
+    DeviceError
+        If this machine does not have it.
+    """
+    if name not in DEVICES:
+        raise OptionError(f"There is no device {name!r}; choose one of {', '.join(DEVICES)}.")
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
+    if not available[name]:
+        raise DeviceError(f"This machine has no device {name!r} that PyTorch can use; choose --device cpu or auto.")
+    return torch.device(name)
+
+
+def largest_tile(device: torch.device) -> int:
+    """Return the longest edge in voxels of a block that is run at once."""
+    return _LARGEST_TILE[device.type]
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether PyTorch raised `error` because memory ran out (the CPU allocator has no class of its own for it)."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def out_of_memory(device: torch.device) -> DeviceError:
+    """Return the error for a device whose memory is full."""
+    return DeviceError(f"The memory of {device.type} is full; close other programs or choose another --device.")
+
+
+def available_memory() -> int | None:
+    """Return bytes of main memory that are free for a new program, or None where the system does not tell."""
+    try:
+        with open("/proc/meminfo") as file:
+            free = {line.split(":")[0]: int(line.split()[1]) for line in file}
+        return free["MemAvailable"] * 1024
+    except (OSError, KeyError, ValueError, IndexError):
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None

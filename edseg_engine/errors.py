@@ -1,0 +1,75 @@
+"""The exceptions of the engine. Each carries one sentence for the user and the exit code of the command line."""
+
+from __future__ import annotations
+
+
+class EdsegError(Exception):
+    """Base of every error a user can meet; ``exit_code`` is what the command returns."""
+
+    exit_code = 1
+
+
+class OptionError(EdsegError):
+    """An option has a value that makes no sense, or two options contradict each other."""
+
+    exit_code = 2
+
+
+class MapFormatError(EdsegError):
+    """The input cannot be read as a map or as reflections."""
+
+    exit_code = 3
+
+
+class MapContentError(EdsegError):
+    """The input was read, but its values are no density: NaNs, a constant, an absurd cell."""
+
+    exit_code = 4
+
+
+class PhaseError(EdsegError):
+    """A reflection file without the map coefficients or phases that were asked for."""
+
+    exit_code = 5
+
+
+class ResolutionError(EdsegError):
+    """The resolution is missing and cannot be told from the file, or lies outside every range."""
+
+    exit_code = 6
+
+
+class WeightsError(EdsegError):
+    """The weights are missing, damaged or of another kind."""
+
+    exit_code = 7
+
+
+class OutputError(EdsegError):
+    """The results cannot be written where they were asked for."""
+
+    exit_code = 8
+
+
+class DeviceError(EdsegError):
+    """The device does not exist, or there is not enough memory on it."""
+
+    exit_code = 9
+
+
+class ModelFormatError(EdsegError):
+    """A coordinate file (PDB, mmCIF) or a sequence that cannot be used."""
+
+    exit_code = 10
+
+
+class TrainingDataError(EdsegError):
+    """Training or evaluation data that cannot be used."""
+
+    exit_code = 11
+
+
+class Cancelled(EdsegError):
+    """The caller asked the run to stop."""
+
+    exit_code = 130

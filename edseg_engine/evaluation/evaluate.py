@@ -1,0 +1,154 @@
+"""Run maps whose model is known and count what was found: with K given, with K found, and with the true instances."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edseg_engine.classify import Calibration, Classes, classify, summed_probabilities
+from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
+from edseg_engine.dataset.labelled import KnownResidues, known_residues, owners
+from edseg_engine.dataset.packs import packs_of_split
+from edseg_engine.dataset.simulate import SimulationOptions, simulate_map
+from edseg_engine.evaluation.matching import Matching, match
+from edseg_engine.evaluation.metrics import (
+    ResidueCounts,
+    VoxelCounts,
+    count_residues,
+    count_voxels,
+    instance_dice,
+)
+from edseg_engine.instances import Instances, find_instances
+from edseg_engine.maps import DensityMap
+from edseg_engine.networks.weights import Weights
+from edseg_engine.predict import VoxelPrediction, predict_voxels
+from edseg_engine.progress import ignore_progress
+from edseg_engine.ranges import range_by_name
+from edseg_engine.region import choose_region
+from edseg_engine.residues import BACKGROUND
+from edseg_engine.symmetry import Symmetry
+from edseg_engine.volume import prepare_volume
+
+
+@dataclass(frozen=True)
+class KnownMap:
+    """A map with the model that is in it."""
+
+    name: str
+    density: DensityMap
+    residues: KnownResidues
+
+
+@dataclass(frozen=True)
+class MapScore:
+    """What one map gave."""
+
+    name: str
+    d_min: float
+    k_given: ResidueCounts
+    k_found: ResidueCounts
+    true_instances: ResidueCounts
+    voxels: VoxelCounts
+    dice: float
+    seconds: float
+    #: For calibration: instances with K given, their classes, the partners, the true labels.
+    instances: Instances = field(repr=False)
+    classes: Classes = field(repr=False)
+    matching: Matching = field(repr=False)
+    labels: NDArray[np.intp] = field(repr=False)
+
+
+def experimental_maps(
+    folder: Path, split: str, low: float, high: float, cut: float | None = None
+) -> Iterator[KnownMap]:
+    """Yield the experimental crystals of a split whose resolution is in [low, high) Å; `cut` cuts the data there."""
+    for entry in read_index(folder, split):
+        if low <= entry.d_min < high:
+            crystal = ExperimentalCrystal(entry)
+            yield KnownMap(entry.name, crystal.density(max(cut or 0.0, entry.d_min)), crystal.residues)
+
+
+def simulated_maps(
+    folder: Path, split: str, d_min: float, options: SimulationOptions, crystals_only: bool = True
+) -> Iterator[KnownMap]:
+    """Yield simulated maps of the structures of a split at `d_min` Å; the seed of each is its place in the split."""
+    number = 0
+    for pack in packs_of_split(folder, split):
+        for i in range(len(pack)):
+            number += 1
+            if crystals_only and not pack.is_crystal[i]:
+                continue
+            structure = pack[i]
+            density = simulate_map(structure, d_min, np.random.default_rng([7, number]), options)
+            yield KnownMap(structure.name, density, known_residues(structure[0]))
+
+
+def score_map(known: KnownMap, weights: Weights, device: torch.device) -> MapScore:
+    """Run one map through the pipeline and compare with its model, matching centroids within 3 Å under symmetry."""
+    start = time.perf_counter()
+    resolution_range = range_by_name(weights.card.name)
+    region = choose_region(known.density, "auto")
+    volume = prepare_volume(known.density, region, resolution_range)
+    prediction = predict_voxels(weights.net, volume, resolution_range.frame, device, ignore_progress)
+    calibration = Calibration.from_card(weights.card.calibration)
+    k = len(known.residues.labels)
+
+    def run(n_residues: int | None) -> tuple[Instances, Classes, Matching]:
+        instances = find_instances(prediction.votes, prediction.weights, region.symmetry, n_residues)
+        classes = classify(instances, prediction.probabilities, calibration)
+        return instances, classes, match(instances.centroids, known.residues.centroids, region.symmetry)
+
+    given, classes, matching = run(k)
+    seconds = time.perf_counter() - start
+    _, found_classes, found_matching = run(None)
+    owner, truth = _truth(known.residues, region.symmetry, prediction, resolution_range.label_radius)
+    labels = known.residues.labels
+    return MapScore(
+        known.name,
+        float(known.density.d_min or 0.0),
+        count_residues(classes.probabilities, labels, matching),
+        count_residues(found_classes.probabilities, labels, found_matching),
+        _with_true_instances(owner, prediction, labels),
+        count_voxels(prediction.probabilities, truth),
+        instance_dice(given.members, owner, matching, k),
+        seconds,
+        given,
+        classes,
+        matching,
+        labels,
+    )
+
+
+def _truth(
+    residues: KnownResidues, symmetry: Symmetry, prediction: VoxelPrediction, radius: float
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the true residue of each voxel (negative: none) and its true class."""
+    owner, _ = owners(residues, symmetry, prediction.positions.astype(np.float64), radius)
+    truth = np.where(owner >= 0, residues.labels[np.maximum(owner, 0)], np.where(owner == -1, BACKGROUND, -1))
+    return owner, truth
+
+
+def _with_true_instances(
+    owner: NDArray[np.intp], prediction: VoxelPrediction, labels: NDArray[np.intp]
+) -> ResidueCounts:
+    probabilities = summed_probabilities(np.maximum(owner, -1), prediction.probabilities, len(labels))
+    seen = np.flatnonzero(np.bincount(owner[owner >= 0], minlength=len(labels)) > 0)
+    return count_residues(probabilities[seen], labels, Matching(np.arange(len(seen)), seen, np.zeros(len(seen))))
+
+
+def score_maps(
+    maps: Iterable[KnownMap], weights: Weights, device: torch.device, report: Callable[[MapScore], None]
+) -> list[MapScore]:
+    """Score every map; `report` is called after each."""
+    scores = []
+    for known in maps:
+        score = score_map(known, weights, device)
+        report(score)
+        scores.append(score)
+    return scores

@@ -1,0 +1,145 @@
+"""The figures of the thesis's table 6.2, for one map and for a set of maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edseg_engine.evaluation.matching import Matching
+from edseg_engine.residues import N_CLASSES, N_LABELS
+
+
+@dataclass(frozen=True)
+class ResidueCounts:
+    """Hits and misses, class by class, which add up over maps. Arrays are of shape (17,), by true class.
+
+    Attributes
+    ----------
+    true
+        Residues of the model.
+    matched
+        Those with a found residue within 3 Å.
+    rank1, rank3
+        Those whose class is the first, or among the first three, of the found residue. Missed ones are wrong.
+    found
+        Residues found, by their rank-1 class.
+    """
+
+    true: NDArray[np.intp]
+    matched: NDArray[np.intp]
+    rank1: NDArray[np.intp]
+    rank3: NDArray[np.intp]
+    found: NDArray[np.intp]
+
+    def __add__(self, other: ResidueCounts) -> ResidueCounts:
+        return ResidueCounts(
+            self.true + other.true,
+            self.matched + other.matched,
+            self.rank1 + other.rank1,
+            self.rank3 + other.rank3,
+            self.found + other.found,
+        )
+
+    def figures(self) -> dict[str, float]:
+        """Return the fractions over all residues.
+
+        `rank1` and `rank3` count missed residues as wrong; `recall` and `precision` are of location alone (within 3 Å);
+        `label_recall` and `label_precision` are means over classes and need the label right as well (thesis 6.4.5).
+        """
+        n_true, n_found = max(1, self.true.sum()), max(1, self.found.sum())
+        present, named = self.true > 0, self.found > 0
+        return {
+            "rank1": float(self.rank1.sum() / n_true),
+            "rank3": float(self.rank3.sum() / n_true),
+            "recall": float(self.matched.sum() / n_true),
+            "precision": float(self.matched.sum() / n_found),
+            "label_recall": float((self.rank1[present] / self.true[present]).mean()) if present.any() else 0.0,
+            "label_precision": float((self.rank1[named] / self.found[named]).mean()) if named.any() else 0.0,
+            "found_over_true": float(self.found.sum() / n_true),
+        }
+
+
+def count_residues(probabilities: NDArray[np.float64], labels: NDArray[np.intp], matching: Matching) -> ResidueCounts:
+    """Count hits of found residues with probabilities (k, 17) against true ones with `labels` (n,)."""
+
+    def by_class(chosen: NDArray[np.intp]) -> NDArray[np.intp]:
+        return np.bincount(chosen, minlength=N_LABELS)
+
+    order = np.argsort(-probabilities, axis=1)[:, :3] if len(probabilities) else np.zeros((0, 3), np.intp)
+    truth = labels[matching.true]
+    best = order[matching.found]
+    return ResidueCounts(
+        by_class(labels),
+        by_class(truth),
+        by_class(truth[best[:, 0] == truth]),
+        by_class(truth[(best == truth[:, None]).any(1)]),
+        by_class(order[:, 0]),
+    )
+
+
+@dataclass(frozen=True)
+class VoxelCounts:
+    """Confusion of voxel classes, (18, 18) by true and predicted class; adds up over maps."""
+
+    confusion: NDArray[np.intp]
+
+    def __add__(self, other: VoxelCounts) -> VoxelCounts:
+        return VoxelCounts(self.confusion + other.confusion)
+
+    def mean_iou(self) -> float:
+        """Return the semantic IoU, mean over the residue classes that occur (thesis 5.3.2)."""
+        hits = np.diag(self.confusion).astype(float)
+        union = self.confusion.sum(0) + self.confusion.sum(1) - hits
+        used = np.flatnonzero(union[:N_LABELS] > 0)
+        return float((hits[used] / union[used]).mean()) if len(used) else 0.0
+
+
+def count_voxels(probabilities: NDArray[np.floating], truth: NDArray[np.intp]) -> VoxelCounts:
+    """Count voxels: probabilities (m, 17) against true classes (m,), background 17, negative ones left out."""
+    p = probabilities.astype(np.float32)
+    predicted = np.concatenate([p, 1 - p.sum(1, keepdims=True)], 1).argmax(1)
+    used = truth >= 0
+    flat = truth[used] * N_CLASSES + predicted[used]
+    return VoxelCounts(np.bincount(flat, minlength=N_CLASSES**2).reshape(N_CLASSES, N_CLASSES))
+
+
+def instance_dice(members: NDArray[np.intp], owner: NDArray[np.intp], matching: Matching, n_true: int) -> float:
+    """Return the mean Dice coefficient of true instances with their found ones; missed ones count zero (thesis 6.4.5).
+
+    Parameters
+    ----------
+    members, owner
+        shape (m,): found and true instance of each voxel, negative for none.
+    """
+    if not n_true:
+        return 0.0
+    k = int(members.max(initial=-1)) + 1
+    size_found = np.bincount(members[members >= 0], minlength=k)
+    size_true = np.bincount(owner[owner >= 0], minlength=n_true)
+    both = (members >= 0) & (owner >= 0)
+    pairs, overlap = np.unique(members[both] * n_true + owner[both], return_counts=True)
+    shared: dict[int, int] = dict(zip(pairs.tolist(), overlap.tolist(), strict=True))
+    dice = [
+        2 * shared.get(int(f) * n_true + int(t), 0) / max(1, size_found[f] + size_true[t])
+        for f, t in zip(matching.found, matching.true, strict=True)
+    ]
+    return float(np.sum(dice) / n_true)
+
+
+def total(counts: Sequence[ResidueCounts]) -> ResidueCounts:
+    """Return the sum over maps.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if not counts:
+        raise ValueError("nothing to add up")
+    out = counts[0]
+    for other in counts[1:]:
+        out = out + other
+    return out

@@ -1,0 +1,114 @@
+"""From a volume to the network's word on each voxel with density: class probabilities and votes for a centroid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edseg_engine.devices import is_out_of_memory, largest_tile, out_of_memory
+from edseg_engine.networks.stacknet import OFFSET_SCALE, StackNet
+from edseg_engine.progress import Progress, ProgressCallback
+from edseg_engine.residues import BACKGROUND, N_LABELS
+from edseg_engine.tiling import Tile, plan_tiles
+from edseg_engine.volume import Volume
+
+#: Below this edge (voxels) a tile is not made smaller when memory runs out.
+_SMALLEST_TILE = 32
+
+
+@dataclass(frozen=True)
+class VoxelPrediction:
+    """What the network says of the occupied voxels of a volume.
+
+    Attributes
+    ----------
+    index
+        shape (m,): flat index of each voxel in the volume.
+    positions
+        float32, shape (m, 3): x, y, z in Å.
+    votes
+        float32, shape (m, 3): E = I(X) + position, the centroid (Å) that each voxel points at (thesis 6.2.1).
+    probabilities
+        float16, shape (m, 17): class probabilities; what is missing to one is background.
+    """
+
+    index: NDArray[np.intp] = field(repr=False)
+    positions: NDArray[np.float32] = field(repr=False)
+    votes: NDArray[np.float32] = field(repr=False)
+    probabilities: NDArray[np.float16] = field(repr=False)
+
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """How much the vote of each voxel (m,) counts: the probability that it belongs to a residue."""
+        return self.probabilities.sum(1, dtype=np.float32)
+
+
+def predict_voxels(
+    net: StackNet, volume: Volume, frame: float, device: torch.device, progress: ProgressCallback
+) -> VoxelPrediction:
+    """Run the network on every tile of the volume; each occupied voxel is computed once.
+
+    Parameters
+    ----------
+    frame
+        Å at the border of a tile that are not trusted (l_frame, thesis 5.2.2).
+
+    Raises
+    ------
+    DeviceError
+        If there is not enough memory even for small tiles.
+    """
+    edge = largest_tile(device)
+    net = net.to(device).to(memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
+    while True:
+        try:
+            return _predict_tiles(net, volume, int(np.ceil(frame / volume.spacing)), edge, device, progress)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if edge <= _SMALLEST_TILE:
+                raise out_of_memory(device) from error
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        edge //= 2
+
+
+def _predict_tiles(
+    net: StackNet, volume: Volume, frame: int, edge: int, device: torch.device, progress: ProgressCallback
+) -> VoxelPrediction:
+    tiles = plan_tiles(volume.occupied, frame, edge)
+    index = np.flatnonzero(volume.occupied.reshape(-1))
+    place = np.full(volume.occupied.shape, -1, np.int32)
+    place.reshape(-1)[index] = np.arange(len(index), dtype=np.int32)
+    probabilities = np.empty((len(index), N_LABELS), np.float16)
+    offsets = np.empty((len(index), 3), np.float32)
+    total, done = sum(tile.voxels for tile in tiles), 0
+    for number, tile in enumerate(tiles):
+        progress(Progress("network", done / total, f"tile {number + 1} of {len(tiles)}"))
+        rows = place[tile.core]
+        inside = rows >= 0
+        s, i = _run_tile(net, volume, tile, inside, device)
+        probabilities[rows[inside]] = s
+        offsets[rows[inside]] = i
+        done += tile.voxels
+    progress(Progress("network", 1.0))
+    positions = volume.positions(index).astype(np.float32)
+    return VoxelPrediction(index, positions, positions + offsets, probabilities)
+
+
+@torch.inference_mode()
+def _run_tile(
+    net: StackNet, volume: Volume, tile: Tile, inside: NDArray[np.bool_], device: torch.device
+) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
+    """Return probabilities (n, 17) and offsets (n, 3) in Å of the core's voxels that are `inside`."""
+    x = torch.from_numpy(np.ascontiguousarray(volume.values[tile.outer]))[None, None].to(device)
+    x = x.contiguous(memory_format=torch.channels_last_3d)
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type in ("cpu", "cuda")):
+        scores, offsets = net(x)
+    chosen = torch.from_numpy(inside).to(device)
+    s = scores[0].permute(1, 2, 3, 0)[tile.inner][chosen].float().softmax(1)[:, :BACKGROUND]
+    i = offsets[0].permute(1, 2, 3, 0)[tile.inner][chosen].float() * OFFSET_SCALE
+    return s.to(torch.float16).cpu().numpy(), i.cpu().numpy()

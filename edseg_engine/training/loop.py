@@ -1,0 +1,224 @@
+"""The training loop: one range's network, from scratch or from given weights; it survives being killed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from edseg_engine.dataset.windows import DataOptions, WindowStream
+from edseg_engine.errors import TrainingDataError
+from edseg_engine.networks.stacknet import StackNet, StackNetConfig
+from edseg_engine.networks.weights import WeightsCard, load_state, save_weights
+from edseg_engine.ranges import ResolutionRange
+from edseg_engine.training.losses import combined_loss, frame_weights
+
+#: Columns of the log, one line for each report.
+LOG_FIELDS = ("windows", "loss", "class_loss", "offset_loss", "voxel_accuracy", "learning_rate", "windows_per_second")
+_REPORT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Options of a training run; all but `device`, `workers` and `checkpoint_seconds` shape the result.
+
+    Attributes
+    ----------
+    windows
+        Training windows in all: the length of the cosine schedule.
+    batch
+        Windows per step.
+    learning_rate
+        Of AdamW, at its peak after `warmup` windows.
+    ema
+        Decay per window of the moving average of the weights; that average is what is shipped.
+    samples
+        Voxels per window that the losses look at.
+    """
+
+    windows: int
+    batch: int = 4
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    warmup: int = 200
+    ema: float = 0.9992
+    samples: int = 8000
+    seed: int = 1
+    device: str = "cpu"
+    workers: int = 1
+    checkpoint_seconds: float = 90.0
+
+
+class MovingAverage:
+    """Exponential moving average of weights and batch statistics, with a short memory while training is young."""
+
+    def __init__(self, net: nn.Module, decay: float) -> None:
+        self.decay, self.seen = decay, 0
+        self.state = {k: v.detach().clone().float() for k, v in net.state_dict().items() if v.is_floating_point()}
+
+    def update(self, net: nn.Module, windows: int) -> None:
+        self.seen += windows
+        keep = min(self.decay**windows, (1 + self.seen) / (200 + self.seen))
+        for key, value in net.state_dict().items():
+            if key in self.state:
+                self.state[key].lerp_(value.detach().float(), 1 - keep)
+
+
+def learning_rate_factor(windows: int, options: TrainOptions) -> float:
+    """Linear warm-up, then a cosine to one hundredth of the peak."""
+    if windows < options.warmup:
+        return (windows + options.batch) / (options.warmup + options.batch)
+    done = min(1.0, (windows - options.warmup) / max(1, options.windows - options.warmup))
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+
+
+class Trainer:
+    """Trains the network of one range in `folder`, which holds the checkpoint, the log and the weights.
+
+    Raises
+    ------
+    TrainingDataError
+        If the folder holds a run of another range or network.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        resolution_range: ResolutionRange,
+        config: StackNetConfig,
+        data: DataOptions,
+        options: TrainOptions,
+        start_from: Path | None = None,
+    ) -> None:
+        self.folder, self.range, self.data, self.options = folder, resolution_range, data, options
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(options.seed)
+        self.device = torch.device(options.device)
+        self.net: StackNet = StackNet(config).to(self.device)
+        self.net.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        if start_from is not None:
+            load_state(self.net, start_from)
+        self.optimizer = torch.optim.AdamW(
+            self.net.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, betas=(0.9, 0.98)
+        )
+        self.average = MovingAverage(self.net, options.ema)
+        self.windows = 0
+        self.restarts = 0
+        if self.checkpoint_path.exists():
+            self._resume()
+        self.frame = frame_weights(resolution_range.window, resolution_range.frame / resolution_range.spacing)
+        self.frame = self.frame.to(self.device)
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def weights_path(self) -> Path:
+        return self.folder / f"{self.range.name}.safetensors"
+
+    def _resume(self) -> None:
+        saved = torch.load(self.checkpoint_path, map_location=self.device, weights_only=True)
+        if saved["range"] != self.range.name or saved["config"] != self.net.config.to_json():
+            raise TrainingDataError(
+                f"{self.checkpoint_path} belongs to a run of another range or network; choose another folder."
+            )
+        self.net.load_state_dict(saved["net"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.average.state, self.average.seen = saved["average"], saved["seen"]
+        self.windows, self.restarts = saved["windows"], saved["restarts"] + 1
+
+    def save(self) -> None:
+        """Write the checkpoint and the averaged weights; a kill at any moment leaves a whole older or newer file."""
+        state: dict[str, Any] = {
+            "range": self.range.name,
+            "config": self.net.config.to_json(),
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state,
+            "seen": self.average.seen,
+            "windows": self.windows,
+            "restarts": self.restarts,
+        }
+        temporary = self.checkpoint_path.with_suffix(".tmp")
+        torch.save(state, temporary)
+        temporary.replace(self.checkpoint_path)
+        card = WeightsCard(
+            name=self.range.name,
+            d_min=self.range.d_min,
+            d_max=self.range.d_max,
+            spacing=self.range.spacing,
+            network=self.net.config,
+            training={"windows": self.windows, "options": dict(asdict(self.options).items())},
+        )
+        save_weights(self.average.state, card, self.weights_path)
+
+    def _batches(self) -> Iterator[dict[str, Tensor]]:
+        stream = WindowStream(self.data, self.range, self.options.seed, start=self.restarts)
+        loader = DataLoader(
+            stream,
+            batch_size=self.options.batch,
+            num_workers=self.options.workers,
+            prefetch_factor=4 if self.options.workers else None,
+            pin_memory=self.device.type == "cuda",
+        )
+        return iter(loader)
+
+    def run(self, report: Callable[[dict[str, float]], None]) -> None:
+        """Train until `options.windows` windows are seen; `report` gets the columns of the log."""
+        options = self.options
+        last_save = last_report = time.monotonic()
+        sums = torch.zeros(4, device=self.device)
+        steps = 0
+        self.net.train()
+        (self.folder / "options.json").write_text(json.dumps(asdict(options), indent=1) + "\n")
+        for batch in self._batches():
+            if self.windows >= options.windows:
+                break
+            rate = options.learning_rate * learning_rate_factor(self.windows, options)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            batch = {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
+            density = batch["density"].contiguous(memory_format=torch.channels_last_3d)
+            with torch.autocast(self.device.type, torch.bfloat16):
+                scores, offsets = self.net(density)
+            losses = combined_loss(scores, offsets, batch, self.frame, options.samples * options.batch)
+            self.optimizer.zero_grad(set_to_none=True)
+            losses.total.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(self.net.parameters(), 2.0)
+            self.optimizer.step()
+            self.windows += len(density)
+            self.average.update(self.net, len(density))
+            sums += torch.stack([losses.total, losses.classes, losses.offsets, losses.accuracy]).detach()
+            steps += 1
+            now = time.monotonic()
+            if now - last_report > _REPORT_SECONDS:
+                mean = (sums / steps).tolist()
+                speed = steps * options.batch / (now - last_report)
+                row = dict(zip(LOG_FIELDS, [self.windows, *mean, rate, speed], strict=True))
+                self._log(row)
+                report(row)
+                sums.zero_()
+                steps, last_report = 0, now
+            if now - last_save > options.checkpoint_seconds:
+                self.save()
+                last_save = now
+        self.save()
+
+    def _log(self, row: dict[str, float]) -> None:
+        path = self.folder / "log.csv"
+        new = not path.exists()
+        with open(path, "a", newline="") as file:
+            writer = csv.DictWriter(file, LOG_FIELDS)
+            if new:
+                writer.writeheader()
+            writer.writerow({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()})

@@ -1,0 +1,63 @@
+"""The density of a region on an orthogonal box of voxels, as the network reads it (thesis, section 4.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edseg_engine.maps import DensityMap
+from edseg_engine.normalise import DENSITY_THRESHOLD, density_scale, normalise
+from edseg_engine.ranges import ResolutionRange
+from edseg_engine.region import Region
+
+#: Voxels whose membership of the region is settled at a time: bounds the memory for their coordinates.
+_CHUNK = 2_000_000
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Normalised density on an orthogonal box.
+
+    Attributes
+    ----------
+    values
+        float32, shape (nx, ny, nz): normalised density, axis order x, y, z; zero where the map is unknown.
+    spacing
+        Å between voxels.
+    origin
+        Position (x, y, z) in Å of the voxel (0, 0, 0).
+    occupied
+        bool, shape (nx, ny, nz): voxels of the region that carry density.
+    """
+
+    values: NDArray[np.float32] = field(repr=False)
+    spacing: float
+    origin: NDArray[np.float64]
+    occupied: NDArray[np.bool_] = field(repr=False)
+
+    def positions(self, index: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return positions (n, 3) in Å of voxels given by their flat index (n,)."""
+        return np.stack(np.unravel_index(index, self.values.shape), 1) * self.spacing + self.origin
+
+
+def prepare_volume(density: DensityMap, region: Region, resolution_range: ResolutionRange) -> Volume:
+    """Resample the region, and a margin around it for the network to see, onto orthogonal voxels and normalise them.
+
+    Data finer than the range are low-passed to its `d_min` before.
+    """
+    if density.d_min is None or density.d_min < resolution_range.d_min:
+        density = density.low_passed(resolution_range.d_min)
+    offset, scale = density_scale(density.values)
+    spacing = resolution_range.spacing
+    margin = resolution_range.frame
+    origin = region.low - margin
+    nx, ny, nz = (int(n) for n in np.ceil((region.high + margin - origin) / spacing) + 1)
+    values = normalise(density.sample(origin, None, (nx, ny, nz), spacing), offset, scale)
+    volume = Volume(values, spacing, origin, values > DENSITY_THRESHOLD)
+    flat = volume.occupied.reshape(-1)
+    candidates = np.flatnonzero(flat)
+    for chunk in np.array_split(candidates, max(1, len(candidates) // _CHUNK)):
+        flat[chunk] = region.contains(volume.positions(chunk))
+    return volume
