@@ -99,10 +99,10 @@ def run(args: argparse.Namespace) -> int:
 def _segment(args: argparse.Namespace, directory: Path, progress: ProgressCallback) -> Segmentation:
     """Do the work, from the input file to the written results."""
     try:
+        from edseg_engine.pipeline import segment
         from edseg_engine.read import read_map
         from edseg_engine.report import check_output, write_results
         from edseg_engine.results import SegmentOptions
-        from edseg_engine.pipeline import segment
         from edseg_engine.sequence import count_residues
 
         check_output(directory, args.overwrite)
