@@ -43,7 +43,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="directory of the results (default: MAP's name + -edseg)"
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda", "mps"),
+        default="auto",
+        help="where the network runs (default: a GPU if there is one)",
+    )
     parser.add_argument("--class-maps", action="store_true", help="also write a CCP4 map of each class's probability")
     parser.add_argument(
         "--region",
@@ -82,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
             "result",
             directory=str(directory.resolve()),
             residues=len(segmentation.residues),
-            resolution=segmentation.resolution,
+            resolution=round(segmentation.resolution, 3),
             region=segmentation.region,
             warnings=segmentation.warnings,
         )

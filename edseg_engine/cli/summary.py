@@ -6,31 +6,19 @@ from collections import Counter
 from pathlib import Path
 from statistics import fmean
 
-from rich.console import Console
-from rich.table import Table
-
 from edseg_engine.residues import LABELS
 from edseg_engine.results import Segmentation
 
 
 def print_summary(segmentation: Segmentation, directory: Path) -> None:
     """Print what was found, with which means, and where the files lie, to stdout."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, text in _rows(segmentation, directory):
-        table.add_row(name, text)
-    Console(highlight=False, markup=False).print(table)
-
-
-def _rows(segmentation: Segmentation, directory: Path) -> list[tuple[str, str]]:
     residues, weights = segmentation.residues, segmentation.weights
     counts = Counter(residue.ranks[0][0] for residue in residues)
+    stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in segmentation.timings.items())
     rows = [("Residues", str(len(residues)))]
     if residues:
         rows.append(("Mean confidence", f"{fmean(residue.confidence for residue in residues):.2f}"))
         rows.append(("By rank-1 type", "  ".join(f"{label} {counts[label]}" for label in LABELS if counts[label])))
-    stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in segmentation.timings.items())
     rows += [
         ("Resolution", f"{segmentation.resolution:.2f} Å"),
         ("Region", segmentation.region),
@@ -40,4 +28,5 @@ def _rows(segmentation: Segmentation, directory: Path) -> list[tuple[str, str]]:
         *(("Warning", warning) for warning in segmentation.warnings),
         ("Results", str(directory)),
     ]
-    return rows
+    for name, text in rows:
+        print(f"{name:<17}{text}")
