@@ -1,0 +1,47 @@
+"""The documentation of files, columns and exit codes names all of them, and no others."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from test_report import segmentation
+
+from edseg_engine import errors
+from edseg_engine.progress import STAGES
+from edseg_engine.report import RESULT_FILES, result_to_json
+
+ROOT = Path(__file__).parents[1]
+FORMATS = (ROOT / "docs/file-formats.md").read_text(encoding="utf-8")
+
+
+def first_column(heading: str) -> list[str]:
+    """Return the first column of the table below a heading."""
+    section = FORMATS.split(f"{heading}\n", 1)[1]
+    table = section.split("\n|---", 1)[1].split("\n\n", 1)[0]
+    return re.findall(r"^\| `?([^`|]+?)`? \|", table, re.MULTILINE)
+
+
+def test_exit_codes() -> None:
+    rows = dict(re.findall(r"^\| (\d+) \| `(\w+)` \|", FORMATS, re.MULTILINE))
+    kinds = errors.EdsegError.__subclasses__()
+    assert rows == {str(kind.exit_code): kind.__name__ for kind in kinds}
+    assert len(rows) == len(kinds)
+
+
+def test_keys_of_result_json() -> None:
+    result = result_to_json(segmentation())
+    assert first_column("### result.json") == list(result)
+    assert first_column("Each residue:") == list(result["residues"][0])  # type: ignore[index]
+
+
+def test_files_and_stages() -> None:
+    for name in (*RESULT_FILES, *STAGES):
+        assert f"`{name}`" in FORMATS
+
+
+def test_modules_named_in_how_it_works_exist() -> None:
+    text = (ROOT / "docs/how-it-works.md").read_text(encoding="utf-8")
+    names = set(re.findall(r"`([\w/]+(?:\.py|/))`", text))
+    assert len(names) > 10
+    assert [name for name in names if not (ROOT / "edseg_engine" / name).exists()] == []
