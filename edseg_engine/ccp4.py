@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from edseg_engine.checks import check_cell, check_values, describe
+from edseg_engine.checks import check_cell, check_symmetry, check_values, described
 from edseg_engine.errors import MapContentError, MapFormatError
-from edseg_engine.maps import DensityMap
+from edseg_engine.maps import MIN_SAMPLING, DensityMap
 
 HEADER_BYTES = 1024
 #: Value types of the MODEs that hold real numbers.
@@ -76,34 +77,19 @@ def read_ccp4(path: Path, name: str, resolution: float | None = None) -> Density
     check_values(box, name)
 
     spacegroup = _spacegroup(header, name)
-    shifted = any(header.origin)
-    whole = None
-    if header.spacegroup_number > 1 or (header.spacegroup_number == 1 and not shifted):
-        whole = _whole_cell(box, header, spacegroup)
-    periodic = whole is not None
-    values = box if whole is None else whole
-    start = (0, 0, 0) if periodic else header.start
-    return DensityMap(
-        values=values,
+    crystal = header.spacegroup_number > 1 or (header.spacegroup_number == 1 and not any(header.origin))
+    whole = _whole_cell(box, header, spacegroup) if crystal else None
+    density = DensityMap(
+        values=box if whole is None else whole,
         cell=header.cell,
         spacegroup=spacegroup,
         sampling=header.sampling,
-        start=start,
+        start=header.start if whole is None else (0, 0, 0),
         origin=header.origin,
         d_min=resolution,
-        periodic=periodic,
-        source={
-            "file": name,
-            "format": "CCP4/MRC",
-            **describe(box, header.cell, spacegroup),
-            "sampling": list(header.sampling),
-            "start": list(header.start),
-            "extent": list(header.shape),
-            "origin": list(header.origin),
-            "d_min": resolution,
-            "periodic": periodic,
-        },
+        periodic=whole is not None,
     )
+    return described(density, name, "CCP4/MRC", start=list(header.start), extent=list(header.shape))
 
 
 def _read_header(path: Path, name: str) -> _Header:
@@ -111,13 +97,13 @@ def _read_header(path: Path, name: str) -> _Header:
         raw = file.read(HEADER_BYTES)
     if len(raw) < HEADER_BYTES:
         raise MapFormatError(f"{name} is truncated: it ends within the header of the map.")
-    order = next((o for o in "<>" if sorted(np.frombuffer(raw, o + "i4")[16:19]) == [1, 2, 3]), None)
+    order = next((o for o in "<>" if sorted(struct.unpack(o + "3i", raw[64:76])) == [1, 2, 3]), None)
     if order is None:
         raise MapFormatError(
             f"{name} is a damaged map: its axis order (MAPC, MAPR, MAPS) is no permutation of 1, 2, 3."
         )
-    words = np.frombuffer(raw, order + "i4").tolist()
-    floats = np.frombuffer(raw, order + "f4").astype(float).tolist()
+    words = struct.unpack(order + "256i", raw)
+    floats = struct.unpack(order + "256f", raw)
 
     mode, symmetry_bytes = words[3], words[23]
     if mode not in _MODES:
@@ -152,14 +138,16 @@ def _read_header(path: Path, name: str) -> _Header:
     return _Header(shape, start, sampling, cell, spacegroup_number, origin, dtype, axes, data_offset)
 
 
-def _along_cell(columns_rows_sections: list[int], axes: Triple) -> Triple:
+def _along_cell(columns_rows_sections: tuple[int, ...], axes: Triple) -> Triple:
     slowest_first = columns_rows_sections[::-1]
     return (slowest_first[axes[0]], slowest_first[axes[1]], slowest_first[axes[2]])
 
 
 def _check_grid(cell: gemmi.UnitCell, sampling: Triple, start: Triple, name: str) -> None:
-    if min(sampling) < 1:
-        raise MapContentError(f"{name} has a cell sampling of {sampling}; grid points along an edge must be positive.")
+    if min(sampling) < MIN_SAMPLING:
+        raise MapContentError(
+            f"{name} has a cell sampling of {sampling}; each edge needs at least {MIN_SAMPLING} grid points."
+        )
     spacings = [length / n for length, n in zip(cell.parameters[:3], sampling, strict=True)]
     if not all(_SPACINGS[0] <= spacing <= _SPACINGS[1] for spacing in spacings):
         told = ", ".join(f"{spacing:.3g}" for spacing in spacings)
@@ -176,8 +164,7 @@ def _spacegroup(header: _Header, name: str) -> gemmi.SpaceGroup:
         raise MapFormatError(f"{name} has the unknown space group number {header.spacegroup_number}.")
     if spacegroup.ext == "H" and abs(header.cell.gamma - 120) > 1:
         spacegroup = gemmi.SpaceGroup(spacegroup.hm + ":R")
-    if not header.cell.is_compatible_with_spacegroup(spacegroup, 0.01):
-        raise MapContentError(f"{name} has a cell that does not fit its space group {spacegroup.xhm()}.")
+    check_symmetry(header.cell, spacegroup, name)
     return spacegroup
 
 
@@ -185,19 +172,38 @@ def _whole_cell(box: NDArray[np.float32], header: _Header, spacegroup: gemmi.Spa
     """Return the map of the whole cell, or None if the box and its symmetry copies leave gaps."""
     nu, nv, nw = header.sampling
     box = box[:nu, :nv, :nw]
+    first = [s % n for s, n in zip(header.start, header.sampling, strict=True)]
     if box.shape == header.sampling:
-        shift = tuple(s % n for s, n in zip(header.start, header.sampling, strict=True))
-        return np.roll(box, shift, axis=(0, 1, 2)) if any(shift) else box
+        return np.roll(box, first, axis=(0, 1, 2)) if any(first) else box
     if box.size * len(spacegroup.operations()) < nu * nv * nw:
         return None
-    grid = gemmi.FloatGrid()
+    grid = gemmi.FloatGrid(nu, nv, nw)
     grid.set_unit_cell(header.cell)
+    grid.fill(np.nan)
+    grid.set_subarray(np.asfortranarray(box), first)
     grid.spacegroup = spacegroup
-    try:
-        grid.set_size(nu, nv, nw)
-    except RuntimeError:  # the grid does not have the symmetry of the space group
-        return None
-    grid.fill(-np.inf)
-    grid.set_subarray(np.asfortranarray(box), [s % n for s, n in zip(header.start, header.sampling, strict=True)])
-    grid.symmetrize_max()
-    return None if np.isneginf(grid.array.min()) else grid.array
+    return _expanded(grid)
+
+
+def _expanded(grid: gemmi.FloatGrid) -> NDArray[np.float32] | None:
+    """Fill the NaNs of a cell with its symmetry copies; None if some remain.
+
+    On grids without the symmetry of the space group (which Fourier transforms never make, but resampling does)
+    copies fall between points: they are interpolated, next to unknown points as well as these allow.
+    """
+    sampling = np.array(grid.shape)
+    operations = [(np.array(op.rot) / op.DEN, np.array(op.tran) / op.DEN) for op in grid.spacegroup.operations()]
+    to_points = [(sampling[:, None] * rot / sampling, sampling * tran) for rot, tran in operations]
+    exact = all(np.allclose(x, np.round(x)) for pair in to_points for x in pair)
+    values: NDArray[np.float32] = grid.array.copy(order="F")
+    copy = np.empty_like(values)
+    orth = np.array(grid.unit_cell.orth.mat)
+    for order in (0,) if exact else (3, 1, 0):
+        for rot, tran in operations:
+            unknown = np.isnan(values)
+            if not unknown.any():
+                return values
+            transform = gemmi.Transform(gemmi.Mat33((orth @ (rot / sampling)).tolist()), gemmi.Vec3(*(orth @ tran)))
+            grid.interpolate_values(copy, transform, order)
+            values[unknown] = copy[unknown]
+    return None if np.isnan(values).any() else values

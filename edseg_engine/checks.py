@@ -1,15 +1,17 @@
-"""Checks that every map and reflection file has to pass, and the numbers that describe it in the report."""
+"""What every map has to pass whatever its format, and the numbers that describe it in the report."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
 from edseg_engine.errors import MapContentError
+from edseg_engine.maps import DensityMap
 
 _MAX_LENGTH = 5000.0
 _MAX_VALUE = 1e15
@@ -51,17 +53,40 @@ def check_values(values: NDArray[np.float32], name: str) -> None:
         raise MapContentError(f"{name} has the same value, {low:g}, at every point.")
 
 
-def describe(values: NDArray[np.float32], cell: gemmi.UnitCell, spacegroup: gemmi.SpaceGroup) -> dict[str, object]:
-    """Return cell, space group and the statistics of the values as JSON values."""
-    mean = float(values.mean(dtype=np.float64))
+def check_symmetry(cell: gemmi.UnitCell, spacegroup: gemmi.SpaceGroup, name: str) -> None:
+    """Check that the cell has the shape that the space group asks for.
+
+    Raises
+    ------
+    MapContentError
+        It has not.
+    """
+    if not cell.is_compatible_with_spacegroup(spacegroup, 0.01):
+        told = " ".join(f"{p:g}" for p in cell.parameters)
+        raise MapContentError(f"{name} has the cell {told}, which does not fit its space group {spacegroup.xhm()}.")
+
+
+def described(density: DensityMap, name: str, file_format: str, **details: object) -> DensityMap:
+    """Return the map with `source` filled in: JSON values that say what was read, `details` among them."""
+    mean = float(density.values.mean(dtype=np.float64))
     # By planes: no float64 copy of the whole map.
-    variance = sum(float(np.square(plane - mean, dtype=np.float64).sum()) for plane in values) / values.size
-    return {
-        "cell": list(cell.parameters),
-        "spacegroup": spacegroup.xhm(),
-        "minimum": float(values.min()),
-        "maximum": float(values.max()),
+    squares = sum(float(np.square(plane - mean, dtype=np.float64).sum()) for plane in density.values)
+    variance = squares / density.values.size
+    source = {
+        "file": name,
+        "format": file_format,
+        "cell": list(density.cell.parameters),
+        "spacegroup": density.spacegroup.xhm(),
+        "sampling": list(density.sampling),
+        "start": list(density.start),
+        "extent": list(density.values.shape),
+        "origin": list(density.origin),
+        "periodic": density.periodic,
+        "d_min": density.d_min,
+        "minimum": float(density.values.min()),
+        "maximum": float(density.values.max()),
         "mean": mean,
         "sd": math.sqrt(variance),
         "rms": math.sqrt(variance + mean**2),
     }
+    return replace(density, source=source | details)

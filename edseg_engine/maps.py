@@ -11,6 +11,9 @@ import numpy as np
 import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
+#: Fewest grid points along a cell edge: tricubic interpolation reads four.
+MIN_SAMPLING = 4
+
 
 @dataclass(frozen=True, eq=False)
 class DensityMap:
@@ -108,6 +111,10 @@ class DensityMap:
         padded = _without_fine_terms(padded, _scaled_cell(self.cell, np.array(shape) / self.sampling), d_min)
         inner = tuple(slice(b, b + n) for b, n in zip(before, self.values.shape, strict=True))
         return padded[inner] + np.float32(mean)
+
+    def __getstate__(self) -> dict[str, object]:
+        # gemmi grids cannot be pickled; worker processes build their own.
+        return {key: value for key, value in self.__dict__.items() if key != "_grid"}
 
     @cached_property
     def _grid(self) -> gemmi.FloatGrid:
