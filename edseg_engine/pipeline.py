@@ -25,6 +25,7 @@ from edseg_engine.read import read_map
 from edseg_engine.region import Region, choose_region
 from edseg_engine.results import ResidueProposal, Segmentation, SegmentOptions
 from edseg_engine.volume import prepare_volume
+from edseg_engine.voxels import residue_voxels
 
 #: Bytes needed for each voxel of the region's box, and for each value of the input map, with all intermediate arrays.
 _BYTES_PER_VOXEL, _BYTES_PER_VALUE, _BYTES_FIXED = 40, 16, 1.2e9
@@ -85,7 +86,7 @@ def segment(
         resolution_range = range_of_resolution(resolution)
         weights = choose_weights(options.weights, resolution_range)
         resolution_range = range_by_name(weights.card.name)
-    region = choose_region(density, options.region)
+    region = choose_region(density, options.region, options.box)
     warnings = _resolution_warnings(resolution, resolution_range)
     with clock.stage("prepare"):
         _check_memory(density, region, resolution_range)
@@ -98,6 +99,7 @@ def segment(
     with clock.stage("classify"):
         classes = classify(instances, prediction.probabilities, Calibration.from_card(weights.card.calibration))
         maps = class_maps(density, region, volume, prediction) if options.class_maps else None
+    order = np.argsort(-classes.confidence, kind="stable")
     residues = tuple(
         ResidueProposal(
             number + 1,
@@ -106,9 +108,15 @@ def segment(
             float(classes.confidence[i]),
             int(classes.n_voxels[i]),
         )
-        for number, i in enumerate(np.argsort(-classes.confidence, kind="stable"))
+        for number, i in enumerate(order)
         for x, y, z in [positions[i]]
     )
+    voxels = None
+    if options.voxels:
+        ids = np.append(np.argsort(order), -1)[instances.members] + 1
+        voxels = residue_voxels(
+            density, region.symmetry, prediction.positions, prediction.votes, ids, positions[order], volume.spacing
+        )
     if not residues:
         warnings.append("No residue was found: the map may be noise, wrongly scaled or not of a protein.")
     elif options.residues is not None and len(residues) < options.residues:
@@ -128,6 +136,7 @@ def segment(
         timings=clock.timings,
         warnings=tuple(warnings),
         class_maps=maps,
+        voxels=voxels,
     )
 
 

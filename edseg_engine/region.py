@@ -55,8 +55,15 @@ class Region:
         return np.asarray(nearest == 0)
 
 
-def choose_region(density: DensityMap, name: str) -> Region:
+def choose_region(
+    density: DensityMap, name: str, box: tuple[float, float, float, float, float, float] | None = None
+) -> Region:
     """Return the region called `name` of a map; ``"auto"`` is the asymmetric unit of a crystal, else the box.
+
+    Parameters
+    ----------
+    box
+        Lowest x, y, z and highest x, y, z (Å) of a box to work on instead; it may reach across cell edges of a crystal.
 
     Raises
     ------
@@ -65,6 +72,8 @@ def choose_region(density: DensityMap, name: str) -> Region:
     """
     if name not in REGIONS:
         raise OptionError(f"There is no region {name!r}; choose one of {', '.join(REGIONS)}.")
+    if box is not None:
+        return _part(density, name, box)
     if name == "auto":
         name = "asu" if density.periodic else "box"
     if name == "box":
@@ -82,6 +91,21 @@ def _box(density: DensityMap) -> Region:
     fractional = np.array(list(itertools.product(*zip(first, last, strict=True)))) / density.sampling
     corners = symmetry.to_orthogonal(fractional) + density.origin
     return Region("box", symmetry, corners.min(0), corners.max(0), np.zeros((0, 3)))
+
+
+def _part(density: DensityMap, name: str, box: tuple[float, float, float, float, float, float]) -> Region:
+    low, high = np.array(box[:3]), np.array(box[3:])
+    if name not in ("auto", "box"):
+        raise OptionError(f"The region {name!r} and a box exclude each other; give one of them.")
+    if not np.isfinite(box).all() or not (low < high).all():
+        raise OptionError("A box is told by its lowest x, y, z and its highest x, y, z in Å, all of them numbers.")
+    symmetry = Symmetry(density.cell, density.spacegroup, periodic=False)
+    if not density.periodic:
+        whole = _box(density)
+        low, high = np.maximum(low, whole.low), np.minimum(high, whole.high)
+        if not (low < high).all():
+            raise OptionError("The box lies outside of the map.")
+    return Region("box", symmetry, low, high, np.zeros((0, 3)))
 
 
 def _copies(symmetry: Symmetry, fractional: NDArray[np.float64]) -> NDArray[np.float64]:

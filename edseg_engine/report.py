@@ -17,16 +17,20 @@ from pathlib import Path
 
 import gemmi
 import numpy as np
+from numpy.typing import NDArray
 
 from edseg_engine import __version__
 from edseg_engine.errors import OutputError
+from edseg_engine.maps import DensityMap
 from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
 from edseg_engine.residues import LABELS, PDB_NAMES
 from edseg_engine.results import ClassMaps, ResidueProposal, Segmentation
+from edseg_engine.voxels import ResidueVoxels
 
 SCHEMA = "edseg-result/1"
 #: Path of each label's class map below the output directory.
 CLASS_MAP_FILES: tuple[str, ...] = tuple(f"class_maps/{label.replace('/', '-')}.ccp4" for label in LABELS)
+VOXEL_FILES: tuple[str, ...] = ("voxels.pdb", "density.ccp4")
 RESULT_FILES: tuple[str, ...] = ("result.json", "residues.csv", "centroids.pdb", "centroids.cif")
 #: Columns of ``residues.csv``.
 COLUMNS: tuple[str, ...] = (
@@ -100,7 +104,7 @@ def _refuse_to_replace(directory: Path, overwrite: bool) -> None:
         raise OutputError(f"Cannot replace the working directory {directory}: name a new directory inside it.")
     if not overwrite and any(directory.iterdir()):
         raise OutputError(f"The output directory {directory} is not empty: choose another, or use --overwrite.")
-    own = {*RESULT_FILES, *CLASS_MAP_FILES, "class_maps"}
+    own = {*RESULT_FILES, *VOXEL_FILES, *CLASS_MAP_FILES, "class_maps"}
     for path in directory.rglob("*"):
         if path.relative_to(directory).as_posix() not in own:
             raise OutputError(f"Will not overwrite {directory}: {path.name} in it is no result file of edseg.")
@@ -146,10 +150,14 @@ def _write_files(segmentation: Segmentation, directory: Path, progress: Progress
     structure = _structure(segmentation)
     (directory / "centroids.cif").write_text(_mmcif(structure, segmentation), encoding="utf-8")
     (directory / "centroids.pdb").write_text(_pdb(structure, segmentation), encoding="utf-8")
+    if segmentation.voxels is not None:
+        lines = _voxel_lines(segmentation.voxels, segmentation.residues)
+        (directory / VOXEL_FILES[0]).write_text("".join(lines), encoding="ascii")
+        _write_map(segmentation.voxels.density.values, segmentation.voxels.density, directory / VOXEL_FILES[1])
     if segmentation.class_maps is not None:
         (directory / "class_maps").mkdir()
         for label, name in enumerate(CLASS_MAP_FILES):
-            _write_class_map(segmentation.class_maps, label, directory / name)
+            _write_map(segmentation.class_maps.of_label(label), segmentation.class_maps, directory / name)
             progress(Progress("write", (label + 1) / (len(CLASS_MAP_FILES) + 1), name))
 
 
@@ -157,6 +165,7 @@ def result_to_json(segmentation: Segmentation) -> dict[str, object]:
     """Return the content of ``result.json``."""
     options = asdict(segmentation.options)
     options["weights"] = None if options["weights"] is None else str(options["weights"])
+    voxels = segmentation.voxels
     return {
         "schema": SCHEMA,
         "engine_version": __version__,
@@ -168,6 +177,7 @@ def result_to_json(segmentation: Segmentation) -> dict[str, object]:
         "region": segmentation.region,
         "weights": asdict(segmentation.weights),
         "device": segmentation.device,
+        "voxel_spacing": None if voxels is None else voxels.spacing,
         "timings": {stage: round(seconds, 3) for stage, seconds in segmentation.timings.items()},
         "warnings": list(segmentation.warnings),
         "residues": [
@@ -262,9 +272,21 @@ def _pdb(structure: gemmi.Structure, segmentation: Segmentation) -> str:
     return structure.make_pdb_string()
 
 
-def _write_class_map(maps: ClassMaps, label: int, path: Path) -> None:
+def _voxel_lines(voxels: ResidueVoxels, residues: tuple[ResidueProposal, ...]) -> Iterator[str]:
+    """Yield the lines of a PDB file with one atom per voxel, in the residues of ``centroids.pdb``."""
+    headers = []
+    for residue in residues:
+        chain, number = _address(residue)
+        headers.append(f"{PDB_NAMES[LABELS.index(residue.ranks[0][0])]} {chain}{number:4d}")
+    for serial, (number, (x, y, z)) in enumerate(zip(voxels.residue.tolist(), voxels.positions.tolist(), strict=True)):
+        name = headers[number - 1]
+        yield f"HETATM{serial % 99999 + 1:5d}  X   {name}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00           X\n"
+    yield "END\n"
+
+
+def _write_map(values: NDArray[np.float32], maps: ClassMaps | DensityMap, path: Path) -> None:
     ccp4 = gemmi.Ccp4Map()
-    ccp4.grid = gemmi.FloatGrid(np.asfortranarray(maps.of_label(label)))
+    ccp4.grid = gemmi.FloatGrid(np.asfortranarray(values))
     ccp4.grid.set_unit_cell(maps.cell)
     ccp4.grid.spacegroup = maps.spacegroup
     ccp4.update_ccp4_header(2)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edseg_engine.residues import LABELS
+from edseg_engine.voxels import ResidueVoxels
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class SegmentOptions:
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     class_maps
         Keep the class probabilities so that class maps can be written.
+    voxels
+        Keep the voxels of each residue and the density around them, from which viewers draw its surface.
+    box
+        Lowest x, y, z and highest x, y, z (Å): work on this part of the map only, which makes the region ``"box"``.
     weights
         A weights file; None chooses the shipped one of the resolution's range.
     """
@@ -41,6 +46,8 @@ class SegmentOptions:
     region: str = "auto"
     device: str = "auto"
     class_maps: bool = False
+    voxels: bool = False
+    box: tuple[float, float, float, float, float, float] | None = None
     weights: Path | None = None
 
 
@@ -127,3 +134,4 @@ class Segmentation:
     timings: Mapping[str, float]
     warnings: tuple[str, ...] = ()
     class_maps: ClassMaps | None = field(default=None, repr=False)
+    voxels: ResidueVoxels | None = field(default=None, repr=False)

@@ -51,11 +51,23 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--class-maps", action="store_true", help="also write a CCP4 map of each class's probability")
     parser.add_argument(
+        "--voxels",
+        action="store_true",
+        help="also write the voxels of each residue and the density around them, for viewers",
+    )
+    parser.add_argument(
         "--region",
         choices=("auto", "asu", "cell", "box"),
         default="auto",
         help="asymmetric unit, whole cell, or the box of the file without symmetry (default: asu of a crystal's map, "
         "box of a map that covers less)",
+    )
+    parser.add_argument(
+        "--box",
+        type=float,
+        nargs=6,
+        metavar=("X0", "Y0", "Z0", "X1", "Y1", "Z1"),
+        help="work on this box (lowest and highest x, y, z in Å) instead of a region",
     )
     parser.add_argument("--f", metavar="LABEL", help="column of the map coefficients' amplitudes")
     parser.add_argument("--phi", metavar="LABEL", help="column of the map coefficients' phases")
@@ -117,6 +129,8 @@ def _segment(args: argparse.Namespace, directory: Path, progress: ProgressCallba
             region=args.region,
             device=args.device,
             class_maps=args.class_maps,
+            voxels=args.voxels,
+            box=tuple(args.box) if args.box else None,
             weights=args.weights,
         )
         source = args.map
