@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edseg_engine.checks import check_cell, check_symmetry, check_values, described
 from edseg_engine.errors import MapContentError, MapFormatError
 from edseg_engine.maps import MIN_SAMPLING, DensityMap
+from edseg_engine.results import ClassMaps
 
 HEADER_BYTES = 1024
 #: Value types of the MODEs that hold real numbers.
@@ -207,3 +208,25 @@ def _expanded(grid: gemmi.FloatGrid) -> NDArray[np.float32] | None:
             grid.interpolate_values(copy, transform, order)
             values[unknown] = copy[unknown]
     return None if np.isnan(values).any() else values
+
+
+def write_ccp4(values: NDArray[np.float32], place: DensityMap | ClassMaps, path: Path) -> None:
+    """Write values, shape (nu, nv, nw), axis order u, v, w, on the grid of `place`.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    ccp4 = gemmi.Ccp4Map()
+    ccp4.grid = gemmi.FloatGrid(np.asfortranarray(values))
+    ccp4.grid.set_unit_cell(place.cell)
+    ccp4.grid.spacegroup = place.spacegroup
+    ccp4.update_ccp4_header(2)
+    start = np.array(place.cell.orth.mat) @ (np.array(place.start) / place.sampling)
+    for axis in range(3):
+        ccp4.set_header_i32(5 + axis, place.start[axis])
+        ccp4.set_header_i32(8 + axis, place.sampling[axis])
+        if any(place.origin):  # it takes the place of N*START
+            ccp4.set_header_float(50 + axis, start[axis] + place.origin[axis])
+    ccp4.write_ccp4_map(str(path))

@@ -16,15 +16,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import gemmi
-import numpy as np
-from numpy.typing import NDArray
 
 from edseg_engine import __version__
+from edseg_engine.ccp4 import write_ccp4
 from edseg_engine.errors import OutputError
-from edseg_engine.maps import DensityMap
 from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
 from edseg_engine.residues import LABELS, PDB_NAMES
-from edseg_engine.results import ClassMaps, ResidueProposal, Segmentation
+from edseg_engine.results import ResidueProposal, Segmentation
 from edseg_engine.voxels import ResidueVoxels
 
 SCHEMA = "edseg-result/1"
@@ -153,11 +151,11 @@ def _write_files(segmentation: Segmentation, directory: Path, progress: Progress
     if segmentation.voxels is not None:
         lines = _voxel_lines(segmentation.voxels, segmentation.residues)
         (directory / VOXEL_FILES[0]).write_text("".join(lines), encoding="ascii")
-        _write_map(segmentation.voxels.density.values, segmentation.voxels.density, directory / VOXEL_FILES[1])
+        write_ccp4(segmentation.voxels.density.values, segmentation.voxels.density, directory / VOXEL_FILES[1])
     if segmentation.class_maps is not None:
         (directory / "class_maps").mkdir()
         for label, name in enumerate(CLASS_MAP_FILES):
-            _write_map(segmentation.class_maps.of_label(label), segmentation.class_maps, directory / name)
+            write_ccp4(segmentation.class_maps.of_label(label), segmentation.class_maps, directory / name)
             progress(Progress("write", (label + 1) / (len(CLASS_MAP_FILES) + 1), name))
 
 
@@ -282,16 +280,3 @@ def _voxel_lines(voxels: ResidueVoxels, residues: tuple[ResidueProposal, ...]) -
         name = headers[number - 1]
         yield f"HETATM{serial % 99999 + 1:5d}  X   {name}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00           X\n"
     yield "END\n"
-
-
-def _write_map(values: NDArray[np.float32], maps: ClassMaps | DensityMap, path: Path) -> None:
-    ccp4 = gemmi.Ccp4Map()
-    ccp4.grid = gemmi.FloatGrid(np.asfortranarray(values))
-    ccp4.grid.set_unit_cell(maps.cell)
-    ccp4.grid.spacegroup = maps.spacegroup
-    ccp4.update_ccp4_header(2)
-    for axis in range(3):
-        ccp4.set_header_i32(5 + axis, maps.start[axis])
-        ccp4.set_header_i32(8 + axis, maps.sampling[axis])
-        ccp4.set_header_float(50 + axis, maps.origin[axis])
-    ccp4.write_ccp4_map(str(path))

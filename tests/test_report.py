@@ -225,12 +225,14 @@ def test_class_maps_of_a_whole_cell_are_periodic(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read.values, values[LABELS.index("VAL/THR")])
 
 
-def test_class_maps_keep_the_origin_of_a_map_that_is_no_crystal(tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", [(0, 0, 0), (2, -1, 4)])
+def test_class_maps_keep_the_origin_of_a_map_that_is_no_crystal(tmp_path: Path, start: tuple[int, int, int]) -> None:
     values = np.random.default_rng(3).random((len(LABELS), 8, 8, 8), dtype=np.float32)
-    cell = gemmi.UnitCell(8, 8, 8, 90, 90, 90)
-    maps = StoredMaps(values, cell, gemmi.SpaceGroup("P 1"), (8, 8, 8), origin=(12.5, -40.0, 7.25))
+    cell = gemmi.UnitCell(16, 16, 16, 90, 90, 90)
+    maps = StoredMaps(values, cell, gemmi.SpaceGroup("P 1"), (16, 16, 16), start, origin=(12.5, -40.0, 7.25))
     write_results(segmentation(class_maps=maps), tmp_path / "out")
-    assert read_map(tmp_path / "out/class_maps/ALA.ccp4").origin == (12.5, -40.0, 7.25)
+    read = read_map(tmp_path / "out/class_maps/ALA.ccp4")
+    assert np.array(read.origin) + read.start == pytest.approx(np.array(maps.origin) + start)
 
 
 def test_directories_are_made_and_nothing_else_is_left(tmp_path: Path) -> None:
