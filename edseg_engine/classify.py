@@ -59,8 +59,8 @@ def summed_probabilities(members: NDArray[np.intp], probabilities: NDArray[np.fl
     """Return the mean class probabilities (k, 17) over the voxels of each instance, scaled to sum to one."""
     inside = members >= 0
     chosen = probabilities[inside].astype(np.float32)
-    sums = np.stack([np.bincount(members[inside], chosen[:, c], minlength=k) for c in range(N_LABELS)], 1)
-    positive: NDArray[np.float64] = sums + 1e-6
+    sums = [np.bincount(members[inside], chosen[:, c], minlength=k) for c in range(N_LABELS)]
+    positive = np.stack(sums, 1).astype(np.float64) + 1e-6
     return np.asarray(positive / positive.sum(1, keepdims=True))
 
 

@@ -18,10 +18,12 @@ class ResolutionRange:
     d_min, d_max
         Resolutions in Å that the network is trained on. Finer data are low-passed to `d_min`.
     spacing
-        Å between voxels: two voxels per resolution element (thesis 4.2) of the middle of the high range and of the
-        fine end of the others. Constant within a range, so that residues keep their size in voxels.
+        Å between voxels. The thesis (4.2) takes two voxels per resolution element, which is 1 Å at 2 Å. Here it is 1 Å
+        in every range: residues keep their size in voxels, so that a network can start from the one of the next finer
+        range. Trained on better than 2.5 Å only, that network labels maps of 2.5-3.5 Å better at 1 Å than one
+        trained on them from scratch at 1.25 Å for as long.
     window
-        Edge of a training window in voxels, about 50 Å in every range.
+        Edge of a training window in voxels.
     frame
         Width l_frame in Å of the border where windows see residues in part (thesis 5.2.2).
     label_radius
@@ -39,8 +41,8 @@ class ResolutionRange:
 
 RANGES: tuple[ResolutionRange, ...] = (
     ResolutionRange("high", 1.8, 2.5, 1.0, window=48, frame=8.0, label_radius=2.0),
-    ResolutionRange("medium", 2.5, 3.5, 1.25, window=40, frame=8.0, label_radius=2.2),
-    ResolutionRange("low", 3.5, 4.5, 1.75, window=32, frame=8.0, label_radius=2.5),
+    ResolutionRange("medium", 2.5, 3.5, 1.0, window=48, frame=8.0, label_radius=2.2),
+    ResolutionRange("low", 3.5, 4.5, 1.0, window=48, frame=8.0, label_radius=2.5),
 )
 
 #: Finest and coarsest resolution in Å that a map may have.

@@ -15,7 +15,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "with the same --out, it goes on from the last checkpoint.",
     )
     parser.add_argument("range", choices=("high", "medium", "low"), help="better than 2.5 Å, 2.5-3.5 Å, beyond 3.5 Å")
-    parser.add_argument("--structures", type=Path, required=True, help="folder of structure packs (train*.npz)")
+    parser.add_argument(
+        "--structures",
+        type=Path,
+        required=True,
+        help="folder with packs train*.npz or a folder train of PDB or mmCIF files",
+    )
     parser.add_argument("--experimental", type=Path, help="folder of experimental crystals (index.tsv, split 'train')")
     parser.add_argument(
         "--experimental-share", type=float, default=0.35, help="fraction of crystals that is experimental"
@@ -28,6 +33,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the training process")
     parser.add_argument("--workers", type=int, default=1, help="processes that make windows")
+    parser.add_argument("--checkpoint-seconds", type=float, default=90.0, help="time between checkpoints")
     parser.add_argument("--seed", type=int, default=1)
     parser.set_defaults(run=run)
 
@@ -57,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
             seed=args.seed,
             device=args.device,
             workers=args.workers,
+            checkpoint_seconds=args.checkpoint_seconds,
         ),
         start_from=args.start_from,
     )

@@ -7,8 +7,9 @@ chains and structures (id, cell, space group, resolution). ``docs/training.md`` 
 
 from __future__ import annotations
 
+import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import gemmi
@@ -16,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edseg_engine.errors import TrainingDataError
+from edseg_engine.models import read_model
 
+_MODEL_NAME = re.compile(r"\.(pdb|ent|cif|mmcif)(\.gz)?$")
 _XYZ_STEP, _B_STEP, _OCCUPANCY_STEP = 0.02, 0.5, 0.01
 
 
@@ -85,19 +88,46 @@ class StructurePack:
         structure.setup_cell_images()
         return structure
 
-    def __iter__(self) -> Iterator[gemmi.Structure]:
-        return (self[i] for i in range(len(self)))
+
+class ModelFolder:
+    """The PDB and mmCIF files of a folder, with the same face as a `StructurePack`.
+
+    Raises
+    ------
+    ModelFormatError
+        If one of them cannot be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.paths = sorted(p for p in folder.iterdir() if _MODEL_NAME.search(p.name.lower()))
+        structures = [read_model(path) for path in self.paths]
+        self.names = [path.name.split(".")[0] for path in self.paths]
+        self.is_crystal: NDArray[np.bool_] = np.array([s.cell.is_crystal() for s in structures], bool)
+        self.n_atoms: NDArray[np.int64] = np.array([s[0].count_atom_sites() for s in structures], np.int64)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, i: int) -> gemmi.Structure:
+        structure = read_model(self.paths[i])
+        structure.remove_hydrogens()
+        structure.name = self.names[i]
+        return structure
 
 
-def packs_of_split(folder: Path, split: str) -> list[StructurePack]:
-    """Return the packs ``<split>*.npz`` of a folder, sorted by name.
+def structures_of_split(folder: Path, split: str) -> Sequence[StructurePack | ModelFolder]:
+    """Return the structures of a split: packs ``<split>*.npz`` of a folder, or the models in its folder ``<split>``.
 
     Raises
     ------
     TrainingDataError
-        If there is none.
+        If there are none.
     """
     paths = sorted(folder.glob(f"{split}*.npz"))
-    if not paths:
-        raise TrainingDataError(f"There is no pack {split}*.npz in {folder}.")
-    return [StructurePack(path) for path in paths]
+    if paths:
+        return [StructurePack(path) for path in paths]
+    if (folder / split).is_dir():
+        models = ModelFolder(folder / split)
+        if len(models):
+            return [models]
+    raise TrainingDataError(f"There is neither a pack {split}*.npz nor a folder {split} with models in {folder}.")

@@ -17,7 +17,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.labelled import LabelledCrystal, Window, known_residues, random_rotation
-from edseg_engine.dataset.packs import packs_of_split
+from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.dataset.simulate import SimulationOptions, simulate_map
 from edseg_engine.errors import ModelFormatError, TrainingDataError
 from edseg_engine.normalise import CLIP, DENSITY_THRESHOLD
@@ -39,7 +39,7 @@ class DataOptions:
     Attributes
     ----------
     structures
-        Folder of packs ``train*.npz``.
+        Folder of packs ``train*.npz``, or with a folder ``train`` of models.
     experimental
         Folder of experimental crystals, of which the split ``train`` is used; None leaves them out.
     experimental_share
@@ -60,7 +60,7 @@ class CrystalSource:
 
     def __init__(self, options: DataOptions, resolution_range: ResolutionRange) -> None:
         self.options, self.range = options, resolution_range
-        self.packs = packs_of_split(options.structures, "train")
+        self.packs = structures_of_split(options.structures, "train")
         fits = [(p, i) for p, pack in enumerate(self.packs) for i in np.flatnonzero(pack.n_atoms <= MAX_ATOMS).tolist()]
         self.crystals = [(p, i) for p, i in fits if self.packs[p].is_crystal[i]]
         self.chains = [(p, i) for p, i in fits if not self.packs[p].is_crystal[i]]

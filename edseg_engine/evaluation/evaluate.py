@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from edseg_engine.classify import Calibration, Classes, classify, summed_probabilities
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.labelled import KnownResidues, known_residues, owners
-from edseg_engine.dataset.packs import packs_of_split
+from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.dataset.simulate import SimulationOptions, simulate_map
+from edseg_engine.errors import ResolutionError
 from edseg_engine.evaluation.matching import Matching, match
 from edseg_engine.evaluation.metrics import (
     ResidueCounts,
@@ -26,14 +27,19 @@ from edseg_engine.evaluation.metrics import (
 )
 from edseg_engine.instances import Instances, find_instances
 from edseg_engine.maps import DensityMap
+from edseg_engine.models import read_model
 from edseg_engine.networks.weights import Weights
 from edseg_engine.predict import VoxelPrediction, predict_voxels
 from edseg_engine.progress import ignore_progress
 from edseg_engine.ranges import range_by_name
+from edseg_engine.read import read_map
 from edseg_engine.region import choose_region
 from edseg_engine.residues import BACKGROUND
 from edseg_engine.symmetry import Symmetry
-from edseg_engine.volume import prepare_volume
+from edseg_engine.volume import Volume, prepare_volume
+
+#: Distance (Å) from an atom beyond which the thesis removes density.
+CULLING = 3.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,24 @@ class KnownMap:
     name: str
     density: DensityMap
     residues: KnownResidues
+
+
+def culled(volume: Volume, residues: KnownResidues, symmetry: Symmetry) -> Volume:
+    """Return the volume without density farther than `CULLING` Å from the atoms of residues and their copies.
+
+    This is the protocol of the thesis's tables (4.2). Nobody can do it with a map that has no model yet.
+    """
+    index = np.flatnonzero(volume.values.reshape(-1) != 0)
+    far = np.concatenate(
+        [
+            chunk[owners(residues, symmetry, volume.positions(chunk), CULLING)[0] < 0]
+            for chunk in np.array_split(index, max(1, len(index) // 1_000_000))
+        ]
+    )
+    values, occupied = volume.values.copy(), volume.occupied.copy()
+    values.reshape(-1)[far] = 0.0
+    occupied.reshape(-1)[far] = False
+    return replace(volume, values=values, occupied=occupied)
 
 
 @dataclass(frozen=True)
@@ -79,7 +103,7 @@ def simulated_maps(
 ) -> Iterator[KnownMap]:
     """Yield simulated maps of the structures of a split at `d_min` Å; the seed of each is its place in the split."""
     number = 0
-    for pack in packs_of_split(folder, split):
+    for pack in structures_of_split(folder, split):
         for i in range(len(pack)):
             number += 1
             if crystals_only and not pack.is_crystal[i]:
@@ -89,12 +113,17 @@ def simulated_maps(
             yield KnownMap(structure.name, density, known_residues(structure[0]))
 
 
-def score_map(known: KnownMap, weights: Weights, device: torch.device) -> MapScore:
-    """Run one map through the pipeline and compare with its model, matching centroids within 3 Å under symmetry."""
+def score_map(known: KnownMap, weights: Weights, device: torch.device, cull: bool = False) -> MapScore:
+    """Run one map through the pipeline and compare with its model, matching centroids within 3 Å under symmetry.
+
+    `cull` removes all density that is not of the model first, see `culled`.
+    """
     start = time.perf_counter()
     resolution_range = range_by_name(weights.card.name)
     region = choose_region(known.density, "auto")
     volume = prepare_volume(known.density, region, resolution_range)
+    if cull:
+        volume = culled(volume, known.residues, region.symmetry)
     prediction = predict_voxels(weights.net, volume, resolution_range.frame, device, ignore_progress)
     calibration = Calibration.from_card(weights.card.calibration)
     k = len(known.residues.labels)
@@ -137,18 +166,36 @@ def _truth(
 def _with_true_instances(
     owner: NDArray[np.intp], prediction: VoxelPrediction, labels: NDArray[np.intp]
 ) -> ResidueCounts:
-    probabilities = summed_probabilities(np.maximum(owner, -1), prediction.probabilities, len(labels))
+    probabilities = summed_probabilities(owner, prediction.probabilities, len(labels))
     seen = np.flatnonzero(np.bincount(owner[owner >= 0], minlength=len(labels)) > 0)
     return count_residues(probabilities[seen], labels, Matching(np.arange(len(seen)), seen, np.zeros(len(seen))))
 
 
 def score_maps(
-    maps: Iterable[KnownMap], weights: Weights, device: torch.device, report: Callable[[MapScore], None]
+    maps: Iterable[KnownMap],
+    choose: Callable[[KnownMap], Weights],
+    device: torch.device,
+    report: Callable[[MapScore], None],
+    cull: bool = False,
 ) -> list[MapScore]:
-    """Score every map; `report` is called after each."""
+    """Score every map with the weights that `choose` gives it; `report` is called after each."""
     scores = []
     for known in maps:
-        score = score_map(known, weights, device)
+        score = score_map(known, choose(known), device, cull)
         report(score)
         scores.append(score)
     return scores
+
+
+def one_map(map_path: Path, model_path: Path, d_min: float | None) -> KnownMap:
+    """Return a user's own map with its own model.
+
+    Raises
+    ------
+    EdsegError
+        If the map or the model cannot be read, or the resolution is not known.
+    """
+    density = read_map(map_path, resolution=d_min)
+    if density.d_min is None:
+        raise ResolutionError(f"{map_path} does not tell its resolution; give it with --resolution.")
+    return KnownMap(map_path.name, density, known_residues(read_model(model_path)[0]))

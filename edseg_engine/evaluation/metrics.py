@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,15 +33,6 @@ class ResidueCounts:
     rank1: NDArray[np.intp]
     rank3: NDArray[np.intp]
     found: NDArray[np.intp]
-
-    def __add__(self, other: ResidueCounts) -> ResidueCounts:
-        return ResidueCounts(
-            self.true + other.true,
-            self.matched + other.matched,
-            self.rank1 + other.rank1,
-            self.rank3 + other.rank3,
-            self.found + other.found,
-        )
 
     def figures(self) -> dict[str, float]:
         """Return the fractions over all residues.
@@ -82,12 +73,9 @@ def count_residues(probabilities: NDArray[np.float64], labels: NDArray[np.intp],
 
 @dataclass(frozen=True)
 class VoxelCounts:
-    """Confusion of voxel classes, (18, 18) by true and predicted class; adds up over maps."""
+    """Confusion of voxel classes: counts (18, 18) by true and predicted class."""
 
     confusion: NDArray[np.intp]
-
-    def __add__(self, other: VoxelCounts) -> VoxelCounts:
-        return VoxelCounts(self.confusion + other.confusion)
 
     def mean_iou(self) -> float:
         """Return the semantic IoU, mean over the residue classes that occur (thesis 5.3.2)."""
@@ -130,16 +118,5 @@ def instance_dice(members: NDArray[np.intp], owner: NDArray[np.intp], matching: 
 
 
 def total(counts: Sequence[ResidueCounts]) -> ResidueCounts:
-    """Return the sum over maps.
-
-    Raises
-    ------
-    ValueError
-        If there is none.
-    """
-    if not counts:
-        raise ValueError("nothing to add up")
-    out = counts[0]
-    for other in counts[1:]:
-        out = out + other
-    return out
+    """Return the sum over maps."""
+    return ResidueCounts(*(np.sum([getattr(c, f.name) for c in counts], axis=0) for f in fields(ResidueCounts)))

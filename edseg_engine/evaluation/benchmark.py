@@ -1,0 +1,124 @@
+"""Time and memory: the pipeline against a plain reading of the thesis's, side by side, and their growth with size."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from edseg_engine.classify import Calibration, classify
+from edseg_engine.evaluation.baseline import cluster_from_random_starts, predict_windows
+from edseg_engine.evaluation.matching import match
+from edseg_engine.instances import find_instances
+from edseg_engine.maps import DensityMap
+from edseg_engine.networks.weights import Weights
+from edseg_engine.pipeline import segment
+from edseg_engine.predict import predict_voxels
+from edseg_engine.progress import ignore_progress
+from edseg_engine.ranges import range_by_name
+from edseg_engine.region import choose_region
+from edseg_engine.results import SegmentOptions
+from edseg_engine.volume import prepare_volume
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Seconds of both ways for the network and the instances, and how well their results agree.
+
+    Attributes
+    ----------
+    network, instances
+        (product, baseline) in seconds.
+    same_voxel_class
+        Fraction of the voxels whose most probable class is the same.
+    vote_distance
+        Median distance (Å) of the two votes of a voxel.
+    same_place
+        Fraction of the product's residues with one of the baseline within 1 Å.
+    same_label
+        Fraction of those with the same rank-1 label.
+    """
+
+    network: tuple[float, float]
+    instances: tuple[float, float]
+    same_voxel_class: float
+    vote_distance: float
+    same_place: float
+    same_label: float
+
+    @property
+    def speed_up(self) -> float:
+        """Baseline over product, network and instances together."""
+        return (self.network[1] + self.instances[1]) / (self.network[0] + self.instances[0])
+
+
+def compare(density: DensityMap, n_residues: int, weights: Weights) -> Comparison:
+    """Run both ways on the CPU with all threads that PyTorch was given."""
+    resolution_range = range_by_name(weights.card.name)
+    region = choose_region(density, "auto")
+    volume = prepare_volume(density, region, resolution_range)
+    calibration = Calibration.from_card(weights.card.calibration)
+    device = torch.device("cpu")
+    predict_voxels(weights.net, volume, resolution_range.frame, device, ignore_progress)  # warm-up
+    start = time.perf_counter()
+    ours = predict_voxels(weights.net, volume, resolution_range.frame, device, ignore_progress)
+    network = time.perf_counter() - start
+    start = time.perf_counter()
+    found = find_instances(ours.votes, ours.weights, region.symmetry, n_residues)
+    instances = time.perf_counter() - start
+    start = time.perf_counter()
+    theirs = predict_windows(weights.net, volume)
+    network_baseline = time.perf_counter() - start
+    start = time.perf_counter()
+    found_baseline = cluster_from_random_starts(theirs, n_residues)
+    instances_baseline = time.perf_counter() - start
+    pairs = match(found.centroids, found_baseline.centroids, region.symmetry, cutoff=1.0)
+    label = classify(found, ours.probabilities, calibration).probabilities.argmax(1)
+    label_baseline = classify(found_baseline, theirs.probabilities, calibration).probabilities.argmax(1)
+    confident = ours.weights > 0.5
+    return Comparison(
+        (network, network_baseline),
+        (instances, instances_baseline),
+        float((ours.probabilities.argmax(1) == theirs.probabilities.argmax(1))[confident].mean()),
+        float(np.median(np.linalg.norm(ours.votes - theirs.votes, axis=1)[confident])),
+        len(pairs.found) / max(1, len(found)),
+        float((label[pairs.found] == label_baseline[pairs.true]).mean()) if len(pairs.found) else 0.0,
+    )
+
+
+@dataclass(frozen=True)
+class SizeResult:
+    """One run of the whole pipeline: seconds without reading the file, and peak memory of its process in bytes."""
+
+    residues: int
+    region: str
+    seconds: float
+    peak_memory: int
+
+
+def measure_size(path: Path, options: SegmentOptions, threads: int) -> SizeResult:
+    """Run a map in a process of its own."""
+    arguments = json.dumps([str(path), options.region, options.residues, options.resolution, threads])
+    command = [sys.executable, "-m", "edseg_engine.evaluation.benchmark", arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return SizeResult(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def _child(arguments: str) -> None:
+    path, region, residues, resolution, threads = json.loads(arguments)
+    torch.set_num_threads(threads)
+    result = segment(Path(path), SegmentOptions(resolution=resolution, residues=residues, region=region, device="cpu"))
+    seconds = sum(t for stage, t in result.timings.items() if stage != "read")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps(SizeResult(len(result.residues), result.region, seconds, peak).__dict__))
+
+
+if __name__ == "__main__":
+    _child(sys.argv[1])

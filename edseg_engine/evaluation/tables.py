@@ -1,0 +1,106 @@
+"""Scores as Markdown tables and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from edseg_engine.evaluation.evaluate import MapScore
+from edseg_engine.evaluation.metrics import ResidueCounts, VoxelCounts, total
+from edseg_engine.residues import LABELS
+
+#: The three ways to get instances, with their heading.
+WAYS = {"k_given": "K given", "k_found": "K found", "true_instances": "true instances"}
+
+
+def summary(scores: Sequence[MapScore]) -> dict[str, Any]:
+    """Return the figures over all residues of a set of maps, and the mean and deviation over maps of rank-1."""
+    out: dict[str, Any] = {
+        "maps": len(scores),
+        "residues": int(sum(s.k_given.true.sum() for s in scores)),
+        "semantic_iou": _voxels(scores).mean_iou(),
+        "instance_dice": float(np.average([s.dice for s in scores], weights=[s.k_given.true.sum() for s in scores])),
+        "seconds": float(sum(s.seconds for s in scores)),
+    }
+    for way in WAYS:
+        counts: list[ResidueCounts] = [getattr(s, way) for s in scores]
+        per_map = [c.figures()["rank1"] for c in counts]
+        out[way] = {
+            **total(counts).figures(),
+            "rank1_mean_of_maps": float(np.mean(per_map)),
+            "rank1_deviation_of_maps": float(np.std(per_map)),
+        }
+    return out
+
+
+def _voxels(scores: Sequence[MapScore]) -> VoxelCounts:
+    return VoxelCounts(np.sum([s.voxels.confusion for s in scores], axis=0))
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def summary_table(sets: Sequence[tuple[str, Sequence[MapScore]]]) -> str:
+    """Return the rows of the thesis's table 6.2 for each named set of maps."""
+    rows = []
+    for name, scores in sets:
+        figures = summary(scores)
+        for way, heading in WAYS.items():
+            f = figures[way]
+            given = way == "k_given"
+            rows.append(
+                [
+                    f"{name} ({figures['maps']} maps, {figures['residues']} residues)" if given else "",
+                    heading,
+                    *(f"{f[key]:.3f}" for key in ("rank1", "rank3", "recall", "precision", "found_over_true")),
+                    *(f"{f[key]:.3f}" for key in ("label_precision", "label_recall")),
+                    f"{figures['instance_dice']:.3f}" if given else "",
+                    f"{figures['semantic_iou']:.3f}" if given else "",
+                ]
+            )
+    header = ["maps", "instances", "rank-1", "rank-3", "recall", "precision", "found / true"]
+    return _table([*header, "label precision", "label recall", "instance Dice", "semantic IoU"], rows)
+
+
+def map_table(scores: Sequence[MapScore]) -> str:
+    """Return one row per map."""
+    rows = []
+    for s in scores:
+        given, found, true = (getattr(s, way).figures() for way in WAYS)
+        rows.append(
+            [
+                s.name,
+                f"{s.d_min:.2f}",
+                str(int(s.k_given.true.sum())),
+                *(f"{given[key]:.3f}" for key in ("rank1", "rank3", "recall")),
+                *(f"{found[key]:.3f}" for key in ("rank1", "recall", "precision", "found_over_true")),
+                f"{true['rank1']:.3f}",
+                f"{s.seconds:.1f}",
+            ]
+        )
+    header = ["map", "d_min (Å)", "residues", "rank-1", "rank-3", "recall", "K found: rank-1", "recall", "precision"]
+    return _table([*header, "found / true", "true instances: rank-1", "seconds"], rows)
+
+
+def class_table(scores: Sequence[MapScore]) -> str:
+    """Return one row per residue class, with K given."""
+    counts = total([s.k_given for s in scores])
+    voxels = _voxels(scores)
+    recall = np.diag(voxels.confusion) / np.maximum(voxels.confusion.sum(1), 1)
+    rows = [
+        [
+            label,
+            str(int(counts.true[i])),
+            f"{counts.rank1[i] / max(1, counts.true[i]):.3f}",
+            f"{counts.rank3[i] / max(1, counts.true[i]):.3f}",
+            f"{counts.matched[i] / max(1, counts.true[i]):.3f}",
+            f"{counts.rank1[i] / max(1, counts.found[i]):.3f}",
+            f"{recall[i]:.3f}",
+        ]
+        for i, label in enumerate(LABELS)
+    ]
+    return _table(["class", "residues", "rank-1", "rank-3", "recall", "label precision", "voxel recall"], rows)

@@ -1,0 +1,96 @@
+"""Matching and figures: every number of the tables, on cases that can be counted by hand."""
+
+from __future__ import annotations
+
+import gemmi
+import numpy as np
+import pytest
+
+from edseg_engine.dataset.labelled import KnownResidues
+from edseg_engine.evaluation.evaluate import CULLING, culled
+from edseg_engine.evaluation.matching import match
+from edseg_engine.evaluation.metrics import count_residues, count_voxels, instance_dice, total
+from edseg_engine.maps import DensityMap
+from edseg_engine.ranges import RANGES
+from edseg_engine.region import choose_region
+from edseg_engine.residues import BACKGROUND
+from edseg_engine.symmetry import Symmetry
+from edseg_engine.volume import prepare_volume
+
+CRYSTAL = Symmetry(gemmi.UnitCell(40, 50, 60, 90, 90, 90), gemmi.SpaceGroup("P 21 21 21"))
+
+
+def one_hot(*labels: int) -> np.ndarray:
+    return np.eye(17)[list(labels)] * 0.9 + 0.1 / 17
+
+
+def test_matching_is_under_symmetry_and_one_to_one() -> None:
+    true = np.array([[1.0, 2.0, 3.0], [20.0, 20.0, 20.0], [30.0, 10.0, 50.0]])
+    copy = CRYSTAL.apply(true, np.array([1, 2, 3]), np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 2]]))
+    found = np.concatenate([copy[[2, 0]] + 0.4, copy[[0]] + 0.9])
+    pairs = match(found, true, CRYSTAL)
+    assert dict(zip(pairs.found.tolist(), pairs.true.tolist(), strict=True)) == {0: 2, 1: 0}
+    np.testing.assert_allclose(pairs.distance, 0.4 * np.sqrt(3), atol=1e-6)
+
+
+def test_matching_takes_as_many_pairs_as_possible() -> None:
+    free = Symmetry(gemmi.UnitCell(1, 1, 1, 90, 90, 90), gemmi.SpaceGroup("P 1"), periodic=False)
+    true = np.array([[0.0, 0, 0], [2.0, 0, 0]])
+    found = np.array([[0.9, 0, 0], [-2.9, 0, 0]])
+    pairs = match(found, true, free)
+    assert dict(zip(pairs.found.tolist(), pairs.true.tolist(), strict=True)) == {0: 1, 1: 0}
+    assert len(match(found + [0, 3.1, 0], true, free).found) == 0
+
+
+def test_counts_of_residues() -> None:
+    labels = np.array([0, 0, 5, 8])
+    free = Symmetry(gemmi.UnitCell(1, 1, 1, 90, 90, 90), gemmi.SpaceGroup("P 1"), periodic=False)
+    true = np.array([[0.0, 0, 0], [10.0, 0, 0], [20.0, 0, 0], [30.0, 0, 0]])
+    found = np.array([[0.5, 0, 0], [10.5, 0, 0], [20.5, 0, 0], [50.0, 0, 0], [60.0, 0, 0]])
+    probabilities = one_hot(0, 3, 5, 5, 8)
+    probabilities[1, 0] = 0.05
+    figures = count_residues(probabilities, labels, match(found, true, free)).figures()
+    assert figures["rank1"] == pytest.approx(2 / 4)
+    assert figures["rank3"] == pytest.approx(3 / 4)
+    assert figures["recall"] == pytest.approx(3 / 4)
+    assert figures["precision"] == pytest.approx(3 / 5)
+    assert figures["found_over_true"] == pytest.approx(5 / 4)
+    assert figures["label_recall"] == pytest.approx(np.mean([0.5, 1.0, 0.0]))
+    assert figures["label_precision"] == pytest.approx(np.mean([1.0, 0.0, 0.5, 0.0]))
+    counts = count_residues(probabilities, labels, match(found, true, free))
+    assert total([counts, counts]).figures() == figures
+
+
+def test_nothing_found_is_all_wrong() -> None:
+    nothing = match(np.zeros((0, 3)), np.zeros((2, 3)), CRYSTAL)
+    figures = count_residues(np.zeros((0, 17)), np.array([1, 2]), nothing).figures()
+    assert figures["rank1"] == figures["recall"] == figures["precision"] == 0.0
+
+
+def test_semantic_iou() -> None:
+    truth = np.array([0, 0, 1, 1, BACKGROUND, -1])
+    probabilities = np.zeros((6, 17), np.float16)
+    probabilities[[0, 1, 2, 5], [0, 1, 1, 4]] = 0.9  # the others: background
+    iou = count_voxels(probabilities, truth).mean_iou()
+    assert iou == pytest.approx(np.mean([1 / 2, 1 / 3]))
+
+
+def test_instance_dice() -> None:
+    members = np.array([0, 0, 0, 1, 1, -1])
+    owner = np.array([0, 0, 1, 1, 1, 1])
+    free = Symmetry(gemmi.UnitCell(1, 1, 1, 90, 90, 90), gemmi.SpaceGroup("P 1"), periodic=False)
+    pairs = match(np.array([[0.0, 0, 0], [9.0, 0, 0]]), np.array([[0.0, 0, 0], [9.0, 0, 0]]), free)
+    assert instance_dice(members, owner, pairs, 2) == pytest.approx((2 * 2 / 5 + 2 * 2 / 6) / 2)
+
+
+def test_culling_leaves_density_of_the_model_only(crystal_map: DensityMap, crystal_residues: KnownResidues) -> None:
+    region = choose_region(crystal_map, "asu")
+    volume = prepare_volume(crystal_map, region, RANGES[0])
+    less = culled(volume, crystal_residues, region.symmetry)
+    assert 0.3 < less.occupied.sum() / volume.occupied.sum() < 1.0
+    kept = volume.positions(np.flatnonzero(less.occupied.reshape(-1)))
+    images = region.symmetry.images_in_box(crystal_residues.atoms, kept.min(0) - 4, kept.max(0) + 4)
+    from scipy.spatial import cKDTree
+
+    assert cKDTree(images.positions).query(kept)[0].max() <= CULLING
+    assert (less.values[volume.values == 0] == 0).all()

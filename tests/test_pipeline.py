@@ -1,0 +1,241 @@
+"""The whole way from a real map to labelled residues, by the shipped weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import gemmi
+import numpy as np
+import pytest
+
+import edseg_engine
+from edseg_engine.dataset.labelled import KnownResidues
+from edseg_engine.errors import Cancelled, DeviceError, OptionError, ResolutionError, WeightsError
+from edseg_engine.evaluation.matching import match
+from edseg_engine.evaluation.metrics import ResidueCounts, count_residues
+from edseg_engine.maps import DensityMap
+from edseg_engine.pipeline import segment
+from edseg_engine.progress import STAGES, Progress
+from edseg_engine.residues import LABELS
+from edseg_engine.results import Segmentation, SegmentOptions
+from edseg_engine.symmetry import Symmetry
+
+CRYSTAL = Path(__file__).parent / "data" / "1az5"
+N_RESIDUES = 95
+
+
+def positions_of(result: Segmentation) -> np.ndarray:
+    return np.array([r.position for r in result.residues])
+
+
+def counts_of(result: Segmentation, truth: KnownResidues, symmetry: Symmetry) -> ResidueCounts:
+    pairs = match(positions_of(result), truth.centroids, symmetry)
+    return count_residues(np.array([r.probabilities for r in result.residues]), truth.labels, pairs)
+
+
+@pytest.fixture(scope="module")
+def symmetry(crystal_map: DensityMap) -> Symmetry:
+    return Symmetry(crystal_map.cell, crystal_map.spacegroup)
+
+
+@pytest.fixture(scope="module")
+def result(crystal_map: DensityMap) -> Segmentation:
+    return segment(crystal_map, SegmentOptions(residues=N_RESIDUES, class_maps=True))
+
+
+def same_residues(a: Segmentation, b: Segmentation, symmetry: Symmetry) -> float:
+    """Fraction of the residues of `a` with one of `b` within 0.7 Å and the same rank-1 label."""
+    pairs = match(positions_of(a), positions_of(b), symmetry, cutoff=0.7)
+    same = [
+        a.residues[i].ranks[0][0] == b.residues[j].ranks[0][0] for i, j in zip(pairs.found, pairs.true, strict=True)
+    ]
+    return sum(same) / len(a.residues)
+
+
+def test_residues_of_a_real_crystal_are_found_and_labelled(
+    result: Segmentation, crystal_residues: KnownResidues, symmetry: Symmetry
+) -> None:
+    assert len(result.residues) == N_RESIDUES
+    figures = counts_of(result, crystal_residues, symmetry).figures()
+    assert figures["recall"] > 0.90
+    assert figures["rank1"] > 0.55
+    assert figures["rank3"] > 0.75
+    assert result.region == "asu"
+    assert result.resolution == pytest.approx(2.0, abs=0.02)
+    assert set(result.timings) == set(STAGES) - {"write"}
+
+
+def test_proposals_are_in_order_and_add_up(result: Segmentation) -> None:
+    assert [r.id for r in result.residues] == list(range(1, N_RESIDUES + 1))
+    confidence = [r.confidence for r in result.residues]
+    assert confidence == sorted(confidence, reverse=True)
+    for residue in result.residues:
+        assert sum(residue.probabilities) == pytest.approx(1.0)
+        ranks = residue.ranks
+        assert ranks[0][1] >= ranks[1][1] >= ranks[2][1]
+        assert 0 <= residue.confidence <= 1
+        assert residue.n_voxels > 0
+
+
+def test_each_residue_is_reported_once_and_in_a_compact_molecule(result: Segmentation, symmetry: Symmetry) -> None:
+    xyz = positions_of(result)
+    images = symmetry.images_in_box(xyz, xyz.min(0) - 2, xyz.max(0) + 2)
+    for i, position in enumerate(xyz):
+        others = images.positions[images.index != i]
+        assert np.linalg.norm(others - position, axis=1).min() > 1.5
+    nearest = np.sort(np.linalg.norm(xyz[:, None] - xyz[None], axis=-1), axis=1)[:, 1]
+    assert np.median(nearest) < 5.0
+
+
+def test_k_is_found_from_the_votes(
+    crystal_map: DensityMap, crystal_residues: KnownResidues, symmetry: Symmetry
+) -> None:
+    found = segment(crystal_map)
+    assert len(found.residues) == pytest.approx(N_RESIDUES, rel=0.15)
+    assert counts_of(found, crystal_residues, symmetry).figures()["recall"] > 0.9
+
+
+def test_scale_and_offset_of_the_map_change_nothing(
+    crystal_map: DensityMap, result: Segmentation, symmetry: Symmetry
+) -> None:
+    z_scores = replace(crystal_map, values=crystal_map.values * np.float32(123.0) + np.float32(17.0))
+    other = segment(z_scores, SegmentOptions(residues=N_RESIDUES))
+    assert same_residues(result, other, symmetry) > 0.98
+
+
+def test_another_choice_of_origin_in_the_cell_changes_little(
+    crystal_map: DensityMap, result: Segmentation, symmetry: Symmetry
+) -> None:
+    """The map moved along the polar-free origin shift of P 32 2 1 (half the c axis) is the same crystal."""
+    nw = crystal_map.values.shape[2]
+    assert nw % 2 == 0
+    moved = replace(crystal_map, values=np.roll(crystal_map.values, nw // 2, axis=2))
+    other = segment(moved, SegmentOptions(residues=N_RESIDUES))
+    half = symmetry.to_orthogonal(np.array([[0, 0, 0.5]]))[0]
+    back = tuple(
+        replace(r, position=(r.position[0] - half[0], r.position[1] - half[1], r.position[2] - half[2]))
+        for r in other.residues
+    )
+    assert same_residues(result, replace(other, residues=back), symmetry) > 0.75
+
+
+def test_the_whole_cell_holds_every_copy(crystal_map: DensityMap, result: Segmentation, symmetry: Symmetry) -> None:
+    cell = segment(crystal_map, SegmentOptions(residues=6 * N_RESIDUES, region="cell"))
+    assert cell.region == "cell"
+    lattice = Symmetry(crystal_map.cell, gemmi.SpaceGroup("P 1"))
+    copies = np.concatenate(
+        [
+            symmetry.apply(positions_of(result), np.full(N_RESIDUES, op), np.zeros((N_RESIDUES, 3), int))
+            for op in range(len(symmetry))
+        ]
+    )
+    pairs = match(positions_of(cell), copies, lattice, cutoff=1.5)
+    assert len(pairs.found) > 0.9 * len(copies)
+
+
+def test_a_box_cut_from_the_crystal_gives_the_residues_inside(
+    crystal_map: DensityMap, result: Segmentation, symmetry: Symmetry
+) -> None:
+    shape = np.array(crystal_map.values.shape)
+    start = (shape * 0.1).astype(int)
+    index = [(np.arange(int(n * 0.8)) + s) % n for s, n in zip(start, shape, strict=True)]
+    box = replace(
+        crystal_map,
+        values=np.ascontiguousarray(crystal_map.values[np.ix_(*index)]),
+        start=tuple(int(s) for s in start),
+        periodic=False,
+    )
+    found = segment(box)
+    assert found.region == "box"
+    pairs = match(positions_of(found), positions_of(result), symmetry, cutoff=1.5)
+    # Several symmetry copies of the molecule lie in the box; nearly all that is found is one of them.
+    images = symmetry.images_in_box(
+        positions_of(result), positions_of(found).min(0) - 1, positions_of(found).max(0) + 1
+    )
+    distance = np.linalg.norm(positions_of(found)[:, None] - images.positions[None], axis=-1).min(1)
+    assert (distance < 1.5).mean() > 0.75
+    assert len(pairs.found) > 0.5 * N_RESIDUES
+
+
+def test_class_maps_agree_with_the_residues(
+    crystal_map: DensityMap, crystal_residues: KnownResidues, result: Segmentation, symmetry: Symmetry
+) -> None:
+    maps = result.class_maps
+    assert maps is not None
+    total = np.zeros(crystal_map.values.shape, np.float32)
+    best = np.full(crystal_map.values.shape, -1)
+    highest = np.zeros(crystal_map.values.shape, np.float32)
+    for label in range(len(LABELS)):
+        values = maps.of_label(label)
+        assert values.shape == crystal_map.values.shape
+        assert values.min() >= 0
+        total += values
+        better = values > highest
+        best[better], highest[better] = label, values[better]
+    assert total.max() <= 1.01
+    shape = np.array(crystal_map.values.shape)
+    hits = []
+    # The class at a residue's own atoms, at any symmetry copy, is mostly the residue's.
+    for op in range(len(symmetry)):
+        atoms = symmetry.apply(crystal_residues.atoms, np.full(len(crystal_residues.atoms), op), np.zeros((1, 3), int))
+        grid = np.round(symmetry.to_fractional(atoms) * shape).astype(int) % shape
+        labels = np.where(
+            crystal_residues.residue_of_atom >= 0, crystal_residues.labels[crystal_residues.residue_of_atom], -2
+        )
+        here = best[grid[:, 0], grid[:, 1], grid[:, 2]]
+        hits.append((here[here >= 0] == labels[here >= 0]).mean())
+    assert min(hits) > 0.4
+    assert np.ptp(hits) < 0.1
+
+
+def test_progress_names_the_stages_in_order_and_cancels(crystal_map: DensityMap) -> None:
+    seen: list[Progress] = []
+    segment(crystal_map, progress=seen.append)
+    stages = list(dict.fromkeys(p.stage for p in seen))
+    assert stages == [s for s in STAGES if s != "write"]
+    assert all(0 <= p.fraction <= 1 for p in seen)
+
+    def stop(progress: Progress) -> None:
+        if progress.stage == "network":
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        segment(crystal_map, progress=stop)
+
+
+def test_bad_options_are_one_sentence(crystal_map: DensityMap, tmp_path: Path) -> None:
+    unknown = replace(crystal_map, d_min=None)
+    with pytest.raises(ResolutionError, match="--resolution"):
+        segment(unknown)
+    with pytest.raises(ResolutionError, match="outside"):
+        segment(crystal_map, SegmentOptions(resolution=9.0))
+    with pytest.raises(OptionError, match="at least 1"):
+        segment(crystal_map, SegmentOptions(residues=0))
+    with pytest.raises(OptionError, match="region"):
+        segment(crystal_map, SegmentOptions(region="everything"))
+    with pytest.raises(OptionError, match="device"):
+        segment(crystal_map, SegmentOptions(device="abacus"))
+    with pytest.raises(DeviceError, match="mps"):
+        segment(crystal_map, SegmentOptions(device="mps"))
+    with pytest.raises(WeightsError, match="cannot be read"):
+        segment(crystal_map, SegmentOptions(weights=tmp_path / "none.safetensors"))
+
+
+def test_noise_gives_a_warning_and_no_crash(crystal_map: DensityMap) -> None:
+    flat = np.random.default_rng(0).normal(0, 1, crystal_map.values.shape).astype(np.float32)
+    found = segment(replace(crystal_map, values=flat))
+    assert found.warnings
+    # One peak of density and nothing else.
+    values = np.random.default_rng(0).normal(0, 1e-3, crystal_map.values.shape).astype(np.float32)
+    values[3, 3, 3] = 100.0
+    nothing = segment(replace(crystal_map, values=values))
+    assert len(nothing.residues) < 5
+    assert nothing.warnings
+
+
+def test_the_public_names_are_there() -> None:
+    for name in edseg_engine.__all__:
+        assert getattr(edseg_engine, name) is not None
+    with pytest.raises(AttributeError):
+        _ = edseg_engine.nothing

@@ -1,0 +1,210 @@
+"""Network, losses, weights and the training loop."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from edseg_engine.cli import main
+from edseg_engine.dataset.labelled import IGNORED
+from edseg_engine.errors import TrainingDataError, WeightsError
+from edseg_engine.networks.stacknet import OFFSET_SCALE, StackNet, StackNetConfig
+from edseg_engine.networks.weights import WeightsCard, load_weights, save_weights
+from edseg_engine.residues import BACKGROUND, N_CLASSES
+from edseg_engine.training.loop import TrainOptions, learning_rate_factor
+from edseg_engine.training.losses import combined_loss, frame_weights
+
+CRYSTAL = Path(__file__).parent / "data" / "1az5"
+TINY = StackNetConfig((4, 8, 8), (1, 1, 1), (0, 1, 1))
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 16), (12, 20, 8), (13, 18, 31), (5, 6, 7)])
+def test_any_window_size_goes_through(shape: tuple[int, int, int]) -> None:
+    net = StackNet(TINY).eval()
+    with torch.inference_mode():
+        scores, offsets = net(torch.randn(2, 1, *shape))
+    assert scores.shape == (2, N_CLASSES, *shape)
+    assert offsets.shape == (2, 3, *shape)
+
+
+def test_the_network_sees_its_neighbourhood_alike_everywhere() -> None:
+    torch.manual_seed(0)
+    net = StackNet(TINY).eval()
+    x = torch.zeros(1, 1, 64, 64, 64)
+    x[0, 0, 30:34, 30:34, 30:34] = 3.0
+    with torch.inference_mode():
+        here, _ = net(x)
+        there, _ = net(torch.roll(x, (4, -4, 4), (2, 3, 4)))
+    shifted = torch.roll(here, (4, -4, 4), (2, 3, 4))
+    inner = (slice(None), slice(None), slice(24, 44), slice(24, 44), slice(24, 44))
+    torch.testing.assert_close(there[inner], shifted[inner], atol=1e-4, rtol=1e-3)
+
+
+def test_frame_weights_fall_towards_the_border() -> None:
+    w = frame_weights(36, 8.0)
+    assert w.shape == (36, 36, 36)
+    assert w[18, 18, 18] == 1.0
+    assert 0 < w[0, 18, 18] < w[4, 18, 18] < 1
+    torch.testing.assert_close(w, w.flip(0))
+    torch.testing.assert_close(w, w.permute(2, 0, 1))
+
+
+def perfect_batch() -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    classes = torch.randint(0, N_CLASSES, (2, 8, 8, 8))
+    offsets = torch.randn(2, 3, 8, 8, 8) * 2
+    batch = {"density": torch.ones(2, 1, 8, 8, 8), "classes": classes.to(torch.int8), "offsets": offsets}
+    scores = torch.nn.functional.one_hot(classes, N_CLASSES).permute(0, 4, 1, 2, 3) * 30.0
+    return batch, scores, offsets / OFFSET_SCALE
+
+
+def test_losses_vanish_for_the_truth_and_only_there() -> None:
+    batch, scores, offsets = perfect_batch()
+    w = torch.ones(8, 8, 8)
+    right = combined_loss(scores, offsets, batch, w, 10_000)
+    assert right.total < 1e-3
+    assert right.accuracy == pytest.approx(1.0)
+    assert combined_loss(scores.roll(1, 1), offsets, batch, w, 10_000).classes > 5
+    assert combined_loss(scores, offsets + 0.5, batch, w, 10_000).offsets > 0.5
+
+
+def test_ignored_and_empty_voxels_do_not_count() -> None:
+    batch, scores, offsets = perfect_batch()
+    wrong = scores.roll(1, 1)
+    ignored = {**batch, "classes": torch.full_like(batch["classes"], IGNORED)}
+    assert combined_loss(wrong, offsets, ignored, torch.ones(8, 8, 8), 100).total == 0
+    empty = {**batch, "density": torch.zeros(2, 1, 8, 8, 8)}
+    assert combined_loss(wrong, offsets, empty, torch.ones(8, 8, 8), 100).total == 0
+    background = {**batch, "classes": torch.full_like(batch["classes"], BACKGROUND)}
+    assert combined_loss(scores, offsets + 9, background, torch.ones(8, 8, 8), 100).offsets == 0
+
+
+def test_the_learning_rate_warms_up_and_ends_low() -> None:
+    options = TrainOptions(windows=1000, warmup=100)
+    factors = [learning_rate_factor(n, options) for n in range(0, 1001, 10)]
+    assert factors[0] < 0.1
+    assert max(factors) == pytest.approx(1.0, abs=0.02)
+    assert factors[-1] == pytest.approx(0.01)
+    assert all(b <= a for a, b in itertools.pairwise(factors[10:]))
+
+
+def test_weights_survive_a_round_trip_in_half_precision(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = StackNet(TINY).eval()
+    card = WeightsCard("high", 1.8, 2.5, 1.0, TINY, {"windows": 7}, {"temperature": 0.9})
+    save_weights(net.state_dict(), card, tmp_path / "w.safetensors")
+    loaded = load_weights(tmp_path / "w.safetensors")
+    assert loaded.card == card
+    x = torch.randn(1, 1, 12, 12, 12)
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded.net(x)[0], net(x)[0], atol=0.02, rtol=0.02)
+    assert len(loaded.info.sha256) == 64
+
+
+def test_a_wrong_weights_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_weights(path)
+    path.write_bytes(b"x" * 100)
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_weights(path)
+    save_file({"a": torch.zeros(3)}, path)
+    with pytest.raises(WeightsError, match="no weights of edseg"):
+        load_weights(path)
+    card = WeightsCard("high", 1.8, 2.5, 1.0, TINY)
+    save_weights({"a": torch.zeros(3)}, card, path)
+    with pytest.raises(WeightsError, match="does not hold all"):
+        load_weights(path)
+    save_weights(StackNet(replace(TINY, widths=(8, 8, 8))).state_dict(), card, path)
+    with pytest.raises(WeightsError, match="does not fit"):
+        load_weights(path)
+
+
+def training_folder(folder: Path) -> Path:
+    (folder / "train").mkdir(parents=True)
+    shutil.copy(CRYSTAL / "model.cif.gz", folder / "train" / "1az5.cif.gz")
+    return folder
+
+
+def arguments(data: Path, out: Path, windows: int) -> list[str]:
+    return ["train", "low", "--structures", str(data), "--out", str(out), "--windows", str(windows), "--batch", "2"]
+
+
+@pytest.fixture(scope="module")
+def killed_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A training run that was killed as soon as it had written a checkpoint."""
+    folder = tmp_path_factory.mktemp("training")
+    data, out = training_folder(folder / "data"), folder / "run"
+    command = [sys.executable, "-m", "edseg_engine", *arguments(data, out, 100_000), "--checkpoint-seconds", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (out / "checkpoint.pt").exists():
+        assert process.poll() is None, "training ended early"
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return data, out
+
+
+def test_a_killed_run_goes_on_where_it_was(killed_run: tuple[Path, Path]) -> None:
+    data, out = killed_run
+    seen = torch.load(out / "checkpoint.pt", weights_only=True)["windows"]
+    assert seen > 0
+    assert load_weights(out / "low.safetensors").card.training["windows"] > 0
+    assert main(arguments(data, out, seen + 4)) == 0
+    after = torch.load(out / "checkpoint.pt", weights_only=True)
+    assert after["windows"] == seen + 4
+    assert after["restarts"] == 1
+    weights = load_weights(out / "low.safetensors")
+    assert weights.card.training["windows"] == seen + 4
+    assert all(torch.isfinite(p).all() for p in weights.net.parameters())
+
+
+def test_a_folder_of_another_range_is_refused(
+    killed_run: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = killed_run
+    wrong = arguments(data, out, 10)
+    wrong[1] = "high"
+    assert main(wrong) == TrainingDataError.exit_code
+    assert "another range" in capsys.readouterr().err
+
+
+def test_training_data_that_are_missing_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(tmp_path, tmp_path / "run", 10)) == TrainingDataError.exit_code
+    assert "neither a pack" in capsys.readouterr().err
+
+
+def test_the_loss_goes_down_on_one_window() -> None:
+    """The network can learn: a few steps on the same random window lower its loss clearly."""
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    net = StackNet(TINY)
+    classes = np.repeat(np.repeat(np.repeat(rng.integers(0, 17, (3, 3, 3)), 4, 0), 4, 1), 4, 2)
+    batch = {
+        "density": torch.from_numpy(rng.random((1, 1, 12, 12, 12), np.float32) + 0.5 + classes[None, None] / 8).float(),
+        "classes": torch.from_numpy(classes[None].astype(np.int8)),
+        "offsets": torch.zeros(1, 3, 12, 12, 12),
+    }
+    optimizer = torch.optim.AdamW(net.parameters(), lr=5e-3)
+    w = torch.ones(12, 12, 12)
+    first = last = 0.0
+    for step in range(40):
+        losses = combined_loss(*net(batch["density"]), batch, w, 5000)
+        optimizer.zero_grad()
+        losses.total.backward()
+        optimizer.step()
+        first, last = (losses.total.item(), 0.0) if step == 0 else (first, losses.total.item())
+    assert last < 0.6 * first

@@ -1,0 +1,106 @@
+"""From a map to voxels: scale, low-pass, region, tiles, and the network on tiles."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edseg_engine.maps import DensityMap
+from edseg_engine.networks.stacknet import StackNet, StackNetConfig
+from edseg_engine.normalise import density_scale, normalise
+from edseg_engine.predict import predict_voxels
+from edseg_engine.progress import ignore_progress
+from edseg_engine.ranges import RANGES
+from edseg_engine.region import choose_region
+from edseg_engine.tiling import GRANULE, plan_tiles
+from edseg_engine.volume import Volume, prepare_volume
+
+HIGH = RANGES[0]
+
+
+@pytest.fixture(scope="module")
+def volume(crystal_map: DensityMap) -> Volume:
+    return prepare_volume(crystal_map, choose_region(crystal_map, "asu"), HIGH)
+
+
+@settings(max_examples=25, deadline=None)
+@given(a=st.floats(1e-4, 1e4), b=st.floats(-100, 100))
+def test_the_scale_of_a_map_does_not_matter(a: float, b: float) -> None:
+    values = np.random.default_rng(0).gamma(0.7, 1.0, (20, 20, 20)).astype(np.float32)
+    other = (values.astype(np.float64) * a + b * a).astype(np.float32)
+    expected = normalise(values, *density_scale(values))
+    assert np.abs(normalise(other, *density_scale(other)) - expected).max() < 0.01
+
+
+def test_the_scale_does_not_depend_on_the_solvent_content() -> None:
+    rng = np.random.default_rng(0)
+    protein = rng.normal(0, 1, 100_000).astype(np.float32)
+    solvent = rng.normal(0, 0.1, 300_000).astype(np.float32)
+    _, alone = density_scale(protein)
+    _, diluted = density_scale(np.concatenate([protein, solvent]))
+    assert diluted == pytest.approx(alone, rel=0.06)
+    assert np.concatenate([protein, solvent]).std() < 0.6 * protein.std()
+
+
+def test_a_map_in_other_units_gives_the_same_volume(crystal_map: DensityMap, volume: Volume) -> None:
+    z = replace(crystal_map, values=crystal_map.values * np.float32(37.5) - np.float32(4.2))
+    other = prepare_volume(z, choose_region(z, "asu"), HIGH)
+    np.testing.assert_allclose(other.values, volume.values, atol=5e-3)
+
+
+def test_the_volume_reads_the_density_where_it_says(crystal_map: DensityMap, volume: Volume) -> None:
+    index = np.flatnonzero(volume.occupied.reshape(-1))[::997]
+    low_passed = crystal_map.low_passed(HIGH.d_min) if (crystal_map.d_min or 0) < HIGH.d_min else crystal_map
+    offset, scale = density_scale(low_passed.values)
+    for flat, xyz in zip(index, volume.positions(index), strict=True):
+        value = low_passed.sample(xyz, None, (1, 1, 1), 1.0)[0, 0, 0]
+        assert volume.values.reshape(-1)[flat] == pytest.approx(min((value - offset) / scale, 5.0), abs=1e-3)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    shape=st.tuples(*[st.integers(5, 70)] * 3),
+    seed=st.integers(0, 1000),
+    share=st.sampled_from([0.0005, 0.02, 0.5, 1.0]),
+    largest=st.sampled_from([32, 48, 128]),
+)
+def test_every_occupied_voxel_is_in_exactly_one_core(
+    shape: tuple[int, int, int], seed: int, share: float, largest: int
+) -> None:
+    occupied = np.random.default_rng(seed).random(shape) < share
+    covered = np.zeros(shape, int)
+    frame = 4
+    for tile in plan_tiles(occupied, frame, largest):
+        covered[tile.core] += 1
+        for axis, (core, outer) in enumerate(zip(tile.core, tile.outer, strict=True)):
+            assert outer.start == 0 or outer.start <= core.start - frame
+            assert outer.stop == shape[axis] or outer.stop >= core.stop + frame
+            assert outer.start % GRANULE == 0
+            assert outer.stop - outer.start <= largest + GRANULE
+    assert (covered[occupied] == 1).all()
+    assert covered.max(initial=0) <= 1
+
+
+def test_nothing_is_planned_where_there_is_no_density() -> None:
+    assert plan_tiles(np.zeros((30, 30, 30), bool), 8, 128) == []
+
+
+def test_tiles_give_what_one_large_block_gives(volume: Volume) -> None:
+    torch.manual_seed(0)
+    net = StackNet(StackNetConfig((4, 8, 8), (1, 1, 1), (0, 1, 1)))
+    device = torch.device("cpu")
+    whole = predict_voxels(net, volume, 8.0, device, ignore_progress)
+    assert len(whole.index) == volume.occupied.sum()
+    np.testing.assert_allclose(whole.probabilities.astype(float).sum(1).max(), 1.0, atol=0.05)
+    # With a frame as wide as the field of view the tiles cannot see where they end.
+    from edseg_engine import predict
+
+    narrow = predict._predict_tiles(net.eval(), volume, 24, 72, device, ignore_progress)
+    np.testing.assert_array_equal(narrow.index, whole.index)
+    difference = np.abs(narrow.probabilities.astype(float) - whole.probabilities.astype(float))
+    assert np.quantile(difference, 0.99) < 0.02
