@@ -1,16 +1,20 @@
-# make demo   segment the experimental map in tests/data
-# make test   run the tests
-# Both make the virtual environment .venv first. PYTHON chooses the interpreter, TORCH the build of PyTorch.
+# make demo       segment the experimental map in tests/data
+# make test       run the tests
+# make manifest   write the weights into plugin_manifest.json, after they changed
+# They make the virtual environment .venv first. PYTHON chooses the interpreter, TORCH the build of PyTorch.
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 
-.PHONY: demo test
+.PHONY: demo test manifest
 demo: .venv/engine
 	.venv/bin/edseg segment tests/data/1az5/data.mtz.gz --out runs/demo --overwrite
 
 test: .venv/dev
 	.venv/bin/python -m pytest
+
+manifest: .venv/engine
+	.venv/bin/python tests/update_manifest.py
 
 .venv/engine: pyproject.toml
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from update_manifest import weights_entries
 
 from edseg_engine import __version__
 from edseg_engine.cli import COMMANDS, main
-from edseg_engine.networks.weights import load_weights
 from edseg_engine.report import SCHEMA
 
 ROOT = Path(__file__).parents[1]
@@ -50,7 +50,4 @@ def test_plugin_commands() -> None:
 
 
 def test_weights() -> None:
-    shipped = [load_weights(path).info for path in sorted((ROOT / "weights").glob("*.safetensors"))]
-    assert MANIFEST["weights"] == [
-        {"file": info.name, "sha256": info.sha256, "d_min": info.d_min, "d_max": info.d_max} for info in shipped
-    ]
+    assert MANIFEST["weights"] == weights_entries(), "run make manifest"
