@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import shutil
 import signal
@@ -149,7 +150,7 @@ def killed_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     command = [sys.executable, "-m", "edseg_engine", *arguments(data, out, 100_000), "--checkpoint-seconds", "1"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not (out / "checkpoint.pt").exists():
+    while not (out / "low.safetensors").exists():  # written after the checkpoint
         assert process.poll() is None, "training ended early"
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -163,7 +164,13 @@ def test_a_killed_run_goes_on_where_it_was(killed_run: tuple[Path, Path]) -> Non
     seen = torch.load(out / "checkpoint.pt", weights_only=True)["windows"]
     assert seen > 0
     assert load_weights(out / "low.safetensors").card.training["windows"] > 0
-    assert main(arguments(data, out, seen + 4)) == 0
+    (data / "val").mkdir()
+    shutil.copy(CRYSTAL / "model.cif.gz", data / "val")
+    assert main([*arguments(data, out, seen + 4), "--validation-maps", "1"]) == 0
+    with open(out / "validation.csv", newline="") as file:
+        validated = list(csv.DictReader(file))
+    assert [int(row["windows"]) for row in validated] == [seen + 4]
+    assert 0 <= float(validated[0]["rank1"]) <= float(validated[0]["rank3"]) <= float(validated[0]["recall"]) <= 1
     after = torch.load(out / "checkpoint.pt", weights_only=True)
     assert after["windows"] == seen + 4
     assert after["restarts"] == 1

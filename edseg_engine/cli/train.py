@@ -34,6 +34,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the training process")
     parser.add_argument("--workers", type=int, default=1, help="processes that make windows")
     parser.add_argument("--checkpoint-seconds", type=float, default=90.0, help="time between checkpoints")
+    parser.add_argument("--validate-every", type=int, default=2000, help="windows between validations")
+    parser.add_argument("--validation-maps", type=int, default=0, help="whole maps to validate on (default: none)")
     parser.add_argument("--seed", type=int, default=1)
     parser.set_defaults(run=run)
 
@@ -46,8 +48,9 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.dataset.windows import DataOptions
     from edseg_engine.networks.stacknet import StackNetConfig
     from edseg_engine.ranges import range_by_name
-    from edseg_engine.training.loop import Trainer, TrainOptions
+    from edseg_engine.training.loop import Trainer, TrainOptions, append_row
     from edseg_engine.training.plot import plot_log
+    from edseg_engine.training.validate import Validation
 
     torch.set_num_threads(args.threads)
     console = Console()
@@ -64,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
             device=args.device,
             workers=args.workers,
             checkpoint_seconds=args.checkpoint_seconds,
+            validate_every=args.validate_every,
         ),
         start_from=args.start_from,
     )
@@ -77,7 +81,21 @@ def run(args: argparse.Namespace) -> int:
             highlight=False,
         )
 
-    trainer.run(report)
-    plot_log(args.out / "log.csv", args.out / "log.png")
+    maps = None
+    if args.validation_maps:
+        maps = Validation(args.structures, args.experimental, trainer.range, args.validation_maps)
+
+    def validate(weights: Path, windows: int) -> None:
+        if maps is not None:
+            row = maps.score(weights, windows)
+            append_row(args.out / "validation.csv", row)
+            console.print(
+                f"{windows:7.0f} windows: rank-1 {row['rank1']:.3f}  rank-3 {row['rank3']:.3f}  "
+                f"recall {row['recall']:.3f}  on {row['maps']:.0f} whole maps, K given",
+                highlight=False,
+            )
+
+    trainer.run(report, validate)
+    plot_log(args.out)
     console.print(f"The weights are in {trainer.weights_path}.", highlight=False)
     return 0

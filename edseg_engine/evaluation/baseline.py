@@ -47,10 +47,12 @@ def predict_windows(net: StackNet, volume: Volume) -> VoxelPrediction:
             counts[i, j, k] += 1
     inner = tuple(slice(FRAME, FRAME + n) for n in shape)
     index = np.flatnonzero(volume.occupied.reshape(-1))
-    mean = (sums[:, *inner] / np.maximum(counts[inner], 1)).reshape(N_LABELS + 3, -1)[:, index].T
-    mean = mean.astype(np.float32)
+    sums[:, *inner] /= np.maximum(counts[inner], 1)
+    mean = sums[:, *inner].reshape(N_LABELS + 3, -1)[:, index].T
     positions = volume.positions(index).astype(np.float32)
-    return VoxelPrediction(index, positions, positions + mean[:, N_LABELS:], mean[:, :N_LABELS].astype(np.float16))
+    return VoxelPrediction(
+        index, positions, (positions + mean[:, N_LABELS:]).astype(np.float32), mean[:, :N_LABELS].astype(np.float16)
+    )
 
 
 def cluster_from_random_starts(prediction: VoxelPrediction, n_residues: int, starts: int = 10) -> Instances:

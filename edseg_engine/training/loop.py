@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ _REPORT_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Options of a training run; all but `device`, `workers` and `checkpoint_seconds` shape the result.
+    """Options of a training run; those from `device` on do not shape the result.
 
     Attributes
     ----------
@@ -56,6 +56,7 @@ class TrainOptions:
     device: str = "cpu"
     workers: int = 1
     checkpoint_seconds: float = 90.0
+    validate_every: int = 2000
 
 
 class MovingAverage:
@@ -158,7 +159,7 @@ class Trainer:
             d_max=self.range.d_max,
             spacing=self.range.spacing,
             network=self.net.config,
-            training={"windows": self.windows, "options": dict(asdict(self.options).items())},
+            training={"windows": self.windows, "options": asdict(self.options)},
         )
         save_weights(self.average.state, card, self.weights_path)
 
@@ -173,12 +174,22 @@ class Trainer:
         )
         return iter(loader)
 
-    def run(self, report: Callable[[dict[str, float]], None]) -> None:
-        """Train until `options.windows` windows are seen; `report` gets the columns of the log."""
+    def run(
+        self, report: Callable[[dict[str, float]], None], validate: Callable[[Path, int], None] | None = None
+    ) -> None:
+        """Train until `options.windows` windows are seen.
+
+        Parameters
+        ----------
+        report
+            Gets the columns of the log about twice a minute.
+        validate
+            Gets the weights file and the windows seen, every `options.validate_every` windows and at the end.
+        """
         options = self.options
         last_save = last_report = time.monotonic()
         sums = torch.zeros(4, device=self.device)
-        steps = 0
+        steps, validated = 0, self.windows // options.validate_every
         self.net.train()
         (self.folder / "options.json").write_text(json.dumps(asdict(options), indent=1) + "\n")
         for batch in self._batches():
@@ -205,20 +216,27 @@ class Trainer:
                 mean = (sums / steps).tolist()
                 speed = steps * options.batch / (now - last_report)
                 row = dict(zip(LOG_FIELDS, [self.windows, *mean, rate, speed], strict=True))
-                self._log(row)
+                append_row(self.folder / "log.csv", row)
                 report(row)
                 sums.zero_()
                 steps, last_report = 0, now
-            if now - last_save > options.checkpoint_seconds:
+            due = validate is not None and self.windows // options.validate_every > validated
+            if due or now - last_save > options.checkpoint_seconds:
                 self.save()
                 last_save = now
+            if due and validate is not None:
+                validate(self.weights_path, self.windows)
+                validated = self.windows // options.validate_every
         self.save()
+        if validate is not None:
+            validate(self.weights_path, self.windows)
 
-    def _log(self, row: dict[str, float]) -> None:
-        path = self.folder / "log.csv"
-        new = not path.exists()
-        with open(path, "a", newline="") as file:
-            writer = csv.DictWriter(file, LOG_FIELDS)
-            if new:
-                writer.writeheader()
-            writer.writerow({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()})
+
+def append_row(path: Path, row: Mapping[str, float]) -> None:
+    """Append `row` to a CSV file, with a header if the file is new."""
+    new = not path.exists()
+    with open(path, "a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()})

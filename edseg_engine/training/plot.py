@@ -1,4 +1,4 @@
-"""A picture of a training log."""
+"""A picture of a training run."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import csv
 from pathlib import Path
 
 
-def plot_log(log: Path, picture: Path) -> None:
-    """Draw the losses and the voxel accuracy of `log` (CSV) over the windows seen into `picture` (PNG).
+def plot_log(folder: Path) -> None:
+    """Draw ``log.csv`` and, where there is one, ``validation.csv`` of a run into its ``log.png``.
 
     Does nothing where matplotlib, an extra of development, is not installed or the log has no line yet.
     """
@@ -15,22 +15,32 @@ def plot_log(log: Path, picture: Path) -> None:
         import matplotlib
     except ImportError:
         return
-    if not log.exists():
+    log = _columns(folder / "log.csv")
+    if not log:
         return
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    with open(log, newline="") as file:
-        rows = list(csv.DictReader(file))
-    seen = [float(row["windows"]) for row in rows]
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.5))
     for column in ("class_loss", "offset_loss"):
-        left.plot(seen, [float(row[column]) for row in rows], label=column.replace("_", " "))
-    left.legend()
-    right.plot(seen, [float(row["voxel_accuracy"]) for row in rows])
-    right.set_title("residue voxels with the right class")
+        left.plot(log["windows"], log[column], label=column.replace("_", " "))
+    right.plot(log["windows"], log["voxel_accuracy"], label="residue voxels of training windows")
+    validation = _columns(folder / "validation.csv")
+    for column in ("rank1", "rank3", "recall") if validation else ():
+        right.plot(validation["windows"], validation[column], marker="o", label=f"{column} of whole unseen maps")
     for axes in (left, right):
         axes.set_xlabel("windows seen")
+        axes.legend(fontsize="small")
+    right.set_title("fraction right")
+    left.set_title("losses")
     figure.tight_layout()
-    figure.savefig(picture, dpi=110)
+    figure.savefig(folder / "log.png", dpi=110)
     plt.close(figure)
+
+
+def _columns(path: Path) -> dict[str, list[float]]:
+    if not path.exists():
+        return {}
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {key: [float(row[key]) for row in rows] for key in rows[0]} if rows else {}

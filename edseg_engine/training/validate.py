@@ -1,0 +1,56 @@
+"""Validation by whole map: what a user would get from the weights of the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from edseg_engine.dataset.simulate import SimulationOptions
+from edseg_engine.evaluation.evaluate import KnownMap, experimental_maps, score_maps, simulated_maps
+from edseg_engine.evaluation.metrics import total
+from edseg_engine.networks.weights import load_weights
+from edseg_engine.ranges import ResolutionRange
+
+#: Columns of the validation log.
+VALIDATION_FIELDS = ("windows", "maps", "rank1", "rank3", "recall", "precision", "found_over_true")
+
+
+class Validation:
+    """Scores weights on a fixed set of maps that no training sees.
+
+    Parameters
+    ----------
+    structures
+        Folder with the split ``val``, simulated at the middle of the range.
+    experimental
+        Folder whose split ``dev`` is used where it has data of the range; None leaves it out.
+    n_maps
+        Maps of each kind, spread evenly over the split.
+    """
+
+    def __init__(
+        self, structures: Path, experimental: Path | None, resolution_range: ResolutionRange, n_maps: int
+    ) -> None:
+        middle = (resolution_range.d_min + resolution_range.d_max) / 2
+        self.maps = _spread(list(simulated_maps(structures, "val", middle, SimulationOptions())), n_maps)
+        if experimental is not None:
+            known = experimental_maps(experimental, "dev", 0.0, resolution_range.d_max, resolution_range.d_min)
+            self.maps += _spread([k for k in known if (k.density.d_min or 0) >= resolution_range.d_min], n_maps)
+
+    def score(self, weights_path: Path, windows: int) -> dict[str, float]:
+        """Return the columns of the validation log, with K given; `precision` and `found_over_true` with K found."""
+        weights = load_weights(weights_path)
+        scores = score_maps(self.maps, lambda _: weights, torch.device("cpu"), lambda _: None)
+        given, found = total([s.k_given for s in scores]).figures(), total([s.k_found for s in scores]).figures()
+        return {
+            "windows": windows,
+            "maps": len(scores),
+            **{key: given[key] for key in ("rank1", "rank3", "recall")},
+            **{key: found[key] for key in ("precision", "found_over_true")},
+        }
+
+
+def _spread(maps: Sequence[KnownMap], n: int) -> list[KnownMap]:
+    return [maps[i * len(maps) // n] for i in range(n)] if len(maps) > n else list(maps)
