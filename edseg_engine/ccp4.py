@@ -180,34 +180,36 @@ def _whole_cell(box: NDArray[np.float32], header: _Header, spacegroup: gemmi.Spa
         return None
     grid = gemmi.FloatGrid(nu, nv, nw)
     grid.set_unit_cell(header.cell)
-    grid.fill(np.nan)
+    grid.fill(-np.inf)
     grid.set_subarray(np.asfortranarray(box), first)
     grid.spacegroup = spacegroup
-    return _expanded(grid)
+    try:
+        grid.symmetrize_max()
+    except RuntimeError:  # the grid does not have the symmetry of the space group
+        return _interpolated_copies(grid)
+    values: NDArray[np.float32] = grid.array
+    return None if np.isneginf(values.min()) else values
 
 
-def _expanded(grid: gemmi.FloatGrid) -> NDArray[np.float32] | None:
-    """Fill the NaNs of a cell with its symmetry copies; None if some remain.
+def _interpolated_copies(grid: gemmi.FloatGrid) -> NDArray[np.float32] | None:
+    """Fill what is not finite in a cell with its symmetry copies, which fall between grid points; None if gaps remain.
 
-    On grids without the symmetry of the space group (which Fourier transforms never make, but resampling does)
-    copies fall between points: they are interpolated, next to unknown points as well as these allow.
+    Fourier transforms never make such grids, but resampling does. Copies next to unknown points are interpolated as
+    well as these allow.
     """
-    sampling = np.array(grid.shape)
     operations = [(np.array(op.rot) / op.DEN, np.array(op.tran) / op.DEN) for op in grid.spacegroup.operations()]
-    to_points = [(sampling[:, None] * rot / sampling, sampling * tran) for rot, tran in operations]
-    exact = all(np.allclose(x, np.round(x)) for pair in to_points for x in pair)
     values: NDArray[np.float32] = grid.array.copy(order="F")
     copy = np.empty_like(values)
     orth = np.array(grid.unit_cell.orth.mat)
-    for order in (0,) if exact else (3, 1, 0):
+    for order in (3, 1, 0):
         for rot, tran in operations:
-            unknown = np.isnan(values)
+            unknown = ~np.isfinite(values)
             if not unknown.any():
                 return values
-            transform = gemmi.Transform(gemmi.Mat33((orth @ (rot / sampling)).tolist()), gemmi.Vec3(*(orth @ tran)))
-            grid.interpolate_values(copy, transform, order)
+            steps = orth @ (rot / np.array(grid.shape))
+            grid.interpolate_values(copy, gemmi.Transform(gemmi.Mat33(steps.tolist()), gemmi.Vec3(*orth @ tran)), order)
             values[unknown] = copy[unknown]
-    return None if np.isnan(values).any() else values
+    return values if np.isfinite(values).all() else None
 
 
 def write_ccp4(values: NDArray[np.float32], place: DensityMap | ClassMaps, path: Path) -> None:
