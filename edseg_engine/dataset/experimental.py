@@ -92,5 +92,5 @@ class ExperimentalCrystal:
         data = gemmi.ComplexAsuData(self._cell, self._spacegroup, self._miller[keep], f.astype(np.complex64))
         values = np.ascontiguousarray(data.transform_f_phi_to_map(sample_rate=3.0).array, dtype=np.float32)
         return DensityMap(
-            values, self._cell, self._spacegroup, values.shape, d_min=d_min, source={"path": str(self.entry.data_path)}
+            values, self._cell, self._spacegroup, values.shape, d_min=d_min, source={"file": str(self.entry.data_path)}
         )

@@ -33,7 +33,8 @@ class SimulationOptions:
     Attributes
     ----------
     coordinate_error
-        Root mean square error (Å) of the phasing model per Å of resolution.
+        Root mean square error (Å) of the phasing model at 2 Å resolution; it grows with the power 2.4 of the
+        resolution.
     b_factor
         Mean B-factor (Å²) at 2 Å resolution; it grows with the square of the resolution.
     amplitude_error
@@ -46,9 +47,9 @@ class SimulationOptions:
         Take amplitudes and phases of the structure as they are, without errors: the thesis's data.
     """
 
-    coordinate_error: tuple[float, float] = (0.06, 0.20)
+    coordinate_error: tuple[float, float] = (0.10, 0.31)
     b_factor: tuple[float, float] = (14.0, 45.0)
-    amplitude_error: tuple[float, float] = (0.05, 0.35)
+    amplitude_error: tuple[float, float] = (0.03, 0.20)
     missing: tuple[float, float] = (0.0, 0.12)
     incomplete: tuple[float, float] = (0.0, 0.08)
     noise_free: bool = False
@@ -82,7 +83,7 @@ def _rescale_b(model: gemmi.Model, mean_b: float, spread: float) -> None:
         atom.b_iso = float(value)
 
 
-def _structure_factors(
+def structure_factors(
     structure: gemmi.Structure, d_min: float, k_sol: float, b_sol: float
 ) -> tuple[NDArray[np.int32], Complex]:
     """Return Miller indices (n, 3) and the total structure factors (n,): atoms and bulk solvent."""
@@ -180,18 +181,18 @@ def simulate_map(
         raise ModelFormatError(f"{structure.name} has the unknown space group {structure.spacegroup_hm!r}.")
     # B grows about quadratically with resolution in deposited structures (15-35 at 2 Å, 60-120 at 3.5 Å).
     mean_b = rng.uniform(*options.b_factor) * (d_min / 2.0) ** 1.8
-    _rescale_b(structure[0], mean_b, rng.uniform(0.15, 0.5))
+    _rescale_b(structure[0], mean_b, rng.uniform(0.25, 0.65))
     k_sol, b_sol = rng.uniform(0.30, 0.42), rng.uniform(35, 70)
-    miller, f_true = _structure_factors(structure, d_min, k_sol, b_sol)
+    miller, f_true = structure_factors(structure, d_min, k_sol, b_sol)
     cell, spacegroup = structure.cell, structure.find_spacegroup()
     inv_d2 = gemmi.ComplexAsuData(cell, spacegroup, miller, f_true).make_1_d2_array().astype(np.float64)
     coefficients = f_true
     if not options.noise_free:
-        rms = rng.uniform(*options.coordinate_error) * d_min
+        rms = rng.uniform(*options.coordinate_error) * (d_min / 2.0) ** 2.4
         phasing = _disturbed(structure, rms, rng.uniform(*options.incomplete), rng)
-        _, f_calc = _structure_factors(phasing, d_min, k_sol, b_sol)
+        _, f_calc = structure_factors(phasing, d_min, k_sol * rng.uniform(0.75, 1.2), b_sol * rng.uniform(0.7, 1.4))
         s = np.sqrt(inv_d2) * d_min
-        relative = 0.03 + rng.uniform(*options.amplitude_error) * s**3
+        relative = 0.03 + rng.uniform(*options.amplitude_error) * (d_min / 2.0) * s**3
         anisotropy = _anisotropic_scale(cell, miller, rng.normal(0, 0.10) * mean_b, rng)
         # Errors of intensities: strong reflections are known better than weak ones.
         typical = np.sqrt((np.abs(f_true) ** 2).mean())

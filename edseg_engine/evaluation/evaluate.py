@@ -70,6 +70,28 @@ def culled(volume: Volume, residues: KnownResidues, symmetry: Symmetry) -> Volum
 
 
 @dataclass(frozen=True)
+class Proposals:
+    """The residues found in one map with K found, for calibration.
+
+    Attributes
+    ----------
+    instances, classes
+        What was found.
+    truth
+        shape (k,): true class of each found residue, -1 where there is no residue within 3 Å.
+    """
+
+    instances: Instances
+    classes: Classes
+    truth: NDArray[np.intp]
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Whether rank 1 is the true class, shape (k,)."""
+        return np.asarray(self.classes.probabilities.argmax(1) == self.truth)
+
+
+@dataclass(frozen=True)
 class MapScore:
     """What one map gave."""
 
@@ -81,11 +103,7 @@ class MapScore:
     voxels: VoxelCounts
     dice: float
     seconds: float
-    #: For calibration: instances with K given, their classes, the partners, the true labels.
-    instances: Instances = field(repr=False)
-    classes: Classes = field(repr=False)
-    matching: Matching = field(repr=False)
-    labels: NDArray[np.intp] = field(repr=False)
+    proposals: Proposals = field(repr=False)
 
 
 def experimental_maps(
@@ -135,9 +153,11 @@ def score_map(known: KnownMap, weights: Weights, device: torch.device, cull: boo
 
     given, classes, matching = run(k)
     seconds = time.perf_counter() - start
-    _, found_classes, found_matching = run(None)
+    found, found_classes, found_matching = run(None)
     owner, truth = _truth(known.residues, region.symmetry, prediction, resolution_range.label_radius)
     labels = known.residues.labels
+    found_truth = np.full(len(found), -1, np.intp)
+    found_truth[found_matching.found] = labels[found_matching.true]
     return MapScore(
         known.name,
         float(known.density.d_min or 0.0),
@@ -147,10 +167,7 @@ def score_map(known: KnownMap, weights: Weights, device: torch.device, cull: boo
         count_voxels(prediction.probabilities, truth),
         instance_dice(given.members, owner, matching, k),
         seconds,
-        given,
-        classes,
-        matching,
-        labels,
+        Proposals(found, found_classes, found_truth),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from edseg_engine.evaluation.calibrate import calibration_error
 from edseg_engine.evaluation.evaluate import MapScore
 from edseg_engine.evaluation.metrics import ResidueCounts, VoxelCounts, total
 from edseg_engine.residues import LABELS
@@ -22,6 +23,10 @@ def summary(scores: Sequence[MapScore]) -> dict[str, Any]:
         "residues": int(sum(s.k_given.true.sum() for s in scores)),
         "semantic_iou": _voxels(scores).mean_iou(),
         "instance_dice": float(np.average([s.dice for s in scores], weights=[s.k_given.true.sum() for s in scores])),
+        "confidence_ece": calibration_error(
+            np.concatenate([s.proposals.classes.confidence for s in scores]),
+            np.concatenate([s.proposals.right for s in scores]),
+        ),
         "seconds": float(sum(s.seconds for s in scores)),
     }
     for way in WAYS:
@@ -39,7 +44,7 @@ def _voxels(scores: Sequence[MapScore]) -> VoxelCounts:
     return VoxelCounts(np.sum([s.voxels.confusion for s in scores], axis=0))
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
@@ -60,10 +65,11 @@ def summary_table(sets: Sequence[tuple[str, Sequence[MapScore]]]) -> str:
                     *(f"{f[key]:.3f}" for key in ("label_precision", "label_recall")),
                     f"{figures['instance_dice']:.3f}" if given else "",
                     f"{figures['semantic_iou']:.3f}" if given else "",
+                    f"{figures['confidence_ece']:.3f}" if way == "k_found" else "",
                 ]
             )
     header = ["maps", "instances", "rank-1", "rank-3", "recall", "precision", "found / true"]
-    return _table([*header, "label precision", "label recall", "instance Dice", "semantic IoU"], rows)
+    return markdown_table([*header, "label precision", "label recall", "instance Dice", "semantic IoU", "ECE"], rows)
 
 
 def map_table(scores: Sequence[MapScore]) -> str:
@@ -83,7 +89,7 @@ def map_table(scores: Sequence[MapScore]) -> str:
             ]
         )
     header = ["map", "d_min (Å)", "residues", "rank-1", "rank-3", "recall", "K found: rank-1", "recall", "precision"]
-    return _table([*header, "found / true", "true instances: rank-1", "seconds"], rows)
+    return markdown_table([*header, "found / true", "true instances: rank-1", "seconds"], rows)
 
 
 def class_table(scores: Sequence[MapScore]) -> str:
@@ -103,4 +109,4 @@ def class_table(scores: Sequence[MapScore]) -> str:
         ]
         for i, label in enumerate(LABELS)
     ]
-    return _table(["class", "residues", "rank-1", "rank-3", "recall", "label precision", "voxel recall"], rows)
+    return markdown_table(["class", "residues", "rank-1", "rank-3", "recall", "label precision", "voxel recall"], rows)

@@ -1,0 +1,69 @@
+"""Make probabilities and confidence mean what they say: fit the parameters that are stored with the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from sklearn.linear_model import LogisticRegression
+
+from edseg_engine.classify import Calibration, confidence_features
+from edseg_engine.evaluation.evaluate import MapScore
+from edseg_engine.instances import Instances
+
+_BINS = 10
+
+
+def calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+    """Return the expected calibration error (Guo, 2017): the mean gap of confidence and accuracy over ten equal bins."""
+    if not len(confidence):
+        return 0.0
+    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    gaps = np.bincount(bins, confidence - right, minlength=_BINS)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> list[tuple[int, float, float]]:
+    """Return (number, mean confidence, fraction right) of each of ten equal bins that is not empty."""
+    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    return [
+        (int((bins == b).sum()), float(confidence[bins == b].mean()), float(right[bins == b].mean()))
+        for b in range(_BINS)
+        if (bins == b).any()
+    ]
+
+
+def fit_calibration(scores: Sequence[MapScore]) -> Calibration:
+    """Fit the calibration on maps that were scored without one.
+
+    The temperature makes the probabilities of the matched residues most likely; the confidence is a logistic
+    regression of "there is a residue and rank 1 is right" over all residues found, with K found."""
+    raw = [s.proposals.classes.probabilities for s in scores]
+    truth = np.concatenate([s.proposals.truth for s in scores])
+    matched = truth >= 0
+    logs = np.log(np.concatenate(raw))
+
+    def loss(temperature: float) -> float:
+        scaled = logs[matched] * temperature
+        chosen = scaled[np.arange(matched.sum()), truth[matched]]
+        return float((np.logaddexp.reduce(scaled, axis=1) - chosen).mean())
+
+    temperature = float(minimize_scalar(loss, bounds=(0.2, 5.0), method="bounded").x)
+    features = [_features(p, s.proposals.instances, temperature) for p, s in zip(raw, scores, strict=True)]
+    right = np.concatenate([s.proposals.right for s in scores])
+    fit = LogisticRegression(C=1e3).fit(np.concatenate(features), right)
+    slope, votes, spread = (float(c) for c in fit.coef_[0])
+    return Calibration(temperature, float(fit.intercept_[0]), slope, votes, spread)
+
+
+def _features(raw: NDArray[np.float64], instances: Instances, temperature: float) -> NDArray[np.float64]:
+    p = raw**temperature
+    return np.stack(confidence_features(p / p.sum(1, keepdims=True), instances), 1)
+
+
+def calibration_to_json(calibration: Calibration) -> dict[str, float]:
+    """Return the parameters as they stand in a weights card."""
+    return {key: round(value, 5) for key, value in asdict(calibration).items()}
