@@ -18,7 +18,7 @@ _BINS = 10
 
 
 def calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
-    """Return the expected calibration error (Guo, 2017): the mean gap of confidence and accuracy over ten equal bins."""
+    """Return the expected calibration error (Guo, 2017): the gap of confidence and accuracy over ten equal bins."""
     if not len(confidence):
         return 0.0
     bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)

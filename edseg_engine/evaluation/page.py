@@ -24,23 +24,36 @@ _HEAD = """# Accuracy
 
 Everything here is written by `{command}`; nothing is typed in by hand.
 
-**Protocol.** Maps are read as they are: solvent, symmetry copies and noise are in them, unless a table says *culled* (then
-density farther than 3 Å from the model is removed first, as the thesis does; nobody can do that without a model). *K given*:
-the number of residues of the asymmetric unit is told. *K found*: it is not. *True instances*: the voxels of each residue
-are taken from the model, which leaves the labels alone to be judged. A residue is found when a centroid lies within 3 Å of
-its own, under symmetry, paired one to one by linear assignment. **rank-1** and **rank-3** are fractions of *all* residues
-of the models; a missed residue is wrong. *recall* and *precision* are of location alone; *label precision* and
-*label recall* are means over the 17 classes with the label right as well. *ECE* is the expected calibration error of the
-confidence with K found.
+**Protocol.** Maps are read as they are: solvent, symmetry copies and noise are in them, unless a table says *culled*
+(then density farther than 3 Å from the model is removed first, as the thesis does; nobody can do that without a
+model). *K given*: the number of residues of the asymmetric unit is told. *K found*: it is not. *True instances*: the
+voxels of each residue are taken from the model, which leaves the labels alone to be judged. A residue is found when a
+centroid lies within 3 Å of its own, under symmetry, paired one to one by linear assignment. **rank-1** and **rank-3**
+are fractions of *all* residues of the models; a missed residue is wrong. *recall* and *precision* are of location
+alone; *label precision* and *label recall* are means over the 17 classes with the label right as well. *ECE* is the
+expected calibration error of the confidence with K found.
 
 **Data.** Experimental maps are the split `dev` of the experimental crystals ({n_dev} sets), never trained on and
 sharing no 30 %-identity cluster with anything trained on; they were looked at while the method was developed, and the
-calibration was fitted on them. All but a few are phased by the model that scores them: they have seen the answer, as have
-the maps of the thesis. Simulated maps are crystals of the split `val` (`edseg simulate` explains what is simulated).
+calibration was fitted on them. All but a few are phased by the model that scores them: they have seen the answer, as
+have the maps of the thesis. Simulated maps are crystals of the split `val` (`edseg simulate` explains what is
+simulated).
 
 Weights: {weights}
 
 """
+
+
+#: Ranges of experimental resolution (Å) and the simulated one that is compared; atoms of the largest simulated model.
+_REALISM_BINS = (
+    (1.8, 2.2, 2.0),
+    (2.2, 2.5, 2.35),
+    (2.5, 2.8, 2.65),
+    (2.8, 3.1, 2.95),
+    (3.1, 3.5, 3.3),
+    (3.5, 4.5, 3.8),
+)
+_LARGEST_MODEL = 6000
 
 
 @dataclass(frozen=True)
@@ -136,22 +149,18 @@ def _realism(structures: Path, experimental: Path) -> str:
                 structure = gemmi.read_structure(str(entry.model_path))
                 density = ExperimentalCrystal(entry).density(max(entry.d_min, RANGES[0].d_min))
                 real.append((entry.d_min, map_quality(density, structure)))
+    crystals = [
+        pack[i]
+        for pack in structures_of_split(structures, "val")
+        for i in range(len(pack))
+        if pack.is_crystal[i] and pack.n_atoms[i] < _LARGEST_MODEL
+    ]
     rows = []
-    for low, high, d_min in (
-        (1.8, 2.2, 2.0),
-        (2.2, 2.5, 2.35),
-        (2.5, 2.8, 2.65),
-        (2.8, 3.1, 2.95),
-        (3.1, 3.5, 3.3),
-        (3.5, 4.5, 3.8),
-    ):
+    for low, high, d_min in _REALISM_BINS:
         chosen = [q for d, q in real if low <= d < high]
         simulated = [
-            map_quality(simulate_map(structure, d_min, np.random.default_rng([7, i]), SimulationOptions()), structure)
-            for pack in structures_of_split(structures, "val")
-            for i, structure in (
-                (i, pack[i]) for i in range(len(pack)) if pack.is_crystal[i] and pack.n_atoms[i] < 6000
-            )
+            map_quality(simulate_map(structure, d_min, np.random.default_rng([7, i])), structure)
+            for i, structure in enumerate(structure.clone() for structure in crystals)
         ]
         for name, group in ((f"experimental, {low}-{high} Å", chosen), (f"simulated, {d_min} Å", simulated)):
             values = np.array([[q.correlation, q.outer_correlation, q.side_chain] for q in group]).reshape(-1, 3)
@@ -160,7 +169,7 @@ def _realism(structures: Path, experimental: Path) -> str:
                 cells = [f"{m:.2f} ± {s:.2f}" for m, s in zip(mean, deviation, strict=True)]
                 rows.append([name, str(len(values)), *cells])
     text = (
-        "Correlation of the map with the density of its model and bulk solvent, over all and over the outer half of the\n"
+        "Correlation of the map with the density of model and bulk solvent, over all and over the outer half of the\n"
         "reflections, and density at side-chain ends over density at CA (mean and deviation over maps).\n\n"
     )
     return text + markdown_table(["maps", "number", "correlation", "outer correlation", "side chains"], rows)
