@@ -1,0 +1,108 @@
+"""What the commands share: finding results and proposals by what the user typed, and saying what went wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pymol import CmdException
+
+from pymol_edseg.objects import update_sites
+from pymol_edseg.palette import is_identity
+from pymol_edseg.persist import save_journal
+from pymol_edseg.pump import complain
+from pymol_edseg.state import Result, state_of
+
+
+@contextlib.contextmanager
+def user_errors(*kinds: type[Exception]) -> Iterator[None]:
+    """Turn exceptions with a sentence for the user into PyMOL's own."""
+    try:
+        yield
+    except kinds as error:
+        raise CmdException(str(error)) from error
+
+
+def find_result(cmd: Any, name: str = "") -> Result:
+    """Return the result called `name`, or the last one."""
+    results = state_of(cmd).live(cmd)
+    if not results:
+        raise CmdException("There is no result yet; run edseg_segment, or edseg_load to bring one back.")
+    if not name:
+        return list(results.values())[-1]
+    if name not in results:
+        raise CmdException(f"There is no result {name!r}; there is {', '.join(results)}.")
+    return results[name]
+
+
+def result_names(cmd: Any) -> list[str]:
+    return list(state_of(cmd).live(cmd))
+
+
+def parse_ids(cmd: Any, result: Result, text: str | int | Sequence[int]) -> tuple[int, ...]:
+    """Return proposal ids from ``"3+7-12"``, ``"all"``, an atom selection, a number or a list of numbers."""
+    known = {p.id for p in result.proposals}
+    if isinstance(text, int):
+        text = str(text)
+    if not isinstance(text, str):
+        text = "+".join(str(int(number)) for number in text)
+    text = text.strip()
+    if text.lower() == "all":
+        return tuple(sorted(known))
+    if re.fullmatch(r"[\d+\-\s,]+", text):
+        ids = _numbers(text)
+        if missing := sorted(ids - known):
+            raise CmdException(f"{result.name} has no proposal {missing[0]}; its ids are 1 to {max(known, default=0)}.")
+    else:
+        found: set[tuple[str, str]] = set()
+        cmd.iterate(f"({text}) and %{result.sites}", "found.add((chain, resi))", space={"found": found})
+        ids = {p.id for p in result.proposals if p.address in found}
+    if not ids:
+        raise CmdException(f"{text!r} names no proposal of {result.name}.")
+    return tuple(sorted(ids))
+
+
+def _numbers(text: str) -> set[int]:
+    ids: set[int] = set()
+    for word in re.split(r"[+,\s]+", text):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", word)
+        if word and not match:
+            raise CmdException(f"{text!r} is no list of ids; write them as in 3+7-12.")
+        if match:
+            first, last = int(match.group(1)), int(match.group(2) or match.group(1))
+            if last < first or last - first > 1_000_000:
+                raise CmdException(f"{word!r} is no range of ids; write the lower number first.")
+            ids.update(range(first, last + 1))
+    return ids
+
+
+def parse_identity(text: str) -> str:
+    """Return the class or residue that the user named."""
+    name = text.strip().upper()
+    if not is_identity(name):
+        raise CmdException(f"There is no residue type {text!r}; name one of the 20 amino acids, or a class as VAL/THR.")
+    return name
+
+
+def parse_number(value: str | float, what: str) -> float:
+    """Return a number that the user gave."""
+    try:
+        return float(value)
+    except ValueError:
+        raise CmdException(f"{what} must be a number, not {value!r}.") from None
+
+
+def refresh(cmd: Any, result: Result, topic: str = "decisions") -> None:
+    """Show and store what has changed in a result."""
+    with user_errors(ValueError):
+        update_sites(cmd, result)
+    store(cmd, result, topic)
+
+
+def store(cmd: Any, result: Result, topic: str = "decisions") -> None:
+    """Store what has changed in a result, and tell the panel."""
+    if problem := save_journal(result):
+        complain(problem)
+    state_of(cmd).changed(topic)

@@ -1,0 +1,325 @@
+"""Commands that start, stop and load runs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pymol import CmdException, cmd
+
+from pymol_edseg import persist
+from pymol_edseg.commands.common import parse_number, user_errors
+from pymol_edseg.engine import PREFERENCE, VERSION, EngineError, find_engine
+from pymol_edseg.handover import Handover, HandoverError, hand_over
+from pymol_edseg.pump import application, begin, load, pump, say, wait
+from pymol_edseg.run import Run
+from pymol_edseg.state import state_of
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+REGIONS = ("auto", "asu", "cell", "box")
+
+
+def edseg_segment(
+    map_obj: str,
+    resolution: str | float = "",
+    residues: str | int = "",
+    sequence: str = "",
+    selection: str = "",
+    buffer: str | float = 5.0,
+    name: str = "",
+    device: str = "auto",
+    region: str = "auto",
+    async_: str | int = -1,
+    weights: str = "",
+    quiet: str | int = 1,
+    *,
+    _self: Any = cmd,
+    **kwargs: Any,
+) -> str:
+    """
+    DESCRIPTION
+
+        Locates the residues of a map, and names the three most likely types of
+        each. The results are a group of objects: labelled pseudo-atoms at the
+        centroids, coloured by class, with B-factors of 100 * confidence, and an
+        isosurface of the density for each class.
+
+    USAGE
+
+        edseg_segment map_obj, resolution [, residues [, sequence [, selection
+            [, buffer [, name [, device [, region [, async ]]]]]]]]
+
+    ARGUMENTS
+
+        map_obj = name of a map object. Its scale does not matter: maps that PyMOL
+            normalised while loading give the same result.
+
+        resolution = resolution of the data in A. Needed once for each map.
+
+        residues = number of residues in the region {default: found from the map}
+
+        sequence = instead of residues: FASTA file, or one-letter sequence, of
+            which the number of residues is used
+
+        selection = atoms: work on the box around them only
+
+        buffer = A that this box is larger than the atoms on each side {default: 5}
+
+        name = name of the results {default: edseg_1, edseg_2, ...}
+
+        device = auto, cpu, cuda or mps {default: auto}
+
+        region = auto, asu, cell or box {default: auto, the asymmetric unit of a
+            crystal, else the box of the map}
+
+        async = 0/1: wait for the end, or return at once {default: wait in scripts
+            and without window, return at once when typed in the window}
+
+        weights = file with other weights than those for the resolution
+
+    EXAMPLE
+
+        load map.ccp4
+        edseg_segment map, resolution=2.0, residues=95
+        edseg_accept b > 80
+
+    SEE ALSO
+
+        edseg_cancel, edseg_status, edseg_show, edseg_accept, edseg_load
+    """
+    async_, quiet = int(kwargs.pop("async", async_)), int(quiet)
+    if kwargs:
+        raise CmdException(f"edseg_segment has no argument {next(iter(kwargs))!r}.")
+    state = state_of(_self)
+    pump(_self)
+    if state.run is not None and state.run.active:
+        raise CmdException(f"{state.run.name} is still running; wait for it or stop it with edseg_cancel.")
+    d_min = state.resolutions.get(map_obj) if resolution == "" else parse_number(resolution, "resolution")
+    if d_min is None:
+        raise CmdException(f"PyMOL does not know the resolution of {map_obj}; give it, for instance resolution=2.8.")
+    if device not in DEVICES or region not in REGIONS:
+        raise CmdException(f"device is one of {', '.join(DEVICES)}, region one of {', '.join(REGIONS)}.")
+    options = ["--resolution", f"{d_min:g}", "--device", device, "--region", region, "--voxels"]
+    if residues != "":
+        options += ["--residues", f"{parse_number(residues, 'residues'):g}"]
+    if weights:
+        options += ["--weights", str(Path(_self.exp_path(weights)).resolve())]
+    name = name or _free_name(_self)
+    if name in _self.get_names("all"):
+        raise CmdException(f"There is an object {name!r} already; delete it or choose another name.")
+    with user_errors(HandoverError, EngineError):
+        density = hand_over(_self, map_obj)
+        engine = find_engine(_preference)
+    if selection:
+        options += ["--box", *_box(_self, selection, parse_number(buffer, "buffer"), density)]
+    folder = _run_folder(name, density)
+    if sequence:
+        options += ["--sequence", _sequence_file(_self.exp_path(sequence), folder)]
+    state.resolutions[map_obj] = d_min
+    details = {"map": map_obj, "state": density.state, "moved": density.moved, "checksum": density.checksum}
+    run = Run(name, map_obj, engine, folder, options, {**details, "quiet": quiet})
+    say(f"Segmenting {map_obj} at {d_min:g} A ...", quiet)
+    begin(_self, run)
+    if async_ == 1 or (async_ == -1 and application() is not None and not _in_script(_self)):
+        return name
+    end = wait(_self, run)
+    if end.state != "done":
+        raise CmdException(end.message)
+    return name
+
+
+def _preference(name: str) -> str | None:
+    from pymol import plugins
+
+    value = plugins.pref_get(name)
+    return str(value) if value else None
+
+
+def _in_script(_self: Any) -> bool:
+    """Tell whether the command comes from a script: what is typed is parsed at the first level."""
+    return int(_self._parser.nest) > 1
+
+
+def _free_name(_self: Any) -> str:
+    taken = {name.lower() for name in _self.get_names("all")}
+    return next(name for name in (f"edseg_{i}" for i in range(1, len(taken) + 2)) if name not in taken)
+
+
+def _run_folder(name: str, density: Handover) -> Path:
+    try:
+        folder = persist.new_run_folder(name)
+        try:
+            (folder / "map.ccp4").write_bytes(density.data)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    except OSError as error:
+        where = persist.runs_folder()
+        raise CmdException(
+            f"Cannot write the map to {where} ({error.strerror}); make room there, or set {persist.RUNS_VARIABLE}."
+        ) from error
+    return folder
+
+
+def _sequence_file(sequence: str, folder: Path) -> str:
+    if Path(sequence).is_file():
+        return str(Path(sequence).resolve())
+    letters = "".join(sequence.split())
+    if not letters.isalpha() or len(letters) < 2:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise CmdException(f"There is no sequence file {sequence!r}, and it is no one-letter sequence.")
+    path = folder / "sequence.fasta"
+    path.write_text(f">sequence\n{letters}\n", encoding="ascii")
+    return str(path)
+
+
+def _box(_self: Any, selection: str, buffer: float, density: Handover) -> list[str]:
+    if density.moved:
+        raise CmdException(f"{density.name} was moved on the screen; put it back (matrix_reset) to use selection=.")
+    if not _self.count_atoms(selection):
+        raise CmdException(f"The selection {selection!r} has no atoms.")
+    low, high = _self.get_extent(selection)
+    return [f"{x - buffer:.3f}" for x in low] + [f"{x + buffer:.3f}" for x in high]
+
+
+def edseg_cancel(quiet: str | int = 1, *, _self: Any = cmd) -> bool:
+    """
+    DESCRIPTION
+
+        Stops the segmentation that is running. Nothing of it is left behind.
+        Returns whether there was one.
+
+    USAGE
+
+        edseg_cancel
+
+    EXAMPLE
+
+        edseg_segment map, resolution=2.0, async=1
+        edseg_cancel
+
+    SEE ALSO
+
+        edseg_segment, edseg_status
+    """
+    state = state_of(_self)
+    pump(_self)
+    run = state.run
+    if run is None or not run.active:
+        say("Nothing is running.", int(quiet))
+        return False
+    run.cancel()
+    if application() is None:
+        run.wait(10)
+        pump(_self)
+    say(f"{run.name} was stopped.", int(quiet))
+    return True
+
+
+def edseg_load(folder: str = "", name: str = "", map_obj: str = "", quiet: str | int = 1, *, _self: Any = cmd) -> str:
+    """
+    DESCRIPTION
+
+        Shows results that are on disk: an output directory of "edseg segment", or
+        a run of edseg_segment with all decisions, for instance after a crash.
+
+    USAGE
+
+        edseg_load [ folder [, name [, map_obj ]]]
+
+    ARGUMENTS
+
+        folder = directory of the results {default: that of the last run}
+
+        name = name of the results {default: edseg_1, edseg_2, ...}
+
+        map_obj = map object that they belong to; surfaces take its level
+
+    NOTES
+
+        Surfaces need results that were made with the option --voxels.
+
+    EXAMPLE
+
+        edseg_load map-edseg, map_obj=map
+
+    SEE ALSO
+
+        edseg_segment, edseg_export
+    """
+    kept = persist.kept_runs()
+    if not folder and not kept:
+        raise CmdException(f"There is no earlier run in {persist.runs_folder()}; name a folder.")
+    path = Path(_self.exp_path(folder)).resolve() if folder else kept[-1]
+    name = name or _free_name(_self)
+    if name in _self.get_names("all"):
+        raise CmdException(f"There is an object {name!r} already; delete it or choose another name.")
+    with user_errors(ValueError):
+        result = load(_self, name, path, {"map": map_obj})
+    say(f"{name}: {len(result.proposals)} residues from {path}.", int(quiet))
+    return name
+
+
+def edseg_status(python: str = "", quiet: str | int = 1, *, _self: Any = cmd) -> dict[str, Any]:
+    """
+    DESCRIPTION
+
+        Tells which engine works for the plugin, what is running, and which results
+        there are. Safe at any time. Returns a dictionary.
+
+    USAGE
+
+        edseg_status [ python ]
+
+    ARGUMENTS
+
+        python = path of the Python that has the engine, kept as a preference;
+            "none" forgets it
+
+    EXAMPLE
+
+        edseg_status
+        edseg_status python=~/edseg/bin/python
+
+    SEE ALSO
+
+        edseg_segment, edseg_cancel
+    """
+    if python:
+        from pymol import plugins
+
+        plugins.pref_set(PREFERENCE, "" if python.lower() == "none" else _self.exp_path(python))
+    state = state_of(_self)
+    pump(_self)
+    told: dict[str, Any] = {"plugin": VERSION, "pymol": _self.get_version()[0]}
+    try:
+        engine = find_engine(_preference)
+        told |= {"command": " ".join(engine.command), "found by": engine.source, "engine": engine.version()}
+    except EngineError as error:
+        told["error"] = str(error)
+    run = state.run
+    if run is not None and run.active:
+        told["running"] = f"{run.name}: {run.status.stage}, {100 * run.status.fraction:.0f} %"
+    if state.last_message:
+        told["last message"] = state.last_message
+    told["results"] = {
+        result.name: {
+            "map": result.details.get("map"),
+            "residues": len(result.proposals),
+            "resolution": result.data["resolution"],
+            "device": result.data["device"],
+            "weights": result.data["weights"]["name"],
+            "engine": result.data["engine_version"],
+            "folder": result.details.get("folder"),
+        }
+        for result in state.live(_self).values()
+    }
+    if not int(quiet):
+        for key, value in told.items():
+            if isinstance(value, dict):
+                for inner, facts in value.items():
+                    say(f"{inner}: " + ", ".join(f"{k} {v}" for k, v in facts.items() if v))
+            else:
+                say(f"{key}: {value}")
+    return told

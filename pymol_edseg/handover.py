@@ -1,0 +1,100 @@
+"""A map object of PyMOL as the bytes of a CCP4 file.
+
+PyMOL writes them itself (`pymol.exporting.get_ccp4str`), with cell, space group and start. Maps without cell sampling
+have garbage in the header or no bytes at all; a map may have several states; a map moved on the screen keeps its
+coordinates in the file. The engine minds neither PyMOL's normalisation nor origins, which are skew translations here.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+#: A cell has at most this many times the grid points of the map along an edge, and at least this fraction.
+_MOST_CELLS = 200
+_IDENTITY = (1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
+
+
+class HandoverError(Exception):
+    """The map object cannot be handed over, in a sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Handover:
+    """A map taken out of PyMOL.
+
+    Attributes
+    ----------
+    name, state
+        The map object and its state, from 1.
+    data
+        The bytes of a CCP4 file.
+    moved
+        The object's matrix (TTT, 16 numbers) if the map was moved on the screen, else None. Results get it, too.
+    """
+
+    name: str
+    state: int
+    data: bytes
+    moved: tuple[float, ...] | None
+
+    @property
+    def checksum(self) -> int:
+        return zlib.crc32(self.data)
+
+
+def map_names(cmd: Any) -> list[str]:
+    """Return the names of all map objects."""
+    return list(cmd.get_names_of_type("object:map"))
+
+
+def hand_over(cmd: Any, name: str) -> Handover:
+    """Take a map out of PyMOL.
+
+    Raises
+    ------
+    HandoverError
+        If there is no such map, or PyMOL cannot tell where its grid lies.
+    """
+    from pymol import exporting
+
+    if name not in map_names(cmd):
+        known = ", ".join(map_names(cmd)) or "none is loaded"
+        raise HandoverError(f"There is no map object {name!r} (maps: {known}).")
+    state = _shown_state(cmd, name)
+    data = exporting.get_ccp4str(name, state, 1, "ccp4", _self=cmd)
+    if not data:
+        raise HandoverError(f"PyMOL cannot hand over state {state} of {name}: it has no density on a grid.")
+    _check_header(bytes(data), name)
+    return Handover(name, state, bytes(data), _moved(cmd, name, state))
+
+
+def _shown_state(cmd: Any, name: str) -> int:
+    states = cmd.count_states(name)
+    own = int(cmd.get_object_state(name)) if states > 1 else 1
+    return min(max(own, 1), max(states, 1))
+
+
+def _moved(cmd: Any, name: str, state: int) -> tuple[float, ...] | None:
+    ttt = cmd.get_object_ttt(name)
+    if ttt is None or all(abs(a - b) < 1e-6 for a, b in zip(ttt, _IDENTITY, strict=True)):
+        return None
+    return tuple(ttt)
+
+
+def _check_header(data: bytes, name: str) -> None:
+    order = "<" if struct.unpack_from("<i", data, 12)[0] in range(3) else ">"
+    columns, rows, sections = struct.unpack_from(f"{order}3i", data, 0)
+    sampling = struct.unpack_from(f"{order}3i", data, 28)
+    cell = struct.unpack_from(f"{order}6f", data, 40)
+    axes = struct.unpack_from(f"{order}3i", data, 64)
+    shape = [0, 0, 0]
+    for axis, length in zip(axes, (columns, rows, sections), strict=True):
+        shape[axis - 1] = length
+    sound = all(0 < n <= _MOST_CELLS * points for n, points in zip(sampling, shape, strict=True))
+    if not sound or not all(0 < x < 1e5 for x in cell):
+        raise HandoverError(
+            f"PyMOL does not tell how the grid of {name} lies in space; save the map to a file and load that instead."
+        )

@@ -1,0 +1,105 @@
+"""What the user decided about each proposal: an append-only journal, replayed to know the present state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+UNDECIDED, ACCEPTED, REJECTED = "undecided", "accepted", "rejected"
+STATUSES = (UNDECIDED, ACCEPTED, REJECTED)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The state of one proposal; `identity` and `model` are None until the user gave them."""
+
+    status: str = UNDECIDED
+    identity: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One action of the user on some proposals: a new status, a new identity, or both."""
+
+    ids: tuple[int, ...]
+    status: str | None = None
+    identity: str | None = None
+    model: str | None = None
+
+
+@dataclass
+class Journal:
+    """The actions in their order; the first `position` of them hold, the rest were undone."""
+
+    entries: list[Entry] = field(default_factory=list)
+    position: int = 0
+
+    def add(self, entry: Entry) -> None:
+        """Append an action; what was undone before can no longer be redone."""
+        self.entries[self.position :] = [entry]
+        self.position += 1
+
+    def undo(self) -> Entry | None:
+        """Take the last action back and return it, or None if there is none."""
+        if not self.position:
+            return None
+        self.position -= 1
+        return self.entries[self.position]
+
+    def redo(self) -> Entry | None:
+        """Do the last undone action again and return it, or None if there is none."""
+        if self.position == len(self.entries):
+            return None
+        self.position += 1
+        return self.entries[self.position - 1]
+
+    def decisions(self) -> dict[int, Decision]:
+        """Return the state of every proposal that was ever acted on."""
+        state: dict[int, Decision] = {}
+        for entry in self.entries[: self.position]:
+            for number in entry.ids:
+                state[number] = _after(state.get(number, Decision()), entry)
+        return state
+
+    def would_change(self, entry: Entry) -> tuple[int, ...]:
+        """Return those ids of an action that it would change."""
+        state = self.decisions()
+        before = {number: state.get(number, Decision()) for number in entry.ids}
+        return tuple(number for number in entry.ids if _after(before[number], entry) != before[number])
+
+    def to_json(self) -> dict[str, Any]:
+        return {"entries": [asdict(entry) for entry in self.entries], "position": self.position}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Journal:
+        """Read what `to_json` made.
+
+        Raises
+        ------
+        ValueError
+            If it is no journal.
+        """
+        try:
+            entries = [_entry(**values) for values in data["entries"]]
+            position = int(data["position"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError("This is no journal of decisions.") from error
+        if not 0 <= position <= len(entries):
+            raise ValueError("This journal of decisions is damaged.")
+        return cls(entries, position)
+
+
+def _entry(ids: Iterable[int], status: str | None, identity: str | None, model: str | None) -> Entry:
+    if status not in (None, *STATUSES):
+        raise ValueError(status)
+    return Entry(tuple(int(number) for number in ids), status, identity, model)
+
+
+def _after(decision: Decision, entry: Entry) -> Decision:
+    if entry.identity is not None:
+        decision = replace(decision, identity=entry.identity)
+    if entry.status is not None:
+        decision = replace(decision, status=entry.status, model=entry.model)
+    return decision

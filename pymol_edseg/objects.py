@@ -1,0 +1,152 @@
+"""The PyMOL objects of a result: labelled pseudo-atoms at the centroids, coloured and labelled as the user wants."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pymol_edseg.journal import ACCEPTED, REJECTED
+from pymol_edseg.palette import COLORS, GROUP_COLORS, GROUP_OF, file_name, pdb_name, rgb
+from pymol_edseg.proposals import Proposal
+from pymol_edseg.state import Result
+
+#: Named label formats; anything else is a format string with the same fields.
+LABEL_FORMATS: dict[str, str] = {
+    "ranks": "{label1} {p1:.0f} / {label2} {p2:.0f} / {label3} {p3:.0f}",
+    "rank1": "{label} {p1:.0f}",
+    "id": "{id} {label}",
+    "none": "",
+}
+COLOR_MODES = ("class", "confidence", "property")
+
+#: Colours of low, middle and high confidence: a scale that the colour-blind read, too (cividis).
+_GREY = "#505050"
+_CONFIDENCE_SCALE = ((0.0, "#00224E"), (0.5, "#7D7C78"), (1.0, "#FEE838"))
+
+
+def define_colors(cmd: Any) -> None:
+    """Give PyMOL the palette as named colours ``edseg_ALA`` ... and ``edseg_aromatic`` ..."""
+    for name, color in (COLORS | GROUP_COLORS).items():
+        cmd.set_color(f"edseg_{file_name(name)}", list(rgb(color)), quiet=1)
+
+
+def atom(proposal: Proposal, identity: str, segi: str = "") -> Any:
+    """Return the pseudo-atom of a proposal."""
+    from chempy import Atom
+
+    chain, number = proposal.address
+    made = Atom()
+    made.name, made.symbol, made.resn, made.hetatm = "CA", "C", pdb_name(identity), 0
+    made.chain, made.resi, made.resi_number, made.segi = chain, number, int(number), segi
+    made.b, made.q = 100 * proposal.confidence, 1.0
+    made.coord = list(proposal.position)
+    return made
+
+
+def load_atoms(cmd: Any, name: str, atoms: Iterable[Any]) -> None:
+    """Make an object of atoms, without bonds between them and without moving the view."""
+    from chempy.models import Indexed
+
+    model = Indexed()
+    model.atom = list(atoms)
+    cmd.delete(name)
+    cmd.load_model(model, name, zoom=0)
+
+
+def draw_sites(cmd: Any, result: Result) -> None:
+    """Make the pseudo-atoms of a result anew."""
+    classes = result.classes()
+    load_atoms(cmd, result.sites, (atom(p, classes[p.id]) for p in result.proposals))
+    cmd.hide("everything", result.sites)
+    cmd.show("spheres", result.sites)
+    cmd.set("sphere_scale", 0.35, result.sites)
+    cmd.set("label_color", "front", result.sites)
+    cmd.set("label_outline_color", "back", result.sites)
+    cmd.set("label_size", 14, result.sites)
+    cmd.set("label_position", [0, 0, 3], result.sites)
+    cmd.group(result.name, result.sites, quiet=1)
+    move(cmd, result, result.sites)
+
+
+def move(cmd: Any, result: Result, name: str) -> None:
+    """Put an object where the user has moved the map to."""
+    if result.details.get("moved"):
+        cmd.set_object_ttt(name, list(result.details["moved"]))
+
+
+def update_sites(cmd: Any, result: Result) -> None:
+    """Name, colour, label and size the pseudo-atoms after the state of their proposals."""
+    classes, decisions = result.classes(), result.decisions()
+    texts = labels(result)
+    scale = {ACCEPTED: 0.6, REJECTED: 0.15}
+    values = {
+        p.address: (pdb_name(d.identity or classes[p.id]), texts[p.id], scale.get(d.status, 0.35))
+        for p in result.proposals
+        for d in [decisions[p.id]]
+    }
+    cmd.alter(result.sites, "resn, label, s.sphere_scale = values[chain, resi]", space={"values": values})
+    cmd.show("labels", result.sites)
+    color_sites(cmd, result)
+    cmd.rebuild(result.sites)
+
+
+def color_sites(cmd: Any, result: Result) -> None:
+    """Colour the pseudo-atoms by ``details["color"]``: class, confidence or property."""
+    mode = result.details.get("color", "class")
+    classes = result.classes()
+    if mode == "confidence":
+        values = {p.id: _scale_color(p.confidence) for p in result.proposals}
+    else:
+        table = GROUP_COLORS if mode == "property" else COLORS
+        values = {number: table[GROUP_OF[c] if mode == "property" else c] for number, c in classes.items()}
+    values |= {number: _GREY for number, d in result.journal.decisions().items() if d.status == REJECTED}
+    # PyMOL takes 0x40RRGGBB for a colour without a name.
+    colors = {p.address: 0x40000000 + int(values[p.id][1:], 16) for p in result.proposals}
+    cmd.alter(result.sites, "color = colors[chain, resi]", space={"colors": colors})
+    cmd.recolor(result.sites)
+
+
+def _scale_color(value: float) -> str:
+    for (low, first), (high, last) in itertools.pairwise(_CONFIDENCE_SCALE):
+        if value <= high:
+            share = max(0.0, (value - low) / (high - low))
+            mixed = (round(255 * (a + (b - a) * share)) for a, b in zip(rgb(first), rgb(last), strict=True))
+            return "#" + "".join(f"{x:02X}" for x in mixed)
+    return _CONFIDENCE_SCALE[-1][1]
+
+
+def labels(result: Result) -> dict[int, str]:
+    """Return the label of every proposal, after ``details["label"]`` and ``details["min_confidence"]``.
+
+    Raises
+    ------
+    ValueError
+        If the format is none.
+    """
+    pattern = result.details.get("label", "ranks")
+    pattern = LABEL_FORMATS.get(pattern, pattern)
+    least = float(result.details.get("min_confidence", 0.0))
+    decisions = result.decisions()
+    texts = {}
+    for p in result.proposals:
+        decision = decisions[p.id]
+        shown = p.confidence >= least and decision.status != REJECTED
+        texts[p.id] = format_label(pattern, p, decision.identity) if shown else ""
+    return texts
+
+
+def format_label(pattern: str, proposal: Proposal, identity: str | None) -> str:
+    """Fill a label format; an identity that the user gave stands in front of the ranks."""
+    fields: Mapping[str, object] = {
+        "id": proposal.id,
+        "label": identity or proposal.label,
+        "confidence": 100 * proposal.confidence,
+        **{f"label{i}": label for i, (label, _) in enumerate(proposal.ranks, 1)},
+        **{f"p{i}": 100 * p for i, (_, p) in enumerate(proposal.ranks, 1)},
+    }
+    try:
+        text = pattern.format(**fields)
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        raise ValueError(f"{pattern!r} is no label format; its fields are {', '.join(fields)}.") from error
+    return f"{identity}: {text}" if identity and "{label}" not in pattern and text else text

@@ -1,0 +1,82 @@
+"""Making the commands known to PyMOL: names, tab completion, session tasks, and the entry in the Plugin menu."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from pymol import cmd
+from pymol.shortcut import Shortcut
+
+from pymol_edseg import persist
+from pymol_edseg.commands import decide, files, segment, view
+from pymol_edseg.commands.common import result_names
+from pymol_edseg.handover import map_names
+from pymol_edseg.objects import COLOR_MODES, LABEL_FORMATS, define_colors
+from pymol_edseg.palette import GROUPS, LABELS
+from pymol_edseg.walk import ORDERS
+
+MENU = "edseg"
+
+
+def _words(*words: str) -> Callable[[], Any]:
+    return lambda: Shortcut(list(words))
+
+
+_MAP = [lambda: Shortcut(map_names(cmd)), "map object", ", "]
+_RESULT = [lambda: Shortcut(result_names(cmd)), "result", ""]
+_CLASSES = [_words(*LABELS, *GROUPS, "all", "none"), "class", ""]
+_ATOMS = [cmd.selection_sc, "selection", ", "]
+
+#: Each command with the completions of its arguments, by position.
+COMMANDS: dict[Callable[..., Any], tuple[list[Any] | None, ...]] = {
+    segment.edseg_segment: (_MAP,),
+    segment.edseg_cancel: (),
+    segment.edseg_load: (None, None, _MAP),
+    segment.edseg_status: (),
+    view.edseg_color: ([_words(*COLOR_MODES), "mode", ""], _RESULT),
+    view.edseg_show: (_CLASSES, None, _RESULT),
+    view.edseg_label: ([_words(*LABEL_FORMATS), "format", ""], None, _RESULT),
+    view.edseg_goto: (_ATOMS, _RESULT),
+    view.edseg_next: ([_words(*ORDERS), "order", ""], None, None, _RESULT),
+    decide.edseg_accept: (_ATOMS, None, [cmd.object_sc, "object", ""], _RESULT),
+    decide.edseg_reject: (_ATOMS, _RESULT),
+    decide.edseg_relabel: (_ATOMS, None, _RESULT),
+    decide.edseg_undo: (_RESULT,),
+    decide.edseg_redo: (_RESULT,),
+    files.edseg_export: (None, [_words("all", "accepted", "undecided"), "what", ""], _RESULT),
+}
+
+
+def register() -> None:
+    """Add the commands to PyMOL; doing it again replaces them."""
+    for function, completions in COMMANDS.items():
+        name = function.__name__
+        function.__doc__ = f"\n{inspect.cleandoc(function.__doc__ or '')}\n"
+        cmd.extend(name, function)
+        # Python scripts want the value that a command returns: cmd.edseg_segment(...).
+        setattr(cmd, name, function)
+        for position, completion in enumerate(completions):
+            while position >= len(cmd.auto_arg):
+                cmd.auto_arg.append({})
+            if completion is not None:
+                cmd.auto_arg[position][name] = completion
+    persist.install(cmd)
+    define_colors(cmd)
+
+
+def add_menu() -> None:
+    """Add the panel to the Plugin menu, if there is a window."""
+    from pymol.plugins import QtNotAvailableError, addmenuitemqt
+
+    try:
+        addmenuitemqt(MENU, _open_panel)
+    except QtNotAvailableError:
+        return
+
+
+def _open_panel() -> None:
+    from pymol_edseg.panel import open_panel
+
+    open_panel(cmd)

@@ -1,0 +1,193 @@
+"""One run of the engine as a child process. Threads talk to the child and never to PyMOL; PyMOL's thread asks."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pymol_edseg.engine import NO_WINDOW, Engine, EngineError
+
+#: Stages of a run with a title and the share of the whole that each takes, for a progress bar.
+STAGES: dict[str, tuple[str, float]] = {
+    "start": ("Starting the engine", 0.05),
+    "read": ("Reading the map", 0.05),
+    "prepare": ("Preparing the density", 0.05),
+    "network": ("Running the network", 0.70),
+    "instances": ("Finding residues", 0.05),
+    "classify": ("Naming residues", 0.05),
+    "write": ("Writing results", 0.05),
+}
+_GRACE = 5.0
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a run stands: ``"running"``, ``"done"``, ``"failed"`` or ``"cancelled"``; `fraction` is of the whole."""
+
+    state: str = "running"
+    stage: str = "start"
+    fraction: float = 0.0
+    message: str = ""
+
+
+@dataclass
+class Run:
+    """A run of the engine on a map file.
+
+    Attributes
+    ----------
+    name
+        Name that the results will have.
+    map_name
+        The map object it was started for.
+    engine
+        How to start the engine.
+    folder
+        Folder of this run; the map is ``map.ccp4`` in it, the results come to ``result`` in it.
+    options
+        Words of the command line after the map.
+    details
+        What the results need to know of the map (JSON values).
+    """
+
+    name: str
+    map_name: str
+    engine: Engine
+    folder: Path
+    options: Sequence[str]
+    details: dict[str, Any] = field(default_factory=dict)
+    status: Status = Status()
+    events: queue.SimpleQueue[Status] = field(default_factory=queue.SimpleQueue, repr=False)
+    _child: subprocess.Popen[str] | None = field(default=None, repr=False)
+    _cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
+    _thread: threading.Thread | None = field(default=None, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def active(self) -> bool:
+        return self.status.state == "running"
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "result"
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._work, name=f"edseg {self.name}", daemon=True)
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """Ask the run to stop; its last event tells when it has."""
+        self._cancelled.set()
+        with self._lock:
+            if self._child is not None and self._child.poll() is None:
+                self._child.terminate()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the run's end, at most some time."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def poll(self) -> list[Status]:
+        """Return what was reported since the last call, oldest first, and remember the last as `status`."""
+        news: list[Status] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                news.append(self.events.get_nowait())
+        if news:
+            self.status = news[-1]
+        return news
+
+    def _work(self) -> None:
+        try:
+            self.events.put(Status())
+            self.engine.version()
+            end = self._talk()
+        except EngineError as error:
+            end = Status("failed", message=str(error))
+        except OSError as error:
+            end = Status("failed", message=f"Cannot run the engine: {error}.")
+        if self._cancelled.is_set() and end.state != "done":
+            end = Status("cancelled", message="Stopped.")
+        (self.folder / "map.ccp4").unlink(missing_ok=True)
+        if end.state != "done":
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.events.put(end)
+
+    def _talk(self) -> Status:
+        """Start the child, read it to its end, and say how it ended."""
+        command = [*self.engine.command, "segment", str(self.folder / "map.ccp4"), *self.options]
+        command += ["--out", str(self.results), "--progress", "json"]
+        with self._lock:
+            if self._cancelled.is_set():
+                return Status("cancelled")
+            self._child = child = subprocess.Popen(
+                command,
+                env=self.engine.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+                errors="replace",
+                creationflags=NO_WINDOW,
+            )
+        threading.Thread(target=self._kill_if_it_stays, args=(child,), daemon=True).start()
+        tail: collections.deque[str] = collections.deque(maxlen=20)
+        drain = threading.Thread(target=tail.extend, args=(child.stderr,), daemon=True)
+        drain.start()
+        end = None
+        for line in child.stdout or ():
+            end = self._read(line) or end
+        code = child.wait()
+        drain.join(_GRACE)
+        if end is not None and (end.state == "failed" or code == 0):
+            return end
+        return Status("failed", message=_died(code, tail))
+
+    def _read(self, line: str) -> Status | None:
+        """Report a line of progress; return the end of the run if the line tells it."""
+        try:
+            event = json.loads(line)
+            kind = event["event"]
+        except (ValueError, KeyError, TypeError):
+            return None
+        if kind == "progress" and event.get("stage") in STAGES:
+            stage = event["stage"]
+            before = sum(share for _, share in list(STAGES.values())[: list(STAGES).index(stage)])
+            fraction = before + STAGES[stage][1] * float(event.get("fraction", 0.0))
+            self.events.put(Status("running", stage, fraction, str(event.get("message", ""))))
+        elif kind == "result":
+            return Status("done", "write", 1.0)
+        elif kind == "error":
+            return Status("failed", message=str(event.get("message", "The engine failed.")))
+        return None
+
+    def _kill_if_it_stays(self, child: subprocess.Popen[str]) -> None:
+        """Kill a child that does not end within some seconds after it was asked to."""
+        while child.poll() is None and not self._cancelled.wait(0.2):
+            pass
+        deadline = time.monotonic() + _GRACE
+        while child.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if child.poll() is None:
+            child.kill()
+
+
+def _died(code: int, tail: Sequence[str]) -> str:
+    last = next((line.strip() for line in reversed(tail) if line.strip()), "")
+    if code < 0 and sys.platform != "win32":
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+        hint = "; the system may have run out of memory" if name == "SIGKILL" else ""
+        return f"The engine was ended by {name}{hint}. Nothing in the session was changed."
+    return f"The engine ended with code {code}: {last or 'it gave no reason'}"

@@ -1,0 +1,119 @@
+"""Isosurfaces of the density, one object for each residue class.
+
+All are surfaces of the same density at the same level, each carved to the voxels of the residues of its class. The
+engine writes both: the voxels, moved to where the residues are, and the density around them on the map's own grid.
+PyMOL computes the surfaces itself, so that they are smooth, right in cells of any shape, and kept in sessions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from pymol_edseg.journal import REJECTED
+from pymol_edseg.objects import move
+from pymol_edseg.palette import LABELS, file_name
+from pymol_edseg.state import Result
+
+#: A surface belongs to the voxels nearer than this many voxel spacings: just enough to leave no gaps between classes.
+CARVE = 0.87
+#: Standard deviations above the mean of the map, where no isosurface or mesh of it tells the user's level.
+_SIGMA = 1.5
+
+
+class SurfaceError(Exception):
+    """There is no density to draw, in a sentence for the user."""
+
+
+def surface_name(result: Result, label: str) -> str:
+    return f"{result.name}_{file_name(label)}"
+
+
+def load_density(cmd: Any, result: Result, folder: Path) -> None:
+    """Load the voxels and the density of a result, hidden, if the engine wrote them."""
+    if not (folder / "voxels.pdb").exists() or not (folder / "density.ccp4").exists():
+        return
+    with _settings(cmd, connect_mode=1, normalize_ccp4_maps=0, auto_zoom=0, auto_show_nonbonded=0, auto_show_lines=0):
+        cmd.load(str(folder / "voxels.pdb"), result.voxels, zoom=0, quiet=1)
+        # As MRC, PyMOL minds the origin of maps that are no crystals.
+        cmd.load(str(folder / "density.ccp4"), result.density, format="mrc", zoom=0, quiet=1)
+    cmd.hide("everything", result.voxels)
+    cmd.disable(result.voxels)
+    cmd.disable(result.density)
+    cmd.group(result.name, f"{result.voxels} {result.density}", quiet=1)
+
+
+@contextlib.contextmanager
+def _settings(cmd: Any, **values: int) -> Any:
+    before = {name: cmd.get(name) for name in values}
+    for name, value in values.items():
+        cmd.set(name, value, quiet=1)
+    try:
+        yield
+    finally:
+        for name, old in before.items():
+            cmd.set(name, old, quiet=1)
+
+
+def users_level(cmd: Any, result: Result) -> float:
+    """Return the level at which the user sees the map: that of its surface or mesh, else 1.5 standard deviations."""
+    own = set(cmd.get_names("objects", 1)) if result.details.get("map") else set()
+    for kind in ("object:mesh", "object:surface"):
+        for name in cmd.get_names_of_type(kind):
+            if name in own and not name.startswith(f"{result.name}_"):
+                states = cmd.get_session(name)["names"][0][5][2]
+                for state in filter(None, states):
+                    if state[1] == result.details["map"]:
+                        return float(state[8])
+    told = result.data["input"]
+    return float(told["mean"]) + _SIGMA * float(told["sd"])
+
+
+def draw_surfaces(cmd: Any, result: Result) -> None:
+    """Make the surfaces of the classes in ``result.shown`` anew, at ``result.level``; delete the others.
+
+    Raises
+    ------
+    SurfaceError
+        If the result has no density.
+    """
+    for label in LABELS:
+        cmd.delete(surface_name(result, label))
+    if not result.shown:
+        return
+    objects = set(cmd.get_names("objects"))
+    if result.voxels not in objects or result.density not in objects:
+        raise SurfaceError(f"{result.name} has no density to draw: its voxels or density are not in this session.")
+    name_voxels(cmd, result)
+    if result.level is None:
+        result.level = users_level(cmd, result)
+    radius = CARVE * float(result.data["voxel_spacing"])
+    classes, decisions = result.classes(), result.decisions()
+    present = {classes[p.id] for p in result.proposals if decisions[p.id].status != REJECTED}
+    for label in (label for label in result.shown if label in present):
+        name = surface_name(result, label)
+        where = f"{result.voxels} and segi {file_name(label)}"
+        cmd.isosurface(name, result.density, result.level, where, radius, 1, radius, quiet=1)
+        cmd.color(f"edseg_{file_name(label)}", name)
+        cmd.group(result.name, name, quiet=1)
+        move(cmd, result, name)
+
+
+def name_voxels(cmd: Any, result: Result) -> None:
+    """Write the class of each voxel into its segment identifier; those of rejected residues have none."""
+    classes, decisions = result.classes(), result.decisions()
+    segments = {
+        p.address: "" if decisions[p.id].status == REJECTED else file_name(classes[p.id]) for p in result.proposals
+    }
+    cmd.alter(result.voxels, "segi = segments[chain, resi]", space={"segments": segments})
+    cmd.sort(result.voxels)
+
+
+def set_level(cmd: Any, result: Result, level: float) -> None:
+    """Move the surfaces that are shown to another level."""
+    result.level = level
+    for label in result.shown:
+        name = surface_name(result, label)
+        if name in cmd.get_names("objects"):
+            cmd.isolevel(name, level)

@@ -1,0 +1,239 @@
+"""From a map in PyMOL to a model and files, with the real engine."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import math
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import gemmi
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+from pymol_edseg.palette import COLORS, LABELS, class_of, file_name, rgb
+from pymol_edseg.state import state_of
+
+
+def atoms(cmd: Any, selection: str) -> list[Any]:
+    return list(cmd.get_model(selection).atom)
+
+
+def labels_of(cmd: Any, selection: str) -> dict[int, str]:
+    labels: dict[int, str] = {}
+    cmd.iterate(selection, "labels[int(resi)] = label", space={"labels": labels, "int": int})
+    return labels
+
+
+def vertices(cmd: Any, name: str) -> np.ndarray:
+    """Return the vertices (n, 3) of a surface in Å: those of the picture, seen along z from the origin."""
+    view = cmd.get_view()
+    enabled = cmd.get_names("objects", 1)
+    cmd.set_view([1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 10000, 0])
+    cmd.disable("all")
+    for parent in {name, name.rsplit("_", 1)[0], "edseg_1"}:
+        if parent in cmd.get_names("all"):
+            cmd.enable(parent)
+    for other in cmd.get_names("objects", 1):
+        if other != name and cmd.get_type(other) != "object:group":
+            cmd.disable(other)
+    text = cmd.get_mtl_obj()[1]
+    cmd.set_view(view)
+    cmd.disable("all")
+    for other in enabled:
+        cmd.enable(other)
+    found = [[float(x) for x in line.split()[1:4]] for line in text.splitlines() if line.startswith("v ")]
+    return np.array(found).reshape(-1, 3)
+
+
+def test_sites_are_those_of_the_engine(loaded: Any, finished_run: Path) -> None:
+    result = json.loads((finished_run / "result/result.json").read_text(encoding="utf-8"))
+    sites, labels = atoms(loaded, "edseg_1_sites"), labels_of(loaded, "edseg_1_sites")
+    assert len(sites) == len(result["residues"]) == 95
+    for site, residue in zip(sorted(sites, key=lambda a: int(a.resi)), result["residues"], strict=True):
+        np.testing.assert_allclose(site.coord, residue["position"], atol=1e-3)
+        assert site.b == pytest.approx(100 * residue["confidence"], abs=0.01)
+        first = residue["ranks"][0]
+        assert class_of(site.resn) == first["label"]
+        text = " / ".join(f"{rank['label']} {100 * rank['probability']:.0f}" for rank in residue["ranks"])
+        assert labels[residue["id"]] == text
+    colors: dict[str, int] = {}
+    loaded.iterate("edseg_1_sites", "colors[resi] = color", space={"colors": colors})
+    for site in sites:
+        assert loaded.get_color_tuple(colors[site.resi]) == pytest.approx(rgb(COLORS[class_of(site.resn)]), abs=0.01)
+
+
+def test_surfaces_lie_in_the_voxels_of_their_class(loaded: Any) -> None:
+    loaded.edseg_show("all", level=1.0)
+    voxels = atoms(loaded, "edseg_1_voxels")
+    positions = np.array([a.coord for a in voxels])
+    owners = np.array([a.segi for a in voxels])
+    everywhere = cKDTree(positions)
+    present = sorted(set(owners))
+    assert len(present) > 8
+    for label in present:
+        points = vertices(loaded, f"edseg_1_{label}")
+        assert len(points) > 20, label
+        assert cKDTree(positions[owners == label]).query(points)[0].max() < 0.88
+        nearest = owners[everywhere.query(points)[1]]
+        assert (nearest == label).mean() > 0.9, label
+
+
+def test_surfaces_are_the_level_set_of_the_map(loaded: Any, map_file: Path) -> None:
+    loaded.edseg_show("VAL+LEU", level=1.2)
+    grid = gemmi.read_ccp4_map(str(map_file), setup=True).grid
+    stored = gemmi.read_ccp4_map(str(map_file)).grid.array
+    points = vertices(loaded, "edseg_1_LEU")
+    values = [grid.interpolate_value(gemmi.Position(*p)) for p in points.tolist()]
+    # PyMOL shows the map in standard deviations of what the file holds; vertices lie on the edges of its grid.
+    seen = (np.array(values) - stored.mean()) / stored.std()
+    assert len(points) > 100
+    assert np.abs(seen - 1.2).mean() < 0.02
+
+
+def test_level_of_the_surfaces_is_the_one_of_the_users_mesh(cmd: Any, map_file: Path, finished_run: Path) -> None:
+    cmd.load(str(map_file), "density")
+    cmd.isomesh("mesh", "density", 1.7)
+    cmd.edseg_load(str(finished_run / "result"), map_obj="density")
+    assert cmd.isolevel("edseg_1_LEU", query=1) == pytest.approx(1.7)
+    cmd.edseg_show("all", level=2.5)
+    assert cmd.isolevel("edseg_1_LEU", query=1) == pytest.approx(2.5)
+
+
+def test_classes_are_switched_singly(loaded: Any) -> None:
+    assert loaded.edseg_show("PHE+TRP+TYR") == ("PHE", "TRP", "TYR")
+    surfaces = {n for n in loaded.get_names("objects") if loaded.get_type(n) == "object:surface"}
+    assert surfaces <= {"edseg_1_PHE", "edseg_1_TRP", "edseg_1_TYR"}
+    assert surfaces
+    loaded.edseg_show("none")
+    assert not [n for n in loaded.get_names("objects") if loaded.get_type(n) == "object:surface"]
+
+
+def test_decide_save_reload_export(loaded: Any, tmp_path: Path) -> None:
+    cmd = loaded
+    assert cmd.edseg_accept("3+7-9", as_="ILE") == (3, 7, 8, 9)
+    assert {a.resn for a in atoms(cmd, "edseg_1_model")} == {"ILE"}
+    assert cmd.edseg_reject("20-22") == (20, 21, 22)
+    assert cmd.edseg_relabel("30", as_="THR") == (30,)
+    assert cmd.edseg_accept("30") == (30,)
+    assert sorted(int(a.resi) for a in atoms(cmd, "edseg_1_model")) == [3, 7, 8, 9, 30]
+    assert cmd.edseg_undo() == (30,)
+    assert sorted(int(a.resi) for a in atoms(cmd, "edseg_1_model")) == [3, 7, 8, 9]
+    before = state_of(cmd).results["edseg_1"].decisions()
+    cmd.save(str(tmp_path / "session.pse"))
+    names = cmd.get_names("all")
+    cmd.reinitialize()
+    assert cmd.edseg_status()["results"] == {}
+    cmd.load(str(tmp_path / "session.pse"))
+    assert cmd.get_names("all") == names
+    assert state_of(cmd).results["edseg_1"].decisions() == before
+    assert cmd.edseg_redo() == (30,)
+    assert len(vertices(cmd, "edseg_1_LEU")) > 100
+
+    sites = {int(a.resi): a for a in atoms(cmd, "edseg_1_sites")}
+    for name in ("all.pdb", "all.cif"):
+        assert cmd.edseg_export(str(tmp_path / name)) == 95
+        structure = gemmi.read_structure(str(tmp_path / name))
+        assert structure.cell.parameters == pytest.approx((45.4, 45.4, 87.9, 90, 90, 120), abs=0.05)
+        assert gemmi.SpaceGroup(structure.spacegroup_hm).number == 154
+        residues = list(structure[0][0])
+        assert [r.seqid.num for r in residues] == list(range(1, 96))
+        for residue in residues:
+            site = sites[residue.seqid.num]
+            assert residue.name == site.resn
+            assert residue[0].pos.tolist() == pytest.approx(site.coord, abs=2e-3)
+            assert residue[0].b_iso == pytest.approx(site.b, abs=0.01)
+        cmd.load(str(tmp_path / name), "again")
+        assert [(a.resi, a.resn) for a in atoms(cmd, "again")] == [(str(n), sites[n].resn) for n in range(1, 96)]
+        cmd.delete("again")
+    assert cmd.edseg_export(str(tmp_path / "accepted.csv"), "accepted") == 5
+    rows = list(csv.DictReader((tmp_path / "accepted.csv").open(encoding="utf-8")))
+    assert [(row["id"], row["identity"]) for row in rows if row["id"] in "30"] == [("3", "ILE"), ("30", "THR")]
+    assert cmd.edseg_export(str(tmp_path / "undecided.pdb"), "undecided") == 95 - 5 - 3
+    cmd.edseg_export(str(tmp_path / "show.pml"))
+    labels = labels_of(cmd, "edseg_1_sites")
+    cmd.reinitialize()
+    cmd.do(f"@{tmp_path / 'show.pml'}")
+    assert labels_of(cmd, "edseg_1_sites") == labels
+    assert {int(a.resi): a.resn for a in atoms(cmd, "edseg_1_sites")} == {n: a.resn for n, a in sites.items()}
+
+
+def test_a_crash_takes_no_decision(loaded: Any) -> None:
+    loaded.edseg_accept("1-5")
+    loaded.edseg_reject("9")
+    before = state_of(loaded).results["edseg_1"].decisions()
+    loaded.reinitialize()  # nothing was saved
+    assert loaded.edseg_load() == "edseg_1"
+    assert state_of(loaded).results["edseg_1"].decisions() == before
+    assert len(atoms(loaded, "edseg_1_model")) == 5
+    assert loaded.edseg_undo() == (9,)
+
+
+def test_residues_that_are_built_are_not_doubled(loaded: Any) -> None:
+    cmd = loaded
+    cmd.load(str(Path(__file__).parents[1] / "data/1az5/model.cif.gz"), "built")
+    centroids = [
+        np.mean(xyz, axis=0)
+        for xyz in _residues(cmd, "built and polymer").values()
+    ]  # fmt: skip
+    structure = gemmi.UnitCell(45.4, 45.4, 87.9, 90, 90, 120)
+    operations = gemmi.SpaceGroup("P 32 2 1").operations()
+    expected = set()
+    for site in atoms(cmd, "edseg_1_sites"):
+        where = structure.fractionalize(gemmi.Position(*site.coord))
+        images = [gemmi.Fractional(*op.apply_to_xyz(where.tolist())) for op in operations]
+        distances = [
+            structure.find_nearest_image(gemmi.Position(*c), structure.orthogonalize(i), gemmi.Asu.Any).dist()
+            for c in centroids
+            for i in images
+        ]
+        if min(distances) >= 2.0:
+            expected.add(int(site.resi))
+    before = cmd.count_atoms("built")
+    accepted = cmd.edseg_accept("all", model="built")
+    assert set(accepted) == expected
+    assert 0 < len(accepted) < 40
+    assert cmd.count_atoms("built") == before + len(accepted)
+    assert cmd.edseg_accept("all", model="built") == ()
+    cmd.edseg_undo()
+    assert cmd.count_atoms("built") == before
+
+
+def _residues(cmd: Any, selection: str) -> dict[str, list[list[float]]]:
+    found: dict[str, list[list[float]]] = defaultdict(list)
+    for atom in atoms(cmd, selection):
+        found[atom.chain + atom.resi].append(atom.coord)
+    return found
+
+
+def test_colors_and_labels(loaded: Any) -> None:
+    cmd = loaded
+    cmd.edseg_color("confidence")
+    colors: dict[str, int] = {}
+    cmd.iterate("edseg_1_sites", "colors[resi] = color", space={"colors": colors})
+    low, high = (sum(cmd.get_color_tuple(colors[str(n)])) for n in (95, 1))
+    assert low < high
+    assert cmd.edseg_label("{id}|{label1}|{p1:.1f}", min_confidence=0.3) < 95
+    first = next(a for a in atoms(cmd, "edseg_1_sites") if a.resi == "1")
+    number, label, percent = labels_of(cmd, "edseg_1_sites")[1].split("|")
+    assert (number, class_of(label)) == ("1", class_of(first.resn))
+    assert float(percent) > 30
+    assert cmd.edseg_label("none") == 0
+
+
+def test_walks_visit_everything_once(loaded: Any) -> None:
+    for order in ("confidence", "class", "chain"):
+        seen = [loaded.edseg_next(order, "all") for _ in range(95)]
+        assert sorted(seen) == list(range(1, 96)), order
+    sites = {int(a.resi): a for a in atoms(loaded, "edseg_1_sites")}
+    steps = [math.dist(sites[a].coord, sites[b].coord) for a, b in itertools.pairwise(seen)]
+    assert np.median(steps) < 6.5
+    assert loaded.edseg_goto(12) == 12
+    np.testing.assert_allclose(loaded.get_position(), sites[12].coord, atol=0.1)
+    assert loaded.edseg_next(step=-1) == 11
+    assert LABELS[0] == "ALA"
+    assert file_name("VAL/THR") == "VAL_THR"
