@@ -12,23 +12,27 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "benchmark",
         help="measure time and memory",
         description="Without --sizes: time this pipeline against a plain reading of the thesis's on the first map, "
-        "with the same network. With --sizes: time and memory of each map, its asymmetric unit and its whole cell.",
+        "with the same network. With --sizes or --cube: time and memory of whole runs.",
     )
     parser.add_argument("maps", type=Path, nargs="+", metavar="MAP", help="map or reflection files")
     parser.add_argument("--residues", type=int, default=480, help="K for the comparison (default: %(default)s)")
     parser.add_argument("--resolution", type=float, help="d_min in Å, where the file does not tell it")
-    parser.add_argument("--sizes", action="store_true", help="measure the growth with size instead")
+    parser.add_argument("--sizes", action="store_true", help="measure the asymmetric unit and the cell of each map")
+    parser.add_argument("--cube", type=float, metavar="EDGE", help="measure a cube of EDGE Å filled with the first map")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: %(default)s)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand and return its exit code."""
+    import itertools
+    import tempfile
+
     import torch
     from rich.console import Console
 
     from edseg_engine.errors import ResolutionError
-    from edseg_engine.evaluation.benchmark import compare, measure_size
+    from edseg_engine.evaluation.benchmark import compare, measure_size, write_cube
     from edseg_engine.pipeline import choose_weights
     from edseg_engine.ranges import range_of_resolution
     from edseg_engine.read import read_map
@@ -36,20 +40,30 @@ def run(args: argparse.Namespace) -> int:
 
     console = Console(highlight=False, width=110)
     torch.set_num_threads(args.threads)
-    if args.sizes:
+
+    def print_size(path: Path, region: str, resolution: float | None) -> None:
+        size = measure_size(path, SegmentOptions(resolution=resolution, region=region), args.threads)
+        console.print(
+            f"| {path.parent.name}/{path.name} | {size.region} | {size.residues} | {size.seconds:.1f} | "
+            f"{1000 * size.seconds / max(1, size.residues):.1f} | {size.peak_memory / 1e6:.0f} |"
+        )
+
+    if args.sizes or args.cube:
         console.print("| map | region | residues | seconds | s / 1000 residues | peak memory (MB) |")
         console.print("| --- | --- | ---: | ---: | ---: | ---: |")
-        for path in args.maps:
-            for region in ("asu", "cell"):
-                size = measure_size(path, SegmentOptions(resolution=args.resolution, region=region), args.threads)
-                console.print(
-                    f"| {path.parent.name}/{path.name} | {region} | {size.residues} | {size.seconds:.1f} | "
-                    f"{1000 * size.seconds / max(1, size.residues):.1f} | {size.peak_memory / 1e6:.0f} |"
-                )
+    if args.sizes:
+        for path, region in itertools.product(args.maps, ("asu", "cell")):
+            print_size(path, region, args.resolution)
         return 0
     density = read_map(args.maps[0], resolution=args.resolution)
     if density.d_min is None:
         raise ResolutionError(f"{args.maps[0]} does not tell its resolution; give it with --resolution.")
+    if args.cube:
+        with tempfile.TemporaryDirectory() as folder:
+            cube = Path(folder) / f"cube-{args.cube:g}.ccp4"
+            write_cube(density, args.cube, 1.0, cube)
+            print_size(cube, "box", density.d_min)
+        return 0
     weights = choose_weights(None, range_of_resolution(density.d_min))
     result = compare(density, args.residues, weights)
     console.print(f"{args.maps[0]}, {args.residues} residues, {args.threads} threads, network {weights.info.name}")

@@ -10,9 +10,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import gemmi
 import numpy as np
 import torch
 
+from edseg_engine.ccp4 import write_ccp4
 from edseg_engine.classify import Calibration, classify
 from edseg_engine.evaluation.baseline import cluster_from_random_starts, predict_windows
 from edseg_engine.evaluation.matching import match
@@ -109,6 +111,15 @@ def measure_size(path: Path, options: SegmentOptions, threads: int) -> SizeResul
     command = [sys.executable, "-m", "edseg_engine.evaluation.benchmark", arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return SizeResult(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def write_cube(density: DensityMap, edge: float, spacing: float, path: Path) -> None:
+    """Write a cube of `edge` Å, filled with the crystal of `density`, as a map that is no crystal."""
+    n = round(edge / spacing)
+    values = density.sample((0.0, 0.0, 0.0), None, (n, n, n), spacing)
+    cell, p1 = gemmi.UnitCell(edge, edge, edge, 90, 90, 90), gemmi.SpaceGroup("P 1")
+    cube = DensityMap(values, cell, p1, (n, n, n), origin=(1.0, 1.0, 1.0), d_min=density.d_min, periodic=False)
+    write_ccp4(values, cube, path)
 
 
 def _child(arguments: str) -> None:
