@@ -114,6 +114,7 @@ class Trainer:
         self.average = MovingAverage(self.net, options.ema)
         self.windows = 0
         self.restarts = 0
+        self.started_from = start_from.name if start_from else None
         if self.checkpoint_path.exists():
             self._resume()
         self.frame = frame_weights(resolution_range.window, resolution_range.frame / resolution_range.spacing)
@@ -159,7 +160,13 @@ class Trainer:
             d_max=self.range.d_max,
             spacing=self.range.spacing,
             network=self.net.config,
-            training={"windows": self.windows, "options": asdict(self.options)},
+            training={
+                "windows": self.windows,
+                "options": asdict(self.options),
+                "experimental_share": self.data.experimental_share if self.data.experimental else 0.0,
+                "simulation": asdict(self.data.simulation),
+                "started_from": self.started_from,
+            },
         )
         save_weights(self.average.state, card, self.weights_path)
 
