@@ -39,6 +39,16 @@ def largest_tile(device: torch.device) -> int:
     return _LARGEST_TILE[device.type]
 
 
+def runs_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 itself; a processor that has to emulate it is faster in float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
+        has = torch.cpu.get_capabilities()
+        return any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return False
+
+
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether PyTorch raised `error` because memory ran out (the CPU allocator has no class of its own for it)."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

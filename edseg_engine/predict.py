@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edseg_engine.devices import is_out_of_memory, largest_tile, out_of_memory
+from edseg_engine.devices import is_out_of_memory, largest_tile, out_of_memory, runs_bfloat16
 from edseg_engine.networks.stacknet import OFFSET_SCALE, StackNet
 from edseg_engine.progress import Progress, ProgressCallback
 from edseg_engine.residues import BACKGROUND, N_LABELS
@@ -106,7 +106,7 @@ def _run_tile(
     """Return probabilities (n, 17) and offsets (n, 3) in Å of the core's voxels that are `inside`."""
     x = torch.from_numpy(np.ascontiguousarray(volume.values[tile.outer]))[None, None].to(device)
     x = x.contiguous(memory_format=torch.channels_last_3d)
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type in ("cpu", "cuda")):
+    with torch.autocast(device.type, torch.bfloat16, enabled=runs_bfloat16(device)):
         scores, offsets = net(x)
     chosen = torch.from_numpy(inside).to(device)
     s = scores[0].permute(1, 2, 3, 0)[tile.inner][chosen].float().softmax(1)[:, :BACKGROUND]

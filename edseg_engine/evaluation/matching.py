@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
@@ -15,6 +14,12 @@ from edseg_engine.symmetry import Symmetry
 
 #: A residue is found when a centroid lies within this distance (Å) of its own.
 MATCH_DISTANCE = 3.0
+
+
+try:  # the solver of the thesis, where it can be installed; both give an optimal assignment
+    from lapsolver import solve_dense as _assignment
+except ImportError:
+    from scipy.optimize import linear_sum_assignment as _assignment
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ def match(
         c, column = np.unique(columns[edges], return_inverse=True)
         cost = np.full((len(r), len(c)), 1e3)
         cost[row, column] = values[edges]
-        for i, j in zip(*linear_sum_assignment(cost), strict=True):
+        for i, j in zip(*_assignment(cost), strict=True):
             if cost[i, j] <= cutoff:
                 out_found.append(r[i])
                 out_true.append(c[j])

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from edseg_engine.dataset.windows import DataOptions, WindowStream
+from edseg_engine.devices import runs_bfloat16
 from edseg_engine.errors import TrainingDataError
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import WeightsCard, load_state, save_weights
@@ -112,6 +113,7 @@ class Trainer:
             self.net.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, betas=(0.9, 0.98)
         )
         self.average = MovingAverage(self.net, options.ema)
+        self.reduced_precision = runs_bfloat16(self.device)
         self.windows = 0
         self.restarts = 0
         self.started_from = start_from.name if start_from else None
@@ -207,7 +209,7 @@ class Trainer:
                 group["lr"] = rate
             batch = {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
             density = batch["density"].contiguous(memory_format=torch.channels_last_3d)
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced_precision):
                 scores, offsets = self.net(density)
             losses = combined_loss(scores, offsets, batch, self.frame, options.samples * options.batch)
             self.optimizer.zero_grad(set_to_none=True)
