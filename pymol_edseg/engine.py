@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +87,34 @@ class Engine:
                 "both."
             )
         return found
+
+    def convert(self, source: Path, target: Path, options: Sequence[str], idle: Callable[[], object]) -> float | None:
+        """Let the engine write reflections as a CCP4 map, calling `idle` meanwhile; return their resolution in Å.
+
+        Raises
+        ------
+        EngineError
+            If it cannot, in the engine's own words.
+        """
+        self.version()
+        command = [*self.command, "convert", str(source), str(target), *options, "--progress", "json"]
+        child = subprocess.Popen(
+            command,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            creationflags=NO_WINDOW,
+        )
+        while child.poll() is None:
+            time.sleep(0.05)
+            idle()
+        told, errors = child.communicate()
+        if child.returncode:
+            raise EngineError(errors.strip().rpartition("\n")[2].removeprefix("edseg: ") or "The engine failed.")
+        resolution: float | None = json.loads(told)["resolution"]
+        return resolution
 
 
 _ADVICE = (

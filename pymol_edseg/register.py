@@ -33,7 +33,6 @@ _ATOMS = [cmd.selection_sc, "selection", ", "]
 COMMANDS: dict[Callable[..., Any], tuple[list[Any] | None, ...]] = {
     segment.edseg_segment: (_MAP,),
     segment.edseg_cancel: (),
-    segment.edseg_load: (None, None, _MAP),
     segment.edseg_status: (),
     view.edseg_color: ([_words(*COLOR_MODES), "mode", ""], _RESULT),
     view.edseg_show: (_CLASSES, None, _RESULT),
@@ -45,6 +44,8 @@ COMMANDS: dict[Callable[..., Any], tuple[list[Any] | None, ...]] = {
     decide.edseg_relabel: (_ATOMS, None, _RESULT),
     decide.edseg_undo: (_RESULT,),
     decide.edseg_redo: (_RESULT,),
+    files.edseg_load: (None, None, _MAP),
+    files.edseg_load_map: (),
     files.edseg_export: (None, [_words("all", "accepted", "undecided"), "what", ""], _RESULT),
 }
 

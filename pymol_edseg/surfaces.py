@@ -18,6 +18,8 @@ from pymol_edseg.state import Result
 
 #: A surface belongs to the voxels nearer than this many voxel spacings: just enough to leave no gaps between classes.
 CARVE = 0.87
+#: Enough to see the pseudo-atoms inside.
+TRANSPARENCY = 0.3
 #: Standard deviations above the mean of the map, where no isosurface or mesh of it tells the user's level.
 _SIGMA = 1.5
 
@@ -85,6 +87,9 @@ def draw_surfaces(cmd: Any, result: Result) -> None:
     objects = set(cmd.get_names("objects"))
     if result.voxels not in objects or result.density not in objects:
         raise SurfaceError(f"{result.name} has no density to draw: its voxels or density are not in this session.")
+    if not int(cmd.get("isosurface_algorithm")):
+        # Open-source PyMOL says for each surface that it lacks the first algorithm, and takes the second.
+        cmd.set("isosurface_algorithm", 1, quiet=1)
     name_voxels(cmd, result)
     if result.level is None:
         result.level = users_level(cmd, result)
@@ -96,6 +101,7 @@ def draw_surfaces(cmd: Any, result: Result) -> None:
         where = f"{result.voxels} and segi {file_name(label)}"
         cmd.isosurface(name, result.density, result.level, where, radius, 1, radius, quiet=1)
         cmd.color(f"edseg_{file_name(label)}", name)
+        cmd.set("transparency", TRANSPARENCY, name, quiet=1)
         cmd.group(result.name, name, quiet=1)
         move(cmd, result, name)
 
@@ -107,7 +113,6 @@ def name_voxels(cmd: Any, result: Result) -> None:
         p.address: "" if decisions[p.id].status == REJECTED else file_name(classes[p.id]) for p in result.proposals
     }
     cmd.alter(result.voxels, "segi = segments[chain, resi]", space={"segments": segments})
-    cmd.sort(result.voxels)
 
 
 def set_level(cmd: Any, result: Result, level: float) -> None:

@@ -106,3 +106,21 @@ def store(cmd: Any, result: Result, topic: str = "decisions") -> None:
     if problem := save_journal(result):
         complain(problem)
     state_of(cmd).changed(topic)
+
+
+def new_name(cmd: Any, name: str) -> str:
+    """Return a name for new results: the user's, or the first free one of edseg_1, edseg_2, ..."""
+    taken = {taken.lower() for taken in cmd.get_names("all")}
+    if name.lower() in taken:
+        raise CmdException(f"There is an object {name!r} already; delete it or choose another name.")
+    if name and name != cmd.get_legal_name(name):
+        raise CmdException(f"{name!r} is no name for objects; use letters, digits and underscores.")
+    return name or next(free for free in (f"edseg_{i}" for i in range(1, len(taken) + 2)) if free not in taken)
+
+
+def preference(name: str) -> str | None:
+    """Return a preference of PyMOL's plugins."""
+    from pymol import plugins
+
+    value = plugins.pref_get(name)
+    return str(value) if value else None

@@ -1,16 +1,120 @@
-"""The command that writes files."""
+"""Commands that read and write files."""
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from pymol import CmdException, cmd
 
-from pymol_edseg.commands.common import find_result
+from pymol_edseg import persist
+from pymol_edseg.commands.common import find_result, new_name, parse_number, preference, user_errors
+from pymol_edseg.engine import EngineError, find_engine
 from pymol_edseg.export import FORMATS, WHAT, exported
 from pymol_edseg.persist import write_text
-from pymol_edseg.pump import say
+from pymol_edseg.pump import application, load, say
+from pymol_edseg.state import state_of
+
+
+def edseg_load(folder: str = "", name: str = "", map_obj: str = "", quiet: str | int = 1, *, _self: Any = cmd) -> str:
+    """
+    DESCRIPTION
+
+        Shows results that are on disk: an output directory of "edseg segment", or
+        a run of edseg_segment with all decisions, for instance after a crash.
+
+    USAGE
+
+        edseg_load [ folder [, name [, map_obj ]]]
+
+    ARGUMENTS
+
+        folder = directory of the results {default: that of the last run}
+
+        name = name of the results {default: edseg_1, edseg_2, ...}
+
+        map_obj = map object that they belong to; surfaces take its level
+
+    NOTES
+
+        Surfaces need results that were made with the option --voxels.
+
+    EXAMPLE
+
+        edseg_load map-edseg, map_obj=map
+
+    SEE ALSO
+
+        edseg_segment, edseg_export
+    """
+    kept = persist.kept_runs()
+    if not folder and not kept:
+        raise CmdException(f"There is no earlier run in {persist.runs_folder()}; name a folder.")
+    path = Path(_self.exp_path(folder)).resolve() if folder else kept[-1]
+    for result in state_of(_self).live(_self).values():
+        if result.folder == path:
+            raise CmdException(f"These results are open already, as {result.name}.")
+    name = new_name(_self, name)
+    with user_errors(ValueError):
+        result = load(_self, name, path, {"map": map_obj})
+    say(f"{name}: {len(result.proposals)} residues from {path}.", int(quiet))
+    return name
+
+
+def edseg_load_map(
+    file: str,
+    name: str = "",
+    resolution: str | float = "",
+    f: str = "",
+    phi: str = "",
+    quiet: str | int = 1,
+    *,
+    _self: Any = cmd,
+) -> str:
+    """
+    DESCRIPTION
+
+        Loads reflections as a map, which open-source PyMOL cannot do by itself,
+        and remembers their resolution. Returns the name of the map.
+
+    USAGE
+
+        edseg_load_map file [, name [, resolution [, f [, phi ]]]]
+
+    ARGUMENTS
+
+        file = MTZ or structure-factor mmCIF file, also compressed with gzip
+
+        name = name of the map object {default: from the file}
+
+        resolution = leave out reflections finer than this, in A
+
+        f, phi = columns of the map coefficients {default: the usual ones}
+
+    EXAMPLE
+
+        edseg_load_map data.mtz
+        edseg_segment data
+
+    SEE ALSO
+
+        edseg_segment
+    """
+    path = Path(_self.exp_path(file)).resolve()
+    name = new_name(_self, name or _self.get_legal_name(path.name.split(".")[0]))
+    options = [word for key, value in (("--f", f), ("--phi", phi)) if value for word in (key, value)]
+    if resolution != "":
+        options += ["--resolution", f"{parse_number(resolution, 'resolution'):g}"]
+    app = application()
+    with user_errors(EngineError), tempfile.TemporaryDirectory(prefix="edseg-") as folder:
+        target = Path(folder) / "map.ccp4"
+        d_min = find_engine(preference).convert(path, target, options, app.processEvents if app else lambda: None)
+        _self.load(str(target), name, quiet=1)
+    if d_min is not None:
+        state_of(_self).resolutions[name] = round(d_min, 2)
+    say(f"{name}: {path.name}" + (f", {d_min:.2f} A." if d_min else "."), int(quiet))
+    return name
 
 
 def edseg_export(file: str, what: str = "all", name: str = "", quiet: str | int = 1, *, _self: Any = cmd) -> int:

@@ -1,4 +1,4 @@
-"""Commands that start, stop and load runs."""
+"""Commands that start and stop runs, and tell how things stand."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from pymol import CmdException, cmd
 
 from pymol_edseg import persist
-from pymol_edseg.commands.common import parse_number, user_errors
+from pymol_edseg.commands.common import new_name, parse_number, preference, user_errors
 from pymol_edseg.engine import PREFERENCE, VERSION, EngineError, find_engine
 from pymol_edseg.handover import Handover, HandoverError, hand_over
-from pymol_edseg.pump import application, begin, load, pump, say, wait
+from pymol_edseg.pump import application, begin, pump, say, wait
 from pymol_edseg.run import Run
 from pymol_edseg.state import state_of
 
@@ -105,12 +105,10 @@ def edseg_segment(
         options += ["--residues", f"{parse_number(residues, 'residues'):g}"]
     if weights:
         options += ["--weights", str(Path(_self.exp_path(weights)).resolve())]
-    name = name or _free_name(_self)
-    if name in _self.get_names("all"):
-        raise CmdException(f"There is an object {name!r} already; delete it or choose another name.")
+    name = new_name(_self, name)
     with user_errors(HandoverError, EngineError):
         density = hand_over(_self, map_obj)
-        engine = find_engine(_preference)
+        engine = find_engine(preference)
     if selection:
         options += ["--box", *_box(_self, selection, parse_number(buffer, "buffer"), density)]
     folder = _run_folder(name, density)
@@ -129,21 +127,9 @@ def edseg_segment(
     return name
 
 
-def _preference(name: str) -> str | None:
-    from pymol import plugins
-
-    value = plugins.pref_get(name)
-    return str(value) if value else None
-
-
 def _in_script(_self: Any) -> bool:
     """Tell whether the command comes from a script: what is typed is parsed at the first level."""
     return int(_self._parser.nest) > 1
-
-
-def _free_name(_self: Any) -> str:
-    taken = {name.lower() for name in _self.get_names("all")}
-    return next(name for name in (f"edseg_{i}" for i in range(1, len(taken) + 2)) if name not in taken)
 
 
 def _run_folder(name: str, density: Handover) -> Path:
@@ -217,50 +203,6 @@ def edseg_cancel(quiet: str | int = 1, *, _self: Any = cmd) -> bool:
     return True
 
 
-def edseg_load(folder: str = "", name: str = "", map_obj: str = "", quiet: str | int = 1, *, _self: Any = cmd) -> str:
-    """
-    DESCRIPTION
-
-        Shows results that are on disk: an output directory of "edseg segment", or
-        a run of edseg_segment with all decisions, for instance after a crash.
-
-    USAGE
-
-        edseg_load [ folder [, name [, map_obj ]]]
-
-    ARGUMENTS
-
-        folder = directory of the results {default: that of the last run}
-
-        name = name of the results {default: edseg_1, edseg_2, ...}
-
-        map_obj = map object that they belong to; surfaces take its level
-
-    NOTES
-
-        Surfaces need results that were made with the option --voxels.
-
-    EXAMPLE
-
-        edseg_load map-edseg, map_obj=map
-
-    SEE ALSO
-
-        edseg_segment, edseg_export
-    """
-    kept = persist.kept_runs()
-    if not folder and not kept:
-        raise CmdException(f"There is no earlier run in {persist.runs_folder()}; name a folder.")
-    path = Path(_self.exp_path(folder)).resolve() if folder else kept[-1]
-    name = name or _free_name(_self)
-    if name in _self.get_names("all"):
-        raise CmdException(f"There is an object {name!r} already; delete it or choose another name.")
-    with user_errors(ValueError):
-        result = load(_self, name, path, {"map": map_obj})
-    say(f"{name}: {len(result.proposals)} residues from {path}.", int(quiet))
-    return name
-
-
 def edseg_status(python: str = "", quiet: str | int = 1, *, _self: Any = cmd) -> dict[str, Any]:
     """
     DESCRIPTION
@@ -294,7 +236,7 @@ def edseg_status(python: str = "", quiet: str | int = 1, *, _self: Any = cmd) ->
     pump(_self)
     told: dict[str, Any] = {"plugin": VERSION, "pymol": _self.get_version()[0]}
     try:
-        engine = find_engine(_preference)
+        engine = find_engine(preference)
         told |= {"command": " ".join(engine.command), "found by": engine.source, "engine": engine.version()}
     except EngineError as error:
         told["error"] = str(error)

@@ -1,0 +1,49 @@
+"""``edseg convert``: from reflections, or any map, to a CCP4 map of the whole cell."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "convert",
+        help="write the density of reflections as a CCP4 map",
+        description="Write the density that edseg reads from a file as a CCP4 map, for programs without reflections.",
+    )
+    parser.add_argument("input", type=Path, metavar="FILE", help="as of edseg segment")
+    parser.add_argument("output", type=Path, metavar="MAP", help="CCP4 file to write; replaced if it exists")
+    parser.add_argument("--resolution", type=float, metavar="D", help="leave out reflections finer than D Å")
+    parser.add_argument("--f", metavar="LABEL", help="column of the map coefficients' amplitudes")
+    parser.add_argument("--phi", metavar="LABEL", help="column of the map coefficients' phases")
+    parser.add_argument(
+        "--progress", choices=("none", "json"), default="none", help="json: tell the end as a JSON line"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the subcommand and return its exit code."""
+    from edseg_engine.ccp4 import write_ccp4
+    from edseg_engine.cli.progress import emit
+    from edseg_engine.errors import OutputError
+    from edseg_engine.read import read_map
+
+    density = read_map(args.input, resolution=args.resolution, f_label=args.f, phi_label=args.phi)
+    part = args.output.with_name(f".{args.output.name}.part")
+    try:
+        try:
+            write_ccp4(density.values, density, part)
+            part.replace(args.output)
+        finally:
+            part.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:
+        raise OutputError(f"Cannot write {args.output}: {error}.") from error
+    if args.progress == "json":
+        emit("result", map=str(args.output.resolve()), resolution=density.d_min, source=dict(density.source))
+    else:
+        told = "unknown" if density.d_min is None else f"{density.d_min:.2f} Å"
+        print(f"{args.output}: {density.spacegroup.xhm()}, resolution {told}")
+    return 0

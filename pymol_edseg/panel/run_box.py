@@ -1,0 +1,126 @@
+"""The upper part of the panel: what to segment and how, and how far it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pymol.Qt import QtWidgets
+
+from pymol_edseg.commands.segment import DEVICES, REGIONS, edseg_cancel, edseg_segment
+from pymol_edseg.handover import map_names
+from pymol_edseg.panel.call import Caller
+from pymol_edseg.run import STAGES
+from pymol_edseg.state import state_of
+
+_AROUND = "around selection"
+
+
+class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
+    """Chooses a map and the options of a run; starts and stops it."""
+
+    def __init__(self, call: Caller, parent: Any = None) -> None:
+        super().__init__("Map", parent)
+        self.call = call
+        self.map = QtWidgets.QComboBox()
+        self.resolution = QtWidgets.QLineEdit()
+        self.resolution.setPlaceholderText("Å, e.g. 2.8")
+        self.contents = QtWidgets.QLineEdit()
+        self.contents.setPlaceholderText("number, FASTA file or sequence; empty: find it")
+        self.region = QtWidgets.QComboBox()
+        self.region.addItems([*REGIONS, _AROUND])
+        self.selection = QtWidgets.QLineEdit("sele")
+        self.selection.setEnabled(False)
+        self.device = QtWidgets.QComboBox()
+        self.device.addItems(DEVICES)
+        self.start = QtWidgets.QPushButton("Segment")
+        self.stop = QtWidgets.QPushButton("Cancel")
+        self.progress = QtWidgets.QProgressBar()
+        self.progress.setRange(0, 1000)
+        self.progress.setFormat("")
+        self._lay_out()
+        self.map.currentTextChanged.connect(self._prefill)
+        self.region.currentTextChanged.connect(lambda text: self.selection.setEnabled(text == _AROUND))
+        self.start.clicked.connect(self._start)
+        self.stop.clicked.connect(lambda: self.call(edseg_cancel))
+        self.resolution.returnPressed.connect(self._start)
+        self.follow_maps()
+        self.follow_run()
+
+    def _lay_out(self) -> None:
+        grid = QtWidgets.QGridLayout(self)
+        grid.setContentsMargins(6, 6, 6, 6)
+        grid.setVerticalSpacing(4)
+        rows = (
+            (("Map", self.map), ("Resolution", self.resolution)),
+            (("Residues", self.contents),),
+            (("Region", self.region), ("Device", self.device)),
+            (("Selection", self.selection),),
+        )
+        for row, fields in enumerate(rows):
+            for position, (title, widget) in enumerate(fields):
+                grid.addWidget(QtWidgets.QLabel(title), row, 2 * position)
+                grid.addWidget(widget, row, 2 * position + 1, 1, 1 if len(fields) == 2 else 3)
+        buttons = QtWidgets.QHBoxLayout()
+        buttons.addWidget(self.start)
+        buttons.addWidget(self.stop)
+        buttons.addWidget(self.progress, 1)
+        grid.addLayout(buttons, len(rows), 0, 1, 4)
+        grid.setColumnStretch(1, 2)
+        grid.setColumnStretch(3, 1)
+
+    def follow_maps(self) -> None:
+        """Offer the maps that are loaded now, and keep the choice."""
+        names = [name for name in map_names(self.call.cmd) if not name.endswith("_density") or not self._own(name)]
+        if names == [self.map.itemText(i) for i in range(self.map.count())]:
+            return
+        chosen = self.map.currentText()
+        self.map.blockSignals(True)
+        self.map.clear()
+        self.map.addItems(names)
+        self.map.setCurrentText(chosen if chosen in names else "")
+        self.map.blockSignals(False)
+        if self.map.currentText() != chosen:
+            self._prefill(self.map.currentText())
+        self.follow_run()
+
+    def _own(self, name: str) -> bool:
+        return name.removesuffix("_density") in state_of(self.call.cmd).results
+
+    def _prefill(self, name: str) -> None:
+        known = state_of(self.call.cmd).resolutions.get(name)
+        self.resolution.setText("" if known is None else f"{known:g}")
+
+    def follow_run(self) -> None:
+        """Show how far the run is."""
+        run = state_of(self.call.cmd).run
+        active = run is not None and run.active
+        self.start.setEnabled(not active and self.map.count() > 0)
+        self.stop.setEnabled(active)
+        if run is not None and active:
+            self.progress.setValue(round(1000 * run.status.fraction))
+            self.progress.setFormat(f"{STAGES[run.status.stage][0]} %p%")
+        else:
+            self.progress.setValue(1000 if run is not None and run.status.state == "done" else 0)
+            self.progress.setFormat("" if run is None else run.status.state)
+
+    def _start(self) -> None:
+        options: dict[str, Any] = {}
+        contents = self.contents.text().strip()
+        if contents.isdigit():
+            options["residues"] = contents
+        elif contents:
+            options["sequence"] = contents
+        if self.region.currentText() == _AROUND:
+            options["selection"] = self.selection.text()
+        elif self.region.currentText() != "auto":
+            options["region"] = self.region.currentText()
+        if self.device.currentText() != "auto":
+            options["device"] = self.device.currentText()
+        resolution = self.resolution.text().strip().replace(",", ".")
+        self.call(edseg_segment, self.map.currentText(), resolution, **options, async_=1)
+        self.follow_run()
+
+    def choose_sequence(self, path: Path) -> None:
+        """Take the number of residues from a FASTA file."""
+        self.contents.setText(str(path))
