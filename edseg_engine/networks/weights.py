@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from edseg_engine.errors import WeightsError
@@ -65,7 +65,7 @@ def save_weights(state: dict[str, Tensor], card: WeightsCard, path: Path) -> Non
     half = {k: v.to("cpu", torch.float16).contiguous() for k, v in state.items()}
     text = json.dumps({"format": FORMAT, "labels": LABELS, **asdict(card)})
     temporary = path.with_suffix(".tmp")
-    save_file(half, temporary, metadata={"edseg": text})
+    temporary.write_bytes(save(half, metadata={"edseg": text}))
     temporary.replace(path)
 
 
