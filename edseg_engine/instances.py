@@ -190,11 +190,14 @@ def _split_crowded(
     n_residues: int,
     symmetry: Symmetry,
 ) -> NDArray[np.float64]:
-    """Add seeds where votes lie farthest from every seed, until there are `n_residues` (K-Means++ made greedy)."""
+    """Add seeds where votes lie farthest from every seed (K-Means++ made greedy), until there are `n_residues` or every
+    vote has a seed near by."""
     while len(seeds) < n_residues:
         distance = np.minimum(_assign(votes, seeds, symmetry)[1], REACH) if len(seeds) else np.full(len(votes), REACH)
-        worst = np.argsort(-weights * distance**2, kind="stable")
-        fresh = votes[worst[: max(1, len(votes) // 100)]]
+        worst = np.argsort(-weights * distance**2, kind="stable")[: max(1, len(votes) // 100)]
+        fresh = votes[worst[distance[worst] > EXCLUSION / 2]]
+        if not len(fresh):
+            break
         apart = _apart(fresh, symmetry, votes.min(0), votes.max(0))
         seeds = np.concatenate([seeds, fresh[apart][: n_residues - len(seeds)]])
     return seeds

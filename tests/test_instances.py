@@ -100,6 +100,13 @@ def test_more_residues_asked_for_than_peaks_are_split_off() -> None:
     assert len(found) == 2
 
 
+def test_absurdly_many_residues_asked_for_end_with_those_there_are() -> None:
+    rng = np.random.default_rng(1)
+    symmetry = Symmetry(gemmi.UnitCell(1, 1, 1, 90, 90, 90), gemmi.SpaceGroup("P 1"), periodic=False)
+    found = find_instances(rng.normal(0, 0.6, (300, 3)), np.ones(300), symmetry, 100_000)
+    assert 1 <= len(found) < 50
+
+
 def test_no_votes_give_no_residues() -> None:
     symmetry = Symmetry(gemmi.UnitCell(30, 30, 30, 90, 90, 90), gemmi.SpaceGroup("P 1"))
     for k in (None, 10):
