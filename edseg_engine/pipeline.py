@@ -18,6 +18,7 @@ from edseg_engine.errors import DeviceError, OptionError, ResolutionError
 from edseg_engine.instances import find_instances
 from edseg_engine.maps import DensityMap
 from edseg_engine.networks.weights import Weights, load_weights, weights_folder
+from edseg_engine.orientations import MOST
 from edseg_engine.predict import predict_voxels
 from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
 from edseg_engine.ranges import ResolutionRange, range_by_name, range_of_resolution
@@ -73,6 +74,8 @@ def segment(
     clock = _Clock(progress)
     if options.residues is not None and options.residues < 1:
         raise OptionError(f"The number of residues must be at least 1, not {options.residues}.")
+    if not 1 <= options.orientations <= MOST:
+        raise OptionError(f"The number of orientations must be 1 to {MOST}, not {options.orientations}.")
     device = choose_device(options.device)
     with clock.stage("read"):
         density = source if isinstance(source, DensityMap) else read_map(source, resolution=options.resolution)
@@ -92,7 +95,7 @@ def segment(
         _check_memory(density, region, resolution_range)
         volume = prepare_volume(density, region, resolution_range)
     with clock.stage("network"):
-        prediction = predict_voxels(weights.net, volume, resolution_range.frame, device, progress)
+        prediction = predict_voxels(weights.net, volume, resolution_range.frame, device, progress, options.orientations)
     with clock.stage("instances"):
         instances = find_instances(prediction.votes, prediction.weights, region.symmetry, options.residues)
         positions = assemble(instances.centroids, region.symmetry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from edseg_engine.devices import is_out_of_memory, largest_tile, out_of_memory, runs_bfloat16
 from edseg_engine.networks.stacknet import OFFSET_SCALE, StackNet
+from edseg_engine.orientations import Orientation, orientations
 from edseg_engine.progress import Progress, ProgressCallback
 from edseg_engine.residues import BACKGROUND, N_LABELS
 from edseg_engine.tiling import Tile, plan_tiles
@@ -47,14 +49,21 @@ class VoxelPrediction:
 
 
 def predict_voxels(
-    net: StackNet, volume: Volume, frame: float, device: torch.device, progress: ProgressCallback
+    net: StackNet,
+    volume: Volume,
+    frame: float,
+    device: torch.device,
+    progress: ProgressCallback,
+    n_orientations: int = 1,
 ) -> VoxelPrediction:
-    """Run the network on every tile of the volume; each occupied voxel is computed once.
+    """Run the network on every tile of the volume; each occupied voxel is computed once in each orientation.
 
     Parameters
     ----------
     frame
         Å at the border of a tile that are not trusted (l_frame, thesis 5.2.2).
+    n_orientations
+        Rotations of the grid, 1 to 24, over which the answers are averaged.
 
     Raises
     ------
@@ -65,7 +74,8 @@ def predict_voxels(
     net = net.to(device).to(memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
     while True:
         try:
-            return _predict_tiles(net, volume, int(np.ceil(frame / volume.spacing)), edge, device, progress)
+            tiles = plan_tiles(volume.occupied, int(np.ceil(frame / volume.spacing)), edge)
+            return _predict_tiles(net, volume, tiles, orientations(n_orientations), device, progress)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -77,23 +87,29 @@ def predict_voxels(
 
 
 def _predict_tiles(
-    net: StackNet, volume: Volume, frame: int, edge: int, device: torch.device, progress: ProgressCallback
+    net: StackNet,
+    volume: Volume,
+    tiles: Sequence[Tile],
+    turns: Sequence[Orientation],
+    device: torch.device,
+    progress: ProgressCallback,
 ) -> VoxelPrediction:
-    tiles = plan_tiles(volume.occupied, frame, edge)
     index = np.flatnonzero(volume.occupied.reshape(-1))
     place = np.full(volume.occupied.shape, -1, np.int32)
     place.reshape(-1)[index] = np.arange(len(index), dtype=np.int32)
     probabilities = np.empty((len(index), N_LABELS), np.float16)
     offsets = np.empty((len(index), 3), np.float32)
-    total, done = sum(tile.voxels for tile in tiles), 0
+    total, done = len(turns) * sum(tile.voxels for tile in tiles), 0
     for number, tile in enumerate(tiles):
-        progress(Progress("network", done / total, f"tile {number + 1} of {len(tiles)}"))
         rows = place[tile.core]
         inside = rows >= 0
-        s, i = _run_tile(net, volume, tile, inside, device)
-        probabilities[rows[inside]] = s
-        offsets[rows[inside]] = i
-        done += tile.voxels
+        mean = torch.zeros(int(inside.sum()), N_LABELS + 3, device=device)
+        for turn in turns:
+            progress(Progress("network", done / total, f"tile {number + 1} of {len(tiles)}"))
+            mean += _run_tile(net, volume, tile, turn, inside, device) / len(turns)
+            done += tile.voxels
+        probabilities[rows[inside]] = mean[:, :N_LABELS].to(torch.float16).cpu().numpy()
+        offsets[rows[inside]] = mean[:, N_LABELS:].cpu().numpy()
     progress(Progress("network", 1.0))
     positions = volume.positions(index).astype(np.float32)
     return VoxelPrediction(index, positions, positions + offsets, probabilities)
@@ -101,14 +117,13 @@ def _predict_tiles(
 
 @torch.inference_mode()
 def _run_tile(
-    net: StackNet, volume: Volume, tile: Tile, inside: NDArray[np.bool_], device: torch.device
-) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
-    """Return probabilities (n, 17) and offsets (n, 3) in Å of the core's voxels that are `inside`."""
-    x = torch.from_numpy(np.ascontiguousarray(volume.values[tile.outer]))[None, None].to(device)
-    x = x.contiguous(memory_format=torch.channels_last_3d)
+    net: StackNet, volume: Volume, tile: Tile, turn: Orientation, inside: NDArray[np.bool_], device: torch.device
+) -> torch.Tensor:
+    """Return class probabilities and offsets (n, 17 + 3) in Å of the core's voxels that are `inside`."""
+    x = turn.turn(torch.from_numpy(np.ascontiguousarray(volume.values[tile.outer])).to(device))[None, None]
     with torch.autocast(device.type, torch.bfloat16, enabled=runs_bfloat16(device)):
-        scores, offsets = net(x)
+        scores, offsets = net(x.contiguous(memory_format=torch.channels_last_3d))
     chosen = torch.from_numpy(inside).to(device)
-    s = scores[0].permute(1, 2, 3, 0)[tile.inner][chosen].float().softmax(1)[:, :BACKGROUND]
-    i = offsets[0].permute(1, 2, 3, 0)[tile.inner][chosen].float() * OFFSET_SCALE
-    return s.to(torch.float16).cpu().numpy(), i.cpu().numpy()
+    s = turn.turn_back(scores[0]).permute(1, 2, 3, 0)[tile.inner][chosen].float().softmax(1)[:, :BACKGROUND]
+    i = turn.turn_vectors_back(offsets[0]).permute(1, 2, 3, 0)[tile.inner][chosen].float() * OFFSET_SCALE
+    return torch.cat([s, i], 1)

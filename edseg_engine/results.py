@@ -31,6 +31,8 @@ class SegmentOptions:
         (the default for a map that covers only a box).
     device
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    orientations
+        Rotations of the grid, 1 to 24, whose predictions are averaged: more take longer and are better.
     class_maps
         Keep the class probabilities so that class maps can be written.
     voxels
@@ -45,6 +47,7 @@ class SegmentOptions:
     residues: int | None = None
     region: str = "auto"
     device: str = "auto"
+    orientations: int = 4
     class_maps: bool = False
     voxels: bool = False
     box: tuple[float, float, float, float, float, float] | None = None

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from edseg_engine.maps import DensityMap
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.normalise import density_scale, normalise
-from edseg_engine.predict import predict_voxels
+from edseg_engine.orientations import Orientation, orientations
+from edseg_engine.predict import _predict_tiles, predict_voxels
 from edseg_engine.progress import ignore_progress
 from edseg_engine.ranges import RANGES
 from edseg_engine.region import choose_region
@@ -98,9 +99,34 @@ def test_tiles_give_what_one_large_block_gives(volume: Volume) -> None:
     assert len(whole.index) == volume.occupied.sum()
     np.testing.assert_allclose(whole.probabilities.astype(float).sum(1).max(), 1.0, atol=0.05)
     # With a frame as wide as the field of view the tiles cannot see where they end.
-    from edseg_engine import predict
-
-    narrow = predict._predict_tiles(net.eval(), volume, 24, 72, device, ignore_progress)
+    tiles = plan_tiles(volume.occupied, 24, 72)
+    assert len(tiles) > 1
+    narrow = _predict_tiles(net.eval(), volume, tiles, orientations(1), device, ignore_progress)
     np.testing.assert_array_equal(narrow.index, whole.index)
     difference = np.abs(narrow.probabilities.astype(float) - whole.probabilities.astype(float))
     assert np.quantile(difference, 0.99) < 0.02
+
+
+def test_the_24_orientations_are_rotations_and_all_different() -> None:
+    matrices = [o.matrix for o in orientations(24)]
+    assert all(round(np.linalg.det(m)) == 1 for m in matrices)
+    assert len({m.tobytes() for m in matrices}) == 24
+    np.testing.assert_array_equal(matrices[0], np.eye(3))
+
+
+@pytest.mark.parametrize("turn", orientations(24), ids=str)
+def test_turning_and_turning_back(turn: Orientation) -> None:
+    field = torch.randn(3, 4, 5, 6)
+    torch.testing.assert_close(turn.turn_back(turn.turn(field)), field)
+    # A field of vectors that point at the centre still points there when its places and directions are turned.
+    axes = [torch.arange(n) - (n - 1) / 2 for n in (5, 5, 5)]
+    to_centre = -torch.stack(torch.meshgrid(*axes, indexing="ij"))
+    torch.testing.assert_close(turn.turn_vectors_back(to_centre), to_centre)
+    # One voxel with one vector: turned by hand.
+    place, vector = torch.tensor([1.0, -2.0, 2.0]), torch.tensor([0.3, 0.7, -0.4])
+    matrix = torch.tensor(turn.matrix, dtype=torch.float32)
+    turned = torch.zeros(3, 5, 5, 5)
+    i, j, k = (matrix @ place + 2).round().int().tolist()
+    turned[:, i, j, k] = matrix @ vector
+    back = turn.turn_vectors_back(turned)
+    torch.testing.assert_close(back[:, 3, 0, 4], vector)

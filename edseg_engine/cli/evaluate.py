@@ -27,6 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--worse-than", type=float, default=0.0, help="only experimental sets not finer than this (Å)")
     parser.add_argument("--noise-free", action="store_true", help="simulate without any errors (as the thesis did)")
     parser.add_argument("--culled", action="store_true", help="remove density 3 Å from the model (as the thesis did)")
+    parser.add_argument("--orientations", type=int, default=4, help="rotations of the grid to average, 1 to 24")
     parser.add_argument("--weights", type=Path, help="weights file in place of the shipped ones")
     parser.add_argument("--limit", type=int, help="only the first so many maps")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from edseg_engine.devices import choose_device
-    from edseg_engine.evaluation.evaluate import KnownMap, MapScore, score_maps
+    from edseg_engine.evaluation.evaluate import KnownMap, MapScore, Protocol, score_maps
     from edseg_engine.evaluation.tables import class_table, map_table, summary, summary_table
     from edseg_engine.networks.weights import Weights
     from edseg_engine.pipeline import choose_weights
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         )
 
     maps = itertools.islice(_maps(args), args.limit)
-    scores = score_maps(maps, weights_of, choose_device(args.device), report, cull=args.culled)
+    scores = score_maps(maps, weights_of, choose_device(args.device), report, Protocol(args.orientations, args.culled))
     if not scores:
         console.print("There is no map to evaluate.", highlight=False)
         return 1

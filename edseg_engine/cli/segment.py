@@ -44,6 +44,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--out", type=Path, metavar="DIR", help="directory of the results (default: MAP's name + -edseg)"
     )
     parser.add_argument(
+        "--orientations",
+        type=int,
+        default=4,
+        metavar="N",
+        help="rotations of the map to average, 1 to 24: more are slower and better (default: %(default)s)",
+    )
+    parser.add_argument(
         "--device",
         choices=("auto", "cpu", "cuda", "mps"),
         default="auto",
@@ -128,6 +135,7 @@ def _segment(args: argparse.Namespace, directory: Path, progress: ProgressCallba
             residues=count_residues(args.sequence) if args.sequence else args.residues,
             region=args.region,
             device=args.device,
+            orientations=args.orientations,
             class_maps=args.class_maps,
             voxels=args.voxels,
             box=tuple(args.box) if args.box else None,

@@ -35,6 +35,7 @@ from edseg_engine.ranges import range_by_name
 from edseg_engine.read import read_map
 from edseg_engine.region import choose_region
 from edseg_engine.residues import BACKGROUND
+from edseg_engine.results import SegmentOptions
 from edseg_engine.symmetry import Symmetry
 from edseg_engine.volume import Volume, prepare_volume
 
@@ -131,18 +132,37 @@ def simulated_maps(
             yield KnownMap(structure.name, density, known_residues(structure[0]))
 
 
-def score_map(known: KnownMap, weights: Weights, device: torch.device, cull: bool = False) -> MapScore:
-    """Run one map through the pipeline and compare with its model, matching centroids within 3 Å under symmetry.
+@dataclass(frozen=True)
+class Protocol:
+    """How maps are run.
 
-    `cull` removes all density that is not of the model first, see `culled`.
+    Attributes
+    ----------
+    orientations
+        Rotations of the grid that are averaged.
+    cull
+        Remove all density that is not of the model first, see `culled`.
     """
+
+    orientations: int = SegmentOptions.orientations
+    cull: bool = False
+
+
+#: Maps as a user has them.
+AS_IS = Protocol()
+
+
+def score_map(known: KnownMap, weights: Weights, device: torch.device, protocol: Protocol) -> MapScore:
+    """Run one map through the pipeline and compare with its model, matching centroids within 3 Å under symmetry."""
     start = time.perf_counter()
     resolution_range = range_by_name(weights.card.name)
     region = choose_region(known.density, "auto")
     volume = prepare_volume(known.density, region, resolution_range)
-    if cull:
+    if protocol.cull:
         volume = culled(volume, known.residues, region.symmetry)
-    prediction = predict_voxels(weights.net, volume, resolution_range.frame, device, ignore_progress)
+    prediction = predict_voxels(
+        weights.net, volume, resolution_range.frame, device, ignore_progress, protocol.orientations
+    )
     calibration = Calibration.from_card(weights.card.calibration)
     k = len(known.residues.labels)
 
@@ -193,12 +213,12 @@ def score_maps(
     choose: Callable[[KnownMap], Weights],
     device: torch.device,
     report: Callable[[MapScore], None],
-    cull: bool = False,
+    protocol: Protocol = AS_IS,
 ) -> list[MapScore]:
     """Score every map with the weights that `choose` gives it; `report` is called after each."""
     scores = []
     for known in maps:
-        score = score_map(known, choose(known), device, cull)
+        score = score_map(known, choose(known), device, protocol)
         report(score)
         scores.append(score)
     return scores

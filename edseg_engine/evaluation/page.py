@@ -14,7 +14,15 @@ from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.dataset.simulate import NOISE_FREE, SimulationOptions, simulate_map
 from edseg_engine.evaluation.calibrate import reliability
-from edseg_engine.evaluation.evaluate import KnownMap, MapScore, experimental_maps, score_maps, simulated_maps
+from edseg_engine.evaluation.evaluate import (
+    AS_IS,
+    KnownMap,
+    MapScore,
+    Protocol,
+    experimental_maps,
+    score_maps,
+    simulated_maps,
+)
 from edseg_engine.evaluation.realism import Quality, map_quality
 from edseg_engine.evaluation.tables import class_table, map_table, markdown_table, summary_table
 from edseg_engine.networks.weights import Weights
@@ -62,7 +70,7 @@ class Section:
 
     name: str
     maps: Callable[[], Iterable[KnownMap]]
-    cull: bool = False
+    protocol: Protocol = AS_IS
     details: bool = False
 
 
@@ -78,11 +86,15 @@ def sections(structures: Path, experimental: Path) -> list[Section]:
     return [
         Section("experimental, better than 2.5 Å", real(0, 2.5), details=True),
         Section("experimental, 2.5-3.5 Å", real(2.5, 3.5), details=True),
+        *(
+            Section(f"experimental, better than 2.5 Å, {n} orientation{'s' * (n > 1)}", real(0, 2.5), Protocol(n))
+            for n in (1, 24)
+        ),
         Section("experimental, beyond 3.5 Å", real(3.5, 9)),
         Section("experimental, 2.5-3.5 Å, data cut at 3.8 Å", real(2.5, 3.5, 3.8), details=True),
         *(Section(f"simulated, {d} Å", simulated(d, SimulationOptions())) for d in (2.0, 3.0, 4.0)),
         *(
-            Section(f"simulated, {d} Å, noise-free, culled", simulated(d, NOISE_FREE), cull=True)
+            Section(f"simulated, {d} Å, noise-free, culled", simulated(d, NOISE_FREE), Protocol(cull=True))
             for d in (2.0, 3.0, 4.0)
         ),
     ]
@@ -107,7 +119,7 @@ def write_page(
     scored: list[tuple[Section, list[MapScore]]] = []
     for section in sections(structures, experimental):
         report(section.name)
-        scores = score_maps(section.maps(), remember, device, lambda _: None, section.cull)
+        scores = score_maps(section.maps(), remember, device, lambda _: None, section.protocol)
         if scores:
             scored.append((section, scores))
     weights = ", ".join(

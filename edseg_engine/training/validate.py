@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from edseg_engine.dataset.simulate import SimulationOptions
-from edseg_engine.evaluation.evaluate import KnownMap, experimental_maps, score_maps, simulated_maps
+from edseg_engine.evaluation.evaluate import KnownMap, Protocol, experimental_maps, score_maps, simulated_maps
 from edseg_engine.evaluation.metrics import total
 from edseg_engine.networks.weights import load_weights
 from edseg_engine.ranges import ResolutionRange
@@ -42,7 +42,7 @@ class Validation:
     def score(self, weights_path: Path, windows: int) -> dict[str, float]:
         """Return the columns of the validation log, with K given; `precision` and `found_over_true` with K found."""
         weights = load_weights(weights_path)
-        scores = score_maps(self.maps, lambda _: weights, torch.device("cpu"), lambda _: None)
+        scores = score_maps(self.maps, lambda _: weights, torch.device("cpu"), lambda _: None, Protocol(orientations=1))
         given, found = total([s.k_given for s in scores]).figures(), total([s.k_found for s in scores]).figures()
         return {
             "windows": windows,

@@ -1,0 +1,69 @@
+"""The 24 rotations of the voxel grid onto itself, to look at a tile from several sides.
+
+The network is trained on density in any orientation, but its answers differ a little between them. Their mean is better
+than any single one (`docs/accuracy.md` says by how much), and the rotations of the grid cost no interpolation.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from torch import Tensor
+
+#: How many there are.
+MOST = 24
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """A proper rotation of the grid: new axis i is old axis ``axes[i]``, reversed where ``signs[i]`` is -1."""
+
+    axes: tuple[int, int, int]
+    signs: tuple[int, int, int]
+
+    @property
+    def matrix(self) -> np.ndarray[tuple[int, int], np.dtype[np.int_]]:
+        """Rotation matrix (3, 3) from old to new coordinates."""
+        out = np.zeros((3, 3), np.int_)
+        out[[0, 1, 2], self.axes] = self.signs
+        return out
+
+    def turn(self, volume: Tensor) -> Tensor:
+        """Turn a volume ``(..., nx, ny, nz)``."""
+        return volume.movedim([a - 3 for a in self.axes], [-3, -2, -1]).flip(self._reversed)
+
+    def turn_back(self, volume: Tensor) -> Tensor:
+        """Undo `turn`."""
+        return volume.flip(self._reversed).movedim([-3, -2, -1], [a - 3 for a in self.axes])
+
+    def turn_vectors_back(self, field: Tensor) -> Tensor:
+        """Undo `turn` for a field of vectors ``(3, nx, ny, nz)``: their places and their directions."""
+        placed = self.turn_back(field)
+        # Component i of the turned vector is ``signs[i]`` times component ``axes[i]`` of the original.
+        order = [self.axes.index(component) for component in range(3)]
+        return placed[order] * placed.new_tensor([self.signs[i] for i in order])[:, None, None, None]
+
+    @property
+    def _reversed(self) -> list[int]:
+        return [axis - 3 for axis in range(3) if self.signs[axis] < 0]
+
+
+@cache
+def orientations(n: int) -> tuple[Orientation, ...]:
+    """Return `n` orientations, the identity first, each as different as possible from those before it."""
+    axes = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
+    every = [
+        Orientation(order, (x, y, z))
+        for order in axes
+        for x, y, z in itertools.product((1, -1), repeat=3)
+        if round(np.linalg.det(Orientation(order, (x, y, z)).matrix)) == 1
+    ]
+    chosen = [Orientation((0, 1, 2), (1, 1, 1))]
+    while len(chosen) < n:
+        # The trace of A B^T falls as the angle between two rotations grows.
+        likeness = [max(int((a.matrix * b.matrix).sum()) for b in chosen) for a in every]
+        chosen.append(every[int(np.argmin(likeness))])
+    return tuple(chosen)
