@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-#: A cell has at most this many times the grid points of the map along an edge, and at least this fraction.
+#: A cell has at most this many times the grid points of the map along an edge.
 _MOST_CELLS = 200
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 
@@ -67,8 +68,8 @@ def hand_over(cmd: Any, name: str) -> Handover:
     data = exporting.get_ccp4str(name, state, 1, "ccp4", _self=cmd)
     if not data:
         raise HandoverError(f"PyMOL cannot hand over state {state} of {name}: it has no density on a grid.")
-    _check_header(bytes(data), name)
-    return Handover(name, state, bytes(data), _moved(cmd, name, state))
+    data = _sound(bytes(data), name, cmd.get_symmetry(name, state))
+    return Handover(name, state, data, _moved(cmd, name))
 
 
 def _shown_state(cmd: Any, name: str) -> int:
@@ -77,24 +78,32 @@ def _shown_state(cmd: Any, name: str) -> int:
     return min(max(own, 1), max(states, 1))
 
 
-def _moved(cmd: Any, name: str, state: int) -> tuple[float, ...] | None:
+def _moved(cmd: Any, name: str) -> tuple[float, ...] | None:
     ttt = cmd.get_object_ttt(name)
     if ttt is None or all(abs(a - b) < 1e-6 for a, b in zip(ttt, _IDENTITY, strict=True)):
         return None
     return tuple(ttt)
 
 
-def _check_header(data: bytes, name: str) -> None:
+def _sound(data: bytes, name: str, symmetry: Sequence[Any] | None) -> bytes:
+    """Return the bytes with a sampling that makes sense.
+
+    Maps without a crystal (bricks) have a cell of 1 Å in PyMOL; it writes them with a cell that ends with their last
+    grid point, and forgets to say how many intervals that makes.
+    """
     order = "<" if struct.unpack_from("<i", data, 12)[0] in range(3) else ">"
-    columns, rows, sections = struct.unpack_from(f"{order}3i", data, 0)
+    shape = [0, 0, 0]
+    for axis, length in zip(
+        struct.unpack_from(f"{order}3i", data, 64), struct.unpack_from(f"{order}3i", data), strict=True
+    ):
+        shape[axis - 1] = length
+    if symmetry is None or list(symmetry[:3]) == [1.0, 1.0, 1.0]:
+        data = data[:28] + struct.pack(f"{order}3i", *(n - 1 for n in shape)) + data[40:]
     sampling = struct.unpack_from(f"{order}3i", data, 28)
     cell = struct.unpack_from(f"{order}6f", data, 40)
-    axes = struct.unpack_from(f"{order}3i", data, 64)
-    shape = [0, 0, 0]
-    for axis, length in zip(axes, (columns, rows, sections), strict=True):
-        shape[axis - 1] = length
     sound = all(0 < n <= _MOST_CELLS * points for n, points in zip(sampling, shape, strict=True))
     if not sound or not all(0 < x < 1e5 for x in cell):
         raise HandoverError(
             f"PyMOL does not tell how the grid of {name} lies in space; save the map to a file and load that instead."
         )
+    return data

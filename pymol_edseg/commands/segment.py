@@ -237,7 +237,8 @@ def edseg_status(python: str = "", quiet: str | int = 1, *, _self: Any = cmd) ->
     told: dict[str, Any] = {"plugin": VERSION, "pymol": _self.get_version()[0]}
     try:
         engine = find_engine(preference)
-        told |= {"command": " ".join(engine.command), "found by": engine.source, "engine": engine.version()}
+        told |= {"command": " ".join(engine.command), "found by": engine.source}
+        told["engine"] = engine.version()
     except EngineError as error:
         told["error"] = str(error)
     run = state.run

@@ -11,8 +11,8 @@ from pymol_edseg.commands.common import find_result, parse_ids, parse_number, re
 from pymol_edseg.journal import STATUSES
 from pymol_edseg.objects import COLOR_MODES, LABEL_FORMATS, color_sites
 from pymol_edseg.palette import parse_classes
-from pymol_edseg.pump import say
-from pymol_edseg.state import Result
+from pymol_edseg.pump import application, say
+from pymol_edseg.state import Result, state_of
 from pymol_edseg.surfaces import SurfaceError, draw_surfaces, set_level
 from pymol_edseg.walk import ORDERS, order_of
 
@@ -262,11 +262,9 @@ def _step(order: list[int], wanted: set[int], current: int | None, step: int) ->
 
 
 def _visit(_self: Any, result: Result, number: int, quiet: int) -> None:
-    from pymol_edseg.state import state_of
-
     result.current = number
     chain, resi = result.by_id()[number].address
-    _self.zoom(f"%{result.sites} and chain {chain} and resi {resi}", 9, animate=-1)
+    _self.zoom(f"%{result.sites} and chain {chain} and resi {resi}", 9, animate=0.3 if application() else 0)
     text = _label_line(result, number)
     say(text, quiet)
     state_of(_self).changed("current")

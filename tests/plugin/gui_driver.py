@@ -1,0 +1,245 @@
+"""Runs inside PyMOL's window: does what a user does with mouse and keys, and writes down what came of it.
+
+PyMOL runs this script at its start. It reads its parameters from the environment variable ``EDSEG_GUI`` (JSON: map,
+folder, what), and writes ``report.json`` and pictures to the folder.
+"""
+
+import json
+import os
+import time
+import traceback
+from pathlib import Path
+
+from pymol import cmd, gui
+from pymol.Qt import QtCore, QtWidgets
+
+try:
+    from PySide6 import QtTest
+except ImportError:
+    from PyQt5 import QtTest
+
+import pymol_edseg
+from pymol_edseg import persist
+from pymol_edseg.state import state_of
+
+PARAMETERS = json.loads(os.environ["EDSEG_GUI"])
+FOLDER = Path(PARAMETERS["folder"])
+REPORT = {}
+Qt = QtCore.Qt
+LEFT = Qt.MouseButton.LeftButton
+
+
+class Heart:
+    """Beats in the event loop; the longest pause tells whether the window was stuck."""
+
+    def __init__(self):
+        self.longest, self.last = 0.0, time.perf_counter()
+        self.timer = QtCore.QTimer()
+        self.timer.timeout.connect(self.beat)
+        self.timer.start(10)
+
+    def beat(self):
+        now = time.perf_counter()
+        self.longest, self.last = max(self.longest, now - self.last), now
+
+    def reset(self):
+        self.longest, self.last = 0.0, time.perf_counter()
+
+
+def wait_until(condition, seconds=90.0):
+    end = time.perf_counter() + seconds
+    while not condition():
+        if time.perf_counter() > end:
+            raise TimeoutError(f"waited {seconds} s in vain")
+        QtTest.QTest.qWait(20)
+
+
+def click(widget):
+    QtTest.QTest.mouseClick(widget, LEFT)
+    QtTest.QTest.qWait(30)
+
+
+def picture(name):
+    QtTest.QTest.qWait(600)
+    QtWidgets.QApplication.primaryScreen().grabWindow(0).save(str(FOLDER / f"{name}.png"))
+
+
+def viewer_picture(name):
+    QtTest.QTest.qWait(300)
+    cmd.png(str(FOLDER / f"{name}.png"))
+    wait_until(lambda: (FOLDER / f"{name}.png").exists(), 20)
+
+
+def open_by_menu():
+    pymol_edseg.__init_plugin__()
+    actions = [a for a in gui.get_qtwindow().findChildren(QtWidgets.QWidget) if isinstance(a, QtWidgets.QMenu)]
+    (entry,) = [a for menu in actions for a in menu.actions() if a.text() == "edseg"]
+    entry.trigger()
+    (panel,) = [w for w in QtWidgets.QApplication.allWidgets() if w.objectName() == "edseg"]
+    gui.get_qtwindow().move(0, 0)
+    return panel
+
+
+def row_of(panel, number):
+    model = panel.table_box.model
+    (row,) = [i for i, proposal in enumerate(model.proposals) if proposal.id == number]
+    return panel.table_box.filter.mapFromSource(model.index(row, 0))
+
+
+def click_row(panel, number):
+    view = panel.table_box.view
+    index = row_of(panel, number)
+    view.scrollTo(index)
+    QtTest.QTest.mouseClick(view.viewport(), LEFT, pos=view.visualRect(index).center())
+    QtTest.QTest.qWait(100)
+
+
+def site(number):
+    return list(cmd.get_coords(f"edseg_1_sites and resi {number}")[0])
+
+
+def whole_way():
+    heart, panel = Heart(), open_by_menu()
+    run_box, table, view = panel.run_box, panel.table_box, panel.view_box
+    REPORT["startable without map"] = run_box.start.isEnabled()
+    picture("empty")
+    cmd.load(PARAMETERS["map"], "density")
+    cmd.isomesh("mesh", "density", 1.5)
+    cmd.color("grey50", "mesh")
+    wait_until(lambda: run_box.map.currentText() == "density", 5)
+
+    # Without resolution: an error in the panel, no pop-up.
+    click(run_box.start)
+    REPORT["error without resolution"] = panel.message.text()
+    QtTest.QTest.keyClicks(run_box.resolution, "2.0")
+    QtTest.QTest.keyClicks(run_box.contents, "95")
+
+    click(run_box.start)
+    wait_until(lambda: run_box.progress.value() > 0)
+    heart.reset()
+    click(run_box.stop)
+    wait_until(lambda: not state_of(cmd).run.active, 15)
+    REPORT["cancelled"] = {
+        "state": run_box.progress.format(),
+        "left": [str(p) for p in persist.runs_folder().iterdir()],
+        "objects": cmd.get_names("objects"),
+        "startable": run_box.start.isEnabled(),
+    }
+
+    click(run_box.start)
+    heart.reset()
+    stages, pictured = set(), False
+    while state_of(cmd).run.active:
+        if state_of(cmd).run.status.stage == "write":
+            break
+        QtTest.QTest.qWait(20)
+        stages.add(run_box.progress.format())
+        if state_of(cmd).run.status.stage == "network" and not pictured:
+            QtWidgets.QApplication.primaryScreen().grabWindow(0).save(str(FOLDER / "running.png"))
+            heart.reset()
+            pictured = True
+    REPORT["stages"], REPORT["longest pause of the run"] = sorted(stages), heart.longest
+    wait_until(lambda: not state_of(cmd).run.active)
+    REPORT["message"], REPORT["rows"] = panel.message.text(), table.filter.rowCount()
+    wait_until(lambda: view.result is not None, 5)
+    cmd.disable("mesh")
+    cmd.orient("edseg_1_sites")
+    cmd.edseg_label("none")
+    picture("segmented")
+    viewer_picture("surfaces")
+
+    # Filters.
+    table.label.setCurrentText("LEU")
+    REPORT["LEU rows"] = table.filter.rowCount()
+    REPORT["LEU classes"] = sorted(set(state_of(cmd).results["edseg_1"].classes().values()))
+    REPORT["LEU expected"] = list(state_of(cmd).results["edseg_1"].classes().values()).count("LEU")
+    table.label.setCurrentIndex(0)
+    table.least.setValue(50)
+    REPORT["sure rows"] = table.filter.rowCount()
+    REPORT["sure expected"] = sum(p.confidence >= 0.5 for p in state_of(cmd).results["edseg_1"].proposals)
+    table.least.setValue(0)
+
+    # Table and viewer follow each other.
+    cmd.edseg_label("ranks", 0.6)
+    click_row(panel, 7)
+    wait_until(lambda: max(abs(a - b) for a, b in zip(cmd.get_position(), site(7), strict=True)) < 0.1, 5)
+    REPORT["centred"] = True
+    cmd.select("sele", "edseg_1_sites and resi 12", enable=1)
+    wait_until(lambda: table.ids() == [12], 5)
+    cmd.delete("sele")
+
+    # Decide by key and by button.
+    click_row(panel, 7)
+    QtTest.QTest.keyClick(table.view, Qt.Key.Key_A)
+    click_row(panel, 8)
+    QtTest.QTest.keyClick(table.view, Qt.Key.Key_R)
+    click_row(panel, 9)
+    QtTest.QTest.keyClick(table.view, Qt.Key.Key_2)
+    status = lambda n: row_of(panel, n).siblingAtColumn(5).data()  # noqa: E731
+    rank2 = state_of(cmd).results["edseg_1"].by_id()[9].ranks[1][0]
+    REPORT["by key"] = [status(7), status(8), status(9) == f"undecided {rank2}"]
+    picture("decided")
+    click(table.buttons["Undo"])
+    click(table.buttons["Undo"])
+    REPORT["undone"] = [status(7), status(8), status(9)]
+    click(table.buttons["Redo"])
+    REPORT["redone"] = status(8)
+    click_row(panel, 10)
+    click(table.buttons["Accept"])
+    REPORT["model"] = sorted(int(a.resi) for a in cmd.get_model("edseg_1_model").atom)
+
+    # Classes and level.
+    click(view.nothing)
+    REPORT["no surface"] = cmd.get_names_of_type("object:surface")
+    view.classes["LEU"].click()
+    REPORT["one surface"] = cmd.get_names_of_type("object:surface")
+    viewer_picture("one_class")
+    before = cmd.isolevel("edseg_1_LEU", query=1)
+    view.level.setValue(view.level.value() + 40)
+    wait_until(lambda: cmd.isolevel("edseg_1_LEU", query=1) > before, 5)
+    click(view.everything)
+    view.export_to(str(FOLDER / "export.pdb"))
+    REPORT["exported"] = (FOLDER / "export.pdb").exists()
+    view.export_to(str(FOLDER / "export.xyz"))
+    REPORT["export error"] = panel.message.text()
+    picture("end")
+    REPORT["pop-ups"] = [w.objectName() for w in QtWidgets.QApplication.topLevelWidgets() if w.isModal()]
+    cmd.delete("edseg_1")
+    cmd.delete("edseg_1_*")
+    wait_until(lambda: table.filter.rowCount() == 0, 5)
+
+
+def many():
+    """Load 2,000 proposals into the window and go on using it."""
+    panel, heart = open_by_menu(), Heart()
+    start = time.perf_counter()
+    cmd.edseg_load(PARAMETERS["what"])
+    wait_until(lambda: panel.table_box.filter.rowCount() == 2000)
+    cmd.orient("edseg_1_sites")
+    QtTest.QTest.qWait(1)
+    cmd.refresh()
+    REPORT["seconds to appear"] = time.perf_counter() - start
+    picture("many")
+    heart.reset()
+    times = []
+    for number in range(1, 8):
+        begin = time.perf_counter()
+        click_row(panel, 100 * number)
+        QtTest.QTest.keyClick(panel.table_box.view, Qt.Key.Key_A)
+        times.append(time.perf_counter() - begin - 0.1)
+    REPORT["seconds for a decision"] = max(times)
+    REPORT["accepted"] = cmd.count_atoms("edseg_1_model")
+
+
+def main():
+    try:
+        {"whole way": whole_way, "many": many}[PARAMETERS["scenario"]]()
+        REPORT["finished"] = True
+    except BaseException:  # noqa: BLE001 (whatever it was, the test that waits must hear of it)
+        REPORT["traceback"] = traceback.format_exc()
+        picture("failed")
+    (FOLDER / "report.json").write_text(json.dumps(REPORT, indent=1, default=str), encoding="utf-8")
+    os._exit(0)
+
+
+QtCore.QTimer.singleShot(1000, main)

@@ -1,0 +1,137 @@
+"""The panel in PyMOL's real window, on a screen of its own (Xvfb)."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pymol_edseg import persist
+from pymol_edseg.palette import COLORS, rgb
+
+ROOT = Path(__file__).parents[2]
+DRIVER = Path(__file__).with_name("gui_driver.py")
+
+pytestmark = [
+    pytest.mark.skipif(not shutil.which("Xvfb"), reason="Xvfb is not installed (apt-get install xvfb)"),
+    pytest.mark.skipif(
+        not any(importlib.util.find_spec(name) for name in ("PySide6", "PyQt5")), reason="there is no Qt for Python"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def display() -> Iterator[str]:
+    """A screen of 1400 x 900 that nobody sees."""
+    read, write = os.pipe()
+    command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1400x900x24", "-nolisten", "tcp"]
+    server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        number = pipe.readline().strip()
+    yield f":{number}"
+    server.terminate()
+    server.wait()
+
+
+def drive(display: str, folder: Path, seconds: int, **parameters: str) -> dict[str, Any]:
+    """Run the driver in PyMOL's window and return its report."""
+    folder.mkdir(exist_ok=True)
+    environment = {
+        **os.environ,
+        "DISPLAY": display,
+        "QT_QPA_PLATFORM": "xcb",
+        "LIBGL_ALWAYS_SOFTWARE": "1",
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(folder),
+        "OMP_NUM_THREADS": "1",
+        persist.RUNS_VARIABLE: str(folder / "runs"),
+        "EDSEG_GUI": json.dumps({"folder": str(folder), **parameters}),
+    }
+    command = [sys.executable, "-m", "pymol", "-q", str(DRIVER)]
+    done = subprocess.run(command, env=environment, timeout=seconds, capture_output=True, text=True, check=False)
+    assert (folder / "report.json").exists(), done.stdout + done.stderr
+    report: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    assert "traceback" not in report, report["traceback"]
+    return report
+
+
+def share_of_color(path: Path, color: str) -> float:
+    """Return how much of a picture has the hue of a colour, whatever its shade."""
+    pixels = np.asarray(Image.open(path).convert("RGB"), float).reshape(-1, 3) / 255
+    bright = pixels[pixels.max(1) > 0.15]
+    wanted = np.array(rgb(color))
+    cosine = bright @ wanted / np.linalg.norm(bright, axis=1) / np.linalg.norm(wanted)
+    return float((cosine > 0.995).sum() / len(pixels))
+
+
+@pytest.fixture(scope="module")
+def session(display: str, map_file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("window")
+    return folder, drive(display, folder, 240, scenario="whole way", map=str(map_file))
+
+
+def test_errors_are_lines_of_text(session: tuple[Path, dict[str, Any]]) -> None:
+    _, report = session
+    assert report["startable without map"] is False
+    assert "resolution" in report["error without resolution"]
+    assert ".pdb" in report["export error"]
+    assert report["pop-ups"] == []
+
+
+def test_cancel_leaves_nothing(session: tuple[Path, dict[str, Any]]) -> None:
+    _, report = session
+    assert report["cancelled"] == {
+        "state": "cancelled",
+        "left": [],
+        "objects": ["density", "mesh"],
+        "startable": True,
+    }
+
+
+def test_progress_names_stages_and_the_window_stays_alive(session: tuple[Path, dict[str, Any]]) -> None:
+    _, report = session
+    assert any(stage.startswith("Starting the engine") for stage in report["stages"])
+    assert any(stage.startswith("Running the network") for stage in report["stages"])
+    assert report["longest pause of the run"] < 0.5
+
+
+def test_table_follows_filters_and_viewer(session: tuple[Path, dict[str, Any]]) -> None:
+    _, report = session
+    assert report["rows"] == 95
+    assert "95 residues found" in report["message"]
+    assert report["LEU rows"] == report["LEU expected"]
+    assert 0 < report["sure rows"] == report["sure expected"] < 95
+    assert report["centred"] is True
+
+
+def test_decisions_by_key_and_button(session: tuple[Path, dict[str, Any]]) -> None:
+    folder, report = session
+    assert report["by key"] == ["accepted", "rejected", True]
+    assert report["undone"] == ["accepted", "undecided", "undecided"]
+    assert report["redone"] == "rejected"
+    assert report["model"] == [7, 10]
+    assert report["exported"] is True
+    assert (folder / "export.pdb").read_text(encoding="utf-8").count("ATOM  ") == 95
+
+
+def test_surfaces_have_the_colors_of_their_classes(session: tuple[Path, dict[str, Any]]) -> None:
+    folder, report = session
+    assert report["no surface"] == []
+    assert report["one surface"] == ["edseg_1_LEU"]
+    assert share_of_color(folder / "one_class.png", COLORS["LEU"]) > 0.002
+    for label in ("LEU", "VAL/THR", "ASP/ASN", "LYS"):
+        assert share_of_color(folder / "surfaces.png", COLORS[label]) > 0.002, label
+    assert share_of_color(folder / "one_class.png", COLORS["LYS"]) < share_of_color(
+        folder / "surfaces.png", COLORS["LYS"]
+    )
