@@ -1,0 +1,148 @@
+"""The commands of those who train and judge networks, on the crystal that ships with the repository."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edseg_engine.cli import main
+from edseg_engine.errors import ModelFormatError, OptionError, ResolutionError
+from edseg_engine.evaluation.benchmark import compare, write_cube
+from edseg_engine.evaluation.calibrate import calibration_error, reliability
+from edseg_engine.maps import DensityMap
+from edseg_engine.networks.stacknet import StackNet, StackNetConfig
+from edseg_engine.networks.weights import Weights, WeightsCard, load_weights, weights_folder
+from edseg_engine.read import read_map
+from edseg_engine.results import WeightsInfo
+
+CRYSTAL = Path(__file__).parent / "data" / "1az5"
+MAP, MODEL = CRYSTAL / "data.mtz.gz", CRYSTAL / "model.cif.gz"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one structure to simulate and one experimental crystal."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "val").mkdir()
+    shutil.copy(MODEL, folder / "val" / "1az5.cif.gz")
+    shutil.copytree(CRYSTAL, folder / "1az5")
+    with open(folder / "index.tsv", "w", newline="") as file:
+        csv.writer(file, delimiter="\t").writerows([["id", "split", "resolution"], ["1az5", "dev", "2.0"]])
+    return folder
+
+
+@pytest.fixture
+def tiny() -> Weights:
+    torch.manual_seed(0)
+    shape = StackNetConfig((4, 8, 8), (1, 1, 1), (0, 1, 1))
+    card = WeightsCard("high", 1.8, 2.5, 1.0, shape)
+    return Weights(StackNet(shape).eval(), card, WeightsInfo("tiny", "0" * 64, 1.8, 2.5))
+
+
+def test_simulate_writes_a_map_and_what_is_in_it(tmp_path: Path) -> None:
+    assert main(["simulate", str(MODEL), "--resolution", "3", "--out", str(tmp_path), "--noise-free"]) == 0
+    density = read_map(tmp_path / "model.ccp4")
+    assert density.periodic
+    assert density.spacegroup.number == 154
+    with open(tmp_path / "model-residues.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 95
+    heights = [density.sample([float(r[c]) for c in "xyz"], None, (1, 1, 1), 1.0)[0, 0, 0] for r in rows]
+    assert np.mean(heights) > density.values.mean() + 0.8 * density.values.std()
+
+
+def test_simulate_is_repeatable(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        assert main(["simulate", str(MODEL), "--resolution", "3.5", "--out", str(tmp_path / name), "--seed", "5"]) == 0
+    a, b = (read_map(tmp_path / name / "model.ccp4").values for name in ("a", "b"))
+    np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_simulate_names_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = tmp_path / "bad.pdb"
+    bad.write_text("not a model\n")
+    assert main(["simulate", str(bad), "--resolution", "3", "--out", str(tmp_path / "o")]) == ModelFormatError.exit_code
+    assert "bad.pdb" in capsys.readouterr().err
+    assert main(["simulate", str(MODEL), "--resolution", "30", "--out", str(tmp_path)]) == ResolutionError.exit_code
+    assert not (tmp_path / "o").exists()
+
+
+def test_evaluate_one_map(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "figures.json"
+    assert main(["evaluate", "--map", str(MAP), "--model", str(MODEL), "--orientations", "1", "--json", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "| all (1 maps, 95 residues) | K given |" in printed
+    assert "| TRP |" in printed
+    figures = json.loads(out.read_text())
+    assert figures["residues"] == 95
+    for way in ("k_given", "k_found", "true_instances"):
+        assert 0.4 < figures[way]["rank1"] <= figures[way]["rank3"] <= 1
+    assert 0.5 < figures["instance_dice"] <= 1
+
+
+def test_evaluate_folders(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "--experimental", str(data), "--resolution", "3.0", "--culled"]) == 0
+    assert "| 1az5 | 3.00 | 95 |" in capsys.readouterr().out
+    assert main(["evaluate", "--structures", str(data), "--resolution", "2.2", "--orientations", "1"]) == 0
+    assert "| 1az5 | 2.20 | 95 |" in capsys.readouterr().out
+    assert main(["evaluate", "--structures", str(data)]) == OptionError.exit_code
+    assert main(["evaluate", "--map", str(MAP)]) == OptionError.exit_code
+
+
+def test_calibration_error_is_zero_for_honest_confidence() -> None:
+    rng = np.random.default_rng(0)
+    confidence = rng.random(200_000)
+    right = rng.random(200_000) < confidence
+    assert calibration_error(confidence, right) < 0.01
+    assert calibration_error(np.full(1000, 0.9), np.zeros(1000, bool)) == pytest.approx(0.9)
+    assert all(abs(mean - fraction) < 0.03 for _, mean, fraction in reliability(confidence, right))
+
+
+def test_calibrate_writes_weights_with_honest_probabilities(data: Path, tmp_path: Path) -> None:
+    source = weights_folder() / "high.safetensors"
+    out = tmp_path / "high.safetensors"
+    arguments = ["--structures", str(data), "--experimental", str(data), "--maps", "1"]
+    assert main(["calibrate", str(source), "--out", str(out), *arguments]) == 0
+    before, after = load_weights(source), load_weights(out)
+    assert set(after.card.calibration) == {"temperature", "intercept", "slope", "votes", "spread"}
+    assert after.card.training == before.card.training
+    for a, b in zip(before.net.parameters(), after.net.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_the_accuracy_page_holds_every_table(data: Path, tmp_path: Path) -> None:
+    page = tmp_path / "accuracy.md"
+    assert main(["accuracy", "--structures", str(data), "--experimental", str(data), "--out", str(page)]) == 0
+    text = page.read_text()
+    for heading in ("## All sets", "class by class", "mean what it says", "as bad as real ones"):
+        assert heading in text
+    assert "noise-free, culled (1 maps, 95 residues)" in text
+    assert "nan" not in text
+
+
+def test_the_benchmark_compares_the_same_things(crystal_map: DensityMap, tiny: Weights) -> None:
+    result = compare(crystal_map, 95, tiny)
+    assert min(*result.network, *result.instances) > 0
+    assert result.same_voxel_class > 0.9
+    assert result.vote_distance < 0.2
+
+
+def test_a_cube_is_filled_with_the_crystal(crystal_map: DensityMap, tmp_path: Path) -> None:
+    write_cube(crystal_map, 60.0, 1.0, tmp_path / "cube.ccp4")
+    cube = read_map(tmp_path / "cube.ccp4", resolution=2.0)
+    assert not cube.periodic
+    assert cube.values.shape == (60, 60, 60)
+    inside = cube.sample(np.array(cube.origin) + 20.0, None, (5, 5, 5), 1.0)
+    expected = crystal_map.sample((20.0, 20.0, 20.0), None, (5, 5, 5), 1.0)
+    np.testing.assert_allclose(inside, expected, atol=1e-4)
+
+
+def test_bench_command_prints_sizes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["benchmark", str(MAP), "--cube", "40", "--threads", "2"]) == 0
+    assert "| box |" in capsys.readouterr().out
