@@ -1,17 +1,21 @@
 # make demo       segment the experimental map in tests/data
 # make test       run the tests
+# make plugin     pack the PyMOL plugin into dist/, for its Plugin Manager
 # make manifest   write the weights into plugin_manifest.json, after they changed
 # They make the virtual environment .venv first. PYTHON chooses the interpreter, TORCH the build of PyTorch.
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 
-.PHONY: demo test manifest
+.PHONY: demo test manifest plugin
 demo: .venv/engine
 	.venv/bin/edseg segment tests/data/1az5/data.mtz.gz --out runs/demo --overwrite
 
 test: .venv/dev
 	.venv/bin/python -m pytest
+
+plugin:
+	$(PYTHON) tools/plugin_zip.py
 
 manifest: .venv/engine
 	.venv/bin/python tests/update_manifest.py

@@ -29,7 +29,7 @@ from edseg_engine.volume import prepare_volume
 from edseg_engine.voxels import residue_voxels
 
 #: Bytes needed for each voxel of the region's box, and for each value of the input map, with all intermediate arrays.
-_BYTES_PER_VOXEL, _BYTES_PER_VALUE, _BYTES_FIXED = 40, 16, 1.2e9
+_BYTES_PER_VOXEL, _BYTES_PER_VALUE, _BYTES_FIXED = 60, 16, 1.2e9
 #: Below this mean confidence a user should doubt the map before the labels.
 _LOW_CONFIDENCE = 0.25
 

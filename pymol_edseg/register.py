@@ -13,7 +13,7 @@ from pymol_edseg import persist
 from pymol_edseg.commands import decide, files, segment, view
 from pymol_edseg.commands.common import result_names
 from pymol_edseg.handover import map_names
-from pymol_edseg.objects import COLOR_MODES, LABEL_FORMATS, define_colors
+from pymol_edseg.objects import COLOR_MODES, LABEL_FORMATS
 from pymol_edseg.palette import GROUPS, LABELS
 from pymol_edseg.walk import ORDERS
 
@@ -64,7 +64,6 @@ def register() -> None:
             if completion is not None:
                 cmd.auto_arg[position][name] = completion
     persist.install(cmd)
-    define_colors(cmd)
 
 
 def add_menu() -> None:
