@@ -159,6 +159,10 @@ def edseg_undo(name: str = "", quiet: str | int = 1, *, _self: Any = cmd) -> tup
 
         edseg_undo [ name ]
 
+    ARGUMENTS
+
+        name = name of the result {default: the last one}
+
     EXAMPLE
 
         edseg_reject all
@@ -180,6 +184,10 @@ def edseg_redo(name: str = "", quiet: str | int = 1, *, _self: Any = cmd) -> tup
     USAGE
 
         edseg_redo [ name ]
+
+    ARGUMENTS
+
+        name = name of the result {default: the last one}
 
     EXAMPLE
 

@@ -1,0 +1,91 @@
+"""How long the plugin takes: to start with PyMOL, and to show thousands of proposals.
+
+python tests/plugin/benchmark.py [--residues 2000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from many import write_many
+
+ROOT = Path(__file__).parents[2]
+
+_START = """
+import json, sys, time
+from pymol import cmd
+start, cpu = time.perf_counter(), time.process_time()
+import pymol_edseg
+pymol_edseg.__init_plugin__()
+print("TIMES", json.dumps({"start": time.perf_counter() - start, "cpu": time.process_time() - cpu}))
+"""
+
+_SHOW = """
+import json, sys, time
+from pymol import cmd
+import pymol_edseg
+pymol_edseg.__init_plugin__()
+cmd.feedback("disable", "all", "everything")
+times = {}
+def timed(name, function, *arguments):
+    start = time.perf_counter()
+    function(*arguments)
+    times[name] = time.perf_counter() - start
+timed("load: atoms, labels, colours", lambda: cmd.edseg_load(sys.argv[-1]))
+timed("surfaces of all classes, computed and written", lambda: (cmd.rebuild(), cmd.get_mtl_obj()))
+timed("accept 1", cmd.edseg_accept, "1")
+timed("accept 100", cmd.edseg_accept, "101-200")
+timed("reject 1 (surfaces anew)", lambda: (cmd.edseg_reject("2"), cmd.rebuild()))
+timed("undo", cmd.edseg_undo)
+timed("label", cmd.edseg_label, "rank1")
+timed("next along the chain", cmd.edseg_next, "chain")
+timed("save session", cmd.get_session)
+print("TIMES", json.dumps(times))
+"""
+
+
+def run_pymol(script: str, *arguments: str) -> dict[str, float]:
+    """Run a script in a PyMOL without window and return the times it printed."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "script.py"
+        path.write_text(script, encoding="utf-8")
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "EDSEG_RUNS": f"{folder}/runs"}
+        environment["PYTHONPYCACHEPREFIX"] = str(Path(tempfile.gettempdir()) / "edseg-benchmark-cache")
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed plugin is compiled once
+        command = [sys.executable, "-m", "pymol", "-cq", str(path), "--", *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    line = next((line for line in done.stdout.splitlines() if line.startswith("TIMES ")), None)
+    if line is None:
+        raise RuntimeError(done.stdout + done.stderr)
+    times: dict[str, float] = json.loads(line.removeprefix("TIMES "))
+    return times
+
+
+def start_up(repeats: int = 5) -> tuple[float, float]:
+    """Return the seconds (medians) that the plugin adds to PyMOL's start: by the clock, and of processor time."""
+    run_pymol(_START)  # compiles it
+    runs = [run_pymol(_START) for _ in range(repeats)]
+    return statistics.median(run["start"] for run in runs), statistics.median(run["cpu"] for run in runs)
+
+
+def show(folder: Path) -> dict[str, float]:
+    """Return the seconds of each step of showing and deciding about a result."""
+    return run_pymol(_SHOW, str(folder))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--residues", type=int, default=2000)
+    n = parser.parse_args().residues
+    clock, cpu = start_up()
+    print(f"{'start of the plugin':<52} {1000 * clock:8.0f} ms ({1000 * cpu:.0f} ms of processor time)")
+    with tempfile.TemporaryDirectory() as place:
+        for step, seconds in show(write_many(Path(place) / "many", n)).items():
+            print(f"{f'{n} proposals: {step}':<52} {seconds:8.2f} s")
