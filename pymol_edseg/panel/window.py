@@ -13,7 +13,7 @@ from pymol_edseg.panel.view_box import ViewBox
 from pymol_edseg.state import Result, state_of
 
 _INTERVAL = 400
-_WIDTH, _HEIGHT = 470, 860
+_WIDTH, _HEIGHT = 470, 725
 
 
 class Panel(QtWidgets.QDockWidget):  # type: ignore[misc]
@@ -158,5 +158,5 @@ def _place(panel: Panel, window: Any) -> None:
         return
     screen = QtWidgets.QApplication.primaryScreen().availableGeometry()
     frame = window.frameGeometry()
-    panel.resize(_WIDTH, min(_HEIGHT, screen.height() - 40))
+    panel.resize(_WIDTH, min(max(_HEIGHT, frame.height()), screen.height() - 40))
     panel.move(min(frame.right() + 1, screen.right() - _WIDTH), max(screen.top(), frame.top()))

@@ -232,9 +232,54 @@ def many():
     REPORT["accepted"] = cmd.count_atoms("edseg_1_model")
 
 
+def pictures():
+    """Take the pictures of the tutorial."""
+    panel = open_by_menu()
+    cmd.edseg_load_map(PARAMETERS["map"], "density")
+    cmd.isomesh("mesh", "density", 1.5)
+    cmd.color("grey50", "mesh")
+    cmd.zoom("mesh")
+    wait_until(lambda: panel.run_box.map.currentText() == "density", 5)
+    panel.run_box.contents.setText("95")
+    click(panel.run_box.start)
+    wait_until(lambda: state_of(cmd).run.status.stage == "network")
+    QtWidgets.QApplication.primaryScreen().grabWindow(0).save(str(FOLDER / "run.png"))
+    wait_until(lambda: not state_of(cmd).run.active)
+    cmd.disable("mesh")
+    cmd.edseg_label("none")
+    cmd.orient("edseg_1_sites")
+    picture("result")
+    cmd.edseg_label("ranks", 0.9)
+    cmd.edseg_show("all", level=1.2)
+    cmd.edseg_accept("1-3+6-7")
+    cmd.edseg_reject("4+8")
+    cmd.edseg_relabel("10", as_="THR")
+    click_row(panel, 9)
+    QtTest.QTest.qWait(1000)
+    picture("decide")
+
+
+def script():
+    """Run a script in the window: it waits for the engine, and the window stays alive."""
+    heart = Heart()
+    pymol_edseg.__init_plugin__()
+    cmd.load(PARAMETERS["map"], "density")
+    file = FOLDER / "script.pml"
+    file.write_text("edseg_segment density, 2.0, 95\nedseg_accept 1-3\n", encoding="utf-8")
+    QtTest.QTest.qWait(100)
+    heart.reset()
+    beats = []
+    heart.timer.timeout.connect(lambda: beats.append(state_of(cmd).run is not None and state_of(cmd).run.active))
+    cmd.do(f"@{file}")
+    wait_until(lambda: "edseg_1_model" in cmd.get_names("objects"))
+    REPORT["beats while the script waited"] = sum(beats)
+    REPORT["accepted"] = cmd.count_atoms("edseg_1_model")
+
+
 def main():
+    scenarios = {"whole way": whole_way, "many": many, "script": script, "pictures": pictures}
     try:
-        {"whole way": whole_way, "many": many}[PARAMETERS["scenario"]]()
+        scenarios[PARAMETERS["scenario"]]()
         REPORT["finished"] = True
     except BaseException:  # noqa: BLE001 (whatever it was, the test that waits must hear of it)
         REPORT["traceback"] = traceback.format_exc()

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pymol_edseg import persist
 from pymol_edseg.palette import COLORS, rgb
 
 ROOT = Path(__file__).parents[2]
+MTZ = ROOT / "tests/data/1az5/data.mtz.gz"
 DRIVER = Path(__file__).with_name("gui_driver.py")
 #: A machine that does other work, and draws without graphics hardware, may take this many times longer.
 SLACK = 4
@@ -33,9 +35,9 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def display() -> Iterator[str]:
-    """A screen of 1400 x 900 that nobody sees."""
+@contextmanager
+def screen() -> Iterator[str]:
+    """Yield the name of a screen of 1400 x 900 that nobody sees."""
     read, write = os.pipe()
     command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1400x900x24", "-nolisten", "tcp"]
     server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
@@ -45,6 +47,12 @@ def display() -> Iterator[str]:
     yield f":{number}"
     server.terminate()
     server.wait()
+
+
+@pytest.fixture(scope="module")
+def display() -> Iterator[str]:
+    with screen() as name:
+        yield name
 
 
 def drive(display: str, folder: Path, seconds: int, **parameters: str) -> dict[str, Any]:
@@ -147,3 +155,9 @@ def test_two_thousand_proposals(display: str, tmp_path: Path) -> None:
     assert report["seconds to appear"] < 3 * SLACK
     assert report["seconds for a decision"] < 1 * SLACK
     assert report["accepted"] == 7
+
+
+def test_script_in_the_window_waits_and_the_window_lives(display: str, map_file: Path, tmp_path: Path) -> None:
+    report = drive(display, tmp_path / "window", 120, scenario="script", map=str(map_file))
+    assert report["accepted"] == 3
+    assert report["beats while the script waited"] > 10
