@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -118,18 +119,14 @@ def experimental_maps(
 
 
 def simulated_maps(
-    folder: Path, split: str, d_min: float, options: SimulationOptions, crystals_only: bool = True
+    folder: Path, split: str, d_min: float, options: SimulationOptions, every: int = 1
 ) -> Iterator[KnownMap]:
-    """Yield simulated maps of the structures of a split at `d_min` Å; the seed of each is its place in the split."""
-    number = 0
-    for pack in structures_of_split(folder, split):
-        for i in range(len(pack)):
-            number += 1
-            if crystals_only and not pack.is_crystal[i]:
-                continue
-            structure = pack[i]
-            density = simulate_map(structure, d_min, np.random.default_rng([7, number]), options)
-            yield KnownMap(structure.name, density, known_residues(structure[0]))
+    """Yield simulated maps of every `every`-th structure of a split at `d_min` Å, seeded by its place in the split."""
+    everything = ((pack, i) for pack in structures_of_split(folder, split) for i in range(len(pack)))
+    for number, (pack, i) in itertools.islice(enumerate(everything), 0, None, every):
+        structure = pack[i]
+        density = simulate_map(structure, d_min, np.random.default_rng([7, number]), options)
+        yield KnownMap(structure.name, density, known_residues(structure[0]))
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
+from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.dataset.simulate import SimulationOptions
 from edseg_engine.evaluation.evaluate import KnownMap, Protocol, experimental_maps, score_maps, simulated_maps
 from edseg_engine.evaluation.metrics import total
@@ -34,7 +36,9 @@ class Validation:
         self, structures: Path, experimental: Path | None, resolution_range: ResolutionRange, n_maps: int
     ) -> None:
         middle = (resolution_range.d_min + resolution_range.d_max) / 2
-        self.maps = _spread(list(simulated_maps(structures, "val", middle, SimulationOptions())), n_maps)
+        every = max(1, sum(len(pack) for pack in structures_of_split(structures, "val")) // n_maps)
+        simulated = simulated_maps(structures, "val", middle, SimulationOptions(), every)
+        self.maps = list(itertools.islice(simulated, n_maps))
         if experimental is not None:
             known = experimental_maps(experimental, "dev", 0.0, resolution_range.d_max, resolution_range.d_min)
             self.maps += _spread([k for k in known if (k.density.d_min or 0) >= resolution_range.d_min], n_maps)
