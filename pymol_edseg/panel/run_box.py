@@ -78,7 +78,7 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         self.map.blockSignals(True)
         self.map.clear()
         self.map.addItems(names)
-        self.map.setCurrentText(chosen if chosen in names else "")
+        self.map.setCurrentIndex(names.index(chosen) if chosen in names else min(0, len(names) - 1))
         self.map.blockSignals(False)
         if self.map.currentText() != chosen:
             self._prefill(self.map.currentText())

@@ -13,7 +13,7 @@ from pymol_edseg.state import Result
 
 Qt = QtCore.Qt
 
-COLUMNS = ("id", "rank 1", "rank 2", "rank 3", "confidence", "status")
+COLUMNS = ("id", "rank 1", "rank 2", "rank 3", "conf.", "status")
 #: Roles: what to sort by, and (fraction, colour) of a bar.
 SORT, BAR = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
 _STATUS_COLORS = {ACCEPTED: "#009E73", REJECTED: "#9A9A9A"}

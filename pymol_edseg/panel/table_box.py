@@ -57,7 +57,7 @@ class TableBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         view.verticalHeader().hide()
         view.verticalHeader().setDefaultSectionSize(22)
         view.horizontalHeader().setStretchLastSection(True)
-        for column, width in enumerate((34, 80, 80, 80, 72)):
+        for column, width in enumerate((34, 80, 80, 80, 50)):
             view.setColumnWidth(column, width)
         view.setMinimumHeight(140)
         filters = QtWidgets.QHBoxLayout()

@@ -4,6 +4,7 @@ PyMOL runs this script at its start. It reads its parameters from the environmen
 folder, what), and writes ``report.json`` and pictures to the folder.
 """
 
+import importlib
 import json
 import os
 import time
@@ -11,17 +12,13 @@ import traceback
 from pathlib import Path
 
 from pymol import cmd, gui
-from pymol.Qt import QtCore, QtWidgets
-
-try:
-    from PySide6 import QtTest
-except ImportError:
-    from PyQt5 import QtTest
+from pymol.Qt import PYQT_NAME, QtCore, QtWidgets
 
 import pymol_edseg
 from pymol_edseg import persist
 from pymol_edseg.state import state_of
 
+QtTest = importlib.import_module(f"{PYQT_NAME}.QtTest")
 PARAMETERS = json.loads(os.environ["EDSEG_GUI"])
 FOLDER = Path(PARAMETERS["folder"])
 REPORT = {}
