@@ -71,11 +71,11 @@ def predict_voxels(
         If there is not enough memory even for small tiles.
     """
     edge = largest_tile(device)
-    net = net.to(device).to(memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
+    fast = net.for_inference(device, torch.bfloat16 if runs_bfloat16(device) else torch.float32)
     while True:
         try:
             tiles = plan_tiles(volume.occupied, int(np.ceil(frame / volume.spacing)), edge)
-            return _predict_tiles(net, volume, tiles, orientations(n_orientations), device, progress)
+            return _predict_tiles(fast, volume, tiles, orientations(n_orientations), device, progress)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -121,8 +121,8 @@ def _run_tile(
 ) -> torch.Tensor:
     """Return class probabilities and offsets (n, 17 + 3) in Å of the core's voxels that are `inside`."""
     x = turn.turn(torch.from_numpy(np.ascontiguousarray(volume.values[tile.outer])).to(device))[None, None]
-    with torch.autocast(device.type, torch.bfloat16, enabled=runs_bfloat16(device)):
-        scores, offsets = net(x.contiguous(memory_format=torch.channels_last_3d))
+    x = x.to(next(net.parameters()).dtype).contiguous(memory_format=torch.channels_last_3d)
+    scores, offsets = net(x)
     chosen = torch.from_numpy(inside).to(device)
     s = turn.turn_back(scores[0]).permute(1, 2, 3, 0)[tile.inner][chosen].float().softmax(1)[:, :BACKGROUND]
     i = turn.turn_vectors_back(offsets[0]).permute(1, 2, 3, 0)[tile.inner][chosen].float() * OFFSET_SCALE

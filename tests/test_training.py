@@ -52,6 +52,22 @@ def test_the_network_sees_its_neighbourhood_alike_everywhere() -> None:
     torch.testing.assert_close(there[inner], shifted[inner], atol=1e-4, rtol=1e-3)
 
 
+def test_the_form_for_inference_says_the_same() -> None:
+    torch.manual_seed(0)
+    net = StackNet(TINY)
+    x = torch.randn(2, 1, 16, 16, 16)
+    for _ in range(3):  # let the normalisations see something
+        net(x * 2 + 0.5)
+    net.eval()
+    fast = net.for_inference(torch.device("cpu"), torch.float32)
+    half = net.for_inference(torch.device("cpu"), torch.bfloat16)
+    with torch.inference_mode():
+        for a, b, c in zip(net(x), fast(x), half(x.bfloat16()), strict=True):
+            torch.testing.assert_close(b, a, atol=1e-4, rtol=1e-3)
+            assert (c.float() - a).abs().mean() < 0.05 * a.abs().mean() + 0.02
+    assert isinstance(net.stem[1], torch.nn.BatchNorm3d)
+
+
 def test_frame_weights_fall_towards_the_border() -> None:
     w = frame_weights(36, 8.0)
     assert w.shape == (36, 36, 36)

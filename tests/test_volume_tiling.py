@@ -101,7 +101,8 @@ def test_tiles_give_what_one_large_block_gives(volume: Volume) -> None:
     # With a frame as wide as the field of view the tiles cannot see where they end.
     tiles = plan_tiles(volume.occupied, 24, 72)
     assert len(tiles) > 1
-    narrow = _predict_tiles(net.eval(), volume, tiles, orientations(1), device, ignore_progress)
+    net = net.for_inference(device, torch.float32)
+    narrow = _predict_tiles(net, volume, tiles, orientations(1), device, ignore_progress)
     np.testing.assert_array_equal(narrow.index, whole.index)
     difference = np.abs(narrow.probabilities.astype(float) - whole.probabilities.astype(float))
     assert np.quantile(difference, 0.99) < 0.02
