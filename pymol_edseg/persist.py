@@ -13,7 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pymol_edseg.state import Result, State, state_of
+from pymol_edseg.objects import define_colors
+from pymol_edseg.state import Result, state_of
 
 #: Key in PyMOL's session, and version of what is stored there.
 KEY, SCHEMA = "edseg", "edseg-session/1"
@@ -46,7 +47,7 @@ def new_run_folder(name: str) -> Path:
 
 def kept_runs() -> list[Path]:
     """Return the folders of complete runs, newest last."""
-    folders = [path.parent for path in runs_folder().glob(f"*/{JOURNAL}")]
+    folders = [path.parent for path in runs_folder().glob(f"*/{JOURNAL}") if (path.parent / "result").is_dir()]
     return sorted(folders, key=lambda path: (path / JOURNAL).stat().st_mtime)
 
 
@@ -127,6 +128,8 @@ def restore_session(session: dict[str, Any], *, _self: Any) -> bool:
             ok = False
             continue
         state.results[result.name] = result
+    if stored:
+        define_colors(_self)
     state.live(_self)
     state.changed("results")
     return ok
@@ -141,9 +144,3 @@ def install(cmd: Any) -> None:
         # A plugin loaded anew replaces its old tasks.
         tasks[:] = [t for t in tasks if getattr(t, "__module__", "") != __name__]
         tasks.append(task)
-
-
-def forget_failed(state: State) -> None:
-    """Remove what a run that gave no result has left on disk."""
-    if state.run is not None and not state.run.active and state.run.status.state != "done":
-        shutil.rmtree(state.run.folder, ignore_errors=True)

@@ -8,6 +8,7 @@ PyMOL computes the surfaces itself, so that they are smooth, right in cells of a
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -72,15 +73,20 @@ def users_level(cmd: Any, result: Result) -> float:
     return float(told["mean"]) + _SIGMA * float(told["sd"])
 
 
-def draw_surfaces(cmd: Any, result: Result) -> None:
+def draw_surfaces(cmd: Any, result: Result, labels: Collection[str] = LABELS) -> None:
     """Make the surfaces of the classes in ``result.shown`` anew, at ``result.level``; delete the others.
+
+    Parameters
+    ----------
+    labels
+        Classes whose surfaces may have changed; all others stay as they are.
 
     Raises
     ------
     SurfaceError
         If the result has no density.
     """
-    for label in LABELS:
+    for label in labels:
         cmd.delete(surface_name(result, label))
     if not result.shown:
         return
@@ -96,10 +102,11 @@ def draw_surfaces(cmd: Any, result: Result) -> None:
     radius = CARVE * float(result.data["voxel_spacing"])
     classes, decisions = result.classes(), result.decisions()
     present = {classes[p.id] for p in result.proposals if decisions[p.id].status != REJECTED}
-    for label in (label for label in result.shown if label in present):
+    for label in (label for label in result.shown if label in present and label in labels):
         name = surface_name(result, label)
         where = f"{result.voxels} and segi {file_name(label)}"
-        cmd.isosurface(name, result.density, result.level, where, radius, 1, radius, quiet=1)
+        with _settings(cmd, auto_zoom=0):
+            cmd.isosurface(name, result.density, result.level, where, radius, 1, radius, quiet=1)
         cmd.color(f"edseg_{file_name(label)}", name)
         cmd.set("transparency", TRANSPARENCY, name, quiet=1)
         cmd.group(result.name, name, quiet=1)

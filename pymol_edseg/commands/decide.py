@@ -7,10 +7,10 @@ from typing import Any
 
 from pymol import CmdException, cmd
 
-from pymol_edseg.commands.common import find_result, parse_identity, parse_ids, refresh, user_errors
+from pymol_edseg.commands.common import find_result, parse_identity, parse_ids, refresh
 from pymol_edseg.journal import ACCEPTED, REJECTED, Entry
 from pymol_edseg.model import already_built, model_name, update_models
-from pymol_edseg.pump import say
+from pymol_edseg.pump import complain, say
 from pymol_edseg.state import Result
 from pymol_edseg.surfaces import SurfaceError, draw_surfaces
 
@@ -241,9 +241,16 @@ def _drawn(result: Result) -> dict[int, str]:
 
 def _redraw(_self: Any, result: Result, models: set[str], classes: dict[int, str]) -> None:
     update_models(_self, result, models)
-    if result.shown and _drawn(result) != classes:
-        with user_errors(SurfaceError):
-            draw_surfaces(_self, result)
+    drawn = _drawn(result)
+    changed = {
+        label for number in drawn for label in {drawn[number], classes[number]} if drawn[number] != classes[number]
+    }
+    if result.shown and changed:
+        try:
+            draw_surfaces(_self, result, changed - {""})
+        except SurfaceError as error:  # what the user has deleted must not keep him from deciding
+            result.shown = ()
+            complain(str(error))
     refresh(_self, result)
 
 

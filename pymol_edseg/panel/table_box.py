@@ -57,8 +57,8 @@ class TableBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         view.verticalHeader().hide()
         view.verticalHeader().setDefaultSectionSize(22)
         view.horizontalHeader().setStretchLastSection(True)
-        for column, width in enumerate((34, 80, 80, 80, 50)):
-            view.setColumnWidth(column, width)
+        for column, text in enumerate(("2000", *3 * ("ASP/ASN 99",), "100 %")):
+            view.setColumnWidth(column, view.fontMetrics().boundingRect(text).width() + 14)
         view.setMinimumHeight(140)
         filters = QtWidgets.QHBoxLayout()
         for widget in (self.label, self.status, self.least):

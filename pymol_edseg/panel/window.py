@@ -13,7 +13,7 @@ from pymol_edseg.panel.view_box import ViewBox
 from pymol_edseg.state import Result, state_of
 
 _INTERVAL = 400
-_WIDTH, _HEIGHT = 470, 725
+_WIDTH, _HEIGHT = 490, 725
 
 
 class Panel(QtWidgets.QDockWidget):  # type: ignore[misc]

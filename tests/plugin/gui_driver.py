@@ -6,6 +6,7 @@ folder, what), and writes ``report.json`` and pictures to the folder.
 
 import importlib
 import json
+import math
 import os
 import time
 import traceback
@@ -171,9 +172,11 @@ def whole_way():
     click_row(panel, 8)
     QtTest.QTest.keyClick(table.view, Qt.Key.Key_R)
     click_row(panel, 9)
+    QtTest.QTest.qWait(500)
     QtTest.QTest.keyClick(table.view, Qt.Key.Key_2)
     status = lambda n: row_of(panel, n).siblingAtColumn(5).data()  # noqa: E731
     rank2 = state_of(cmd).results["edseg_1"].by_id()[9].ranks[1][0]
+    REPORT["still centred"] = math.dist(cmd.get_position(), site(9)) < 0.1
     REPORT["by key"] = [status(7), status(8), status(9) == f"undecided {rank2}"]
     picture("decided")
     click(table.buttons["Undo"])

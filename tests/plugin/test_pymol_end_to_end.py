@@ -6,6 +6,9 @@ import csv
 import itertools
 import json
 import math
+import os
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
+from pymol_edseg import persist
 from pymol_edseg.palette import COLORS, LABELS, class_of, file_name, rgb
 from pymol_edseg.state import state_of
 
@@ -115,6 +119,7 @@ def test_classes_are_switched_singly(loaded: Any) -> None:
 
 def test_decide_save_reload_export(loaded: Any, tmp_path: Path) -> None:
     cmd = loaded
+    view = cmd.get_view()
     assert cmd.edseg_accept("3+7-9", as_="ILE") == (3, 7, 8, 9)
     assert {a.resn for a in atoms(cmd, "edseg_1_model")} == {"ILE"}
     assert cmd.edseg_reject("20-22") == (20, 21, 22)
@@ -122,6 +127,7 @@ def test_decide_save_reload_export(loaded: Any, tmp_path: Path) -> None:
     assert cmd.edseg_accept("30") == (30,)
     assert sorted(int(a.resi) for a in atoms(cmd, "edseg_1_model")) == [3, 7, 8, 9, 30]
     assert cmd.edseg_undo() == (30,)
+    assert cmd.get_view() == pytest.approx(view, abs=1e-3)
     assert sorted(int(a.resi) for a in atoms(cmd, "edseg_1_model")) == [3, 7, 8, 9]
     before = state_of(cmd).results["edseg_1"].decisions()
     cmd.save(str(tmp_path / "session.pse"))
@@ -160,6 +166,32 @@ def test_decide_save_reload_export(loaded: Any, tmp_path: Path) -> None:
     cmd.do(f"@{tmp_path / 'show.pml'}")
     assert labels_of(cmd, "edseg_1_sites") == labels
     assert {int(a.resi): a.resn for a in atoms(cmd, "edseg_1_sites")} == {n: a.resn for n, a in sites.items()}
+
+
+def test_session_in_another_pymol(loaded: Any, tmp_path: Path) -> None:
+    loaded.edseg_accept("1-5")
+    loaded.edseg_reject("6")
+    loaded.save(str(tmp_path / "session.pse"))
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import json, pymol_edseg\n"
+        "from pymol import cmd\n"
+        "pymol_edseg.__init_plugin__()\n"
+        f"cmd.load({str(tmp_path / 'session.pse')!r})\n"
+        "undone = cmd.edseg_undo()\n"
+        "cmd.edseg_relabel('6', 'TRP')\n"
+        "cmd.edseg_accept('7')\n"
+        "print('REPORT', json.dumps([undone, cmd.count_atoms('edseg_1_model'), cmd.get_names('objects')]))\n",
+        encoding="utf-8",
+    )
+    environment = {**os.environ, persist.RUNS_VARIABLE: str(tmp_path / "elsewhere")}
+    command = [sys.executable, "-m", "pymol", "-cqk", str(script)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    line = next((line for line in done.stdout.splitlines() if line.startswith("REPORT ")), "")
+    assert line, done.stdout + done.stderr
+    undone, accepted, names = json.loads(line.removeprefix("REPORT "))
+    assert (undone, accepted) == ([6], 6)
+    assert "edseg_1_TRP" in names
 
 
 def test_a_crash_takes_no_decision(loaded: Any) -> None:

@@ -216,6 +216,8 @@ def test_objects_that_the_user_deletes(loaded: Any) -> None:
     loaded.delete("edseg_1_voxels")
     with pytest.raises(CmdException, match="no density to draw"):
         loaded.edseg_show("LEU")
+    assert loaded.edseg_reject("1-3") == (1, 2, 3)
+    assert loaded.edseg_undo() == (1, 2, 3)
     loaded.delete("edseg_1_sites")
     with pytest.raises(CmdException, match="no result"):
         loaded.edseg_accept("1")

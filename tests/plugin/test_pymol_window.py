@@ -131,6 +131,7 @@ def test_table_follows_filters_and_viewer(session: tuple[Path, dict[str, Any]]) 
 def test_decisions_by_key_and_button(session: tuple[Path, dict[str, Any]]) -> None:
     folder, report = session
     assert report["by key"] == ["accepted", "rejected", True]
+    assert report["still centred"] is True
     assert report["undone"] == ["accepted", "undecided", "undecided"]
     assert report["redone"] == "rejected"
     assert report["model"] == [7, 10]
