@@ -24,7 +24,7 @@ from pymol import cmd
 start, cpu = time.perf_counter(), time.process_time()
 import pymol_edseg
 pymol_edseg.__init_plugin__()
-print("TIMES", json.dumps({"start": time.perf_counter() - start, "cpu": time.process_time() - cpu}))
+print("TIMES", json.dumps({"start": (time.perf_counter() - start, time.process_time() - cpu)}))
 """
 
 _SHOW = """
@@ -35,9 +35,9 @@ pymol_edseg.__init_plugin__()
 cmd.feedback("disable", "all", "everything")
 times = {}
 def timed(name, function, *arguments):
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     function(*arguments)
-    times[name] = time.perf_counter() - start
+    times[name] = time.perf_counter() - start, time.process_time() - cpu
 timed("load: atoms, labels, colours", lambda: cmd.edseg_load(sys.argv[-1]))
 timed("surfaces of all classes, computed and written", lambda: (cmd.rebuild(), cmd.get_mtl_obj()))
 timed("accept 1", cmd.edseg_accept, "1")
@@ -51,8 +51,8 @@ print("TIMES", json.dumps(times))
 """
 
 
-def run_pymol(script: str, *arguments: str) -> dict[str, float]:
-    """Run a script in a PyMOL without window and return the times it printed."""
+def run_pymol(script: str, *arguments: str) -> dict[str, tuple[float, float]]:
+    """Run a script in a PyMOL without window and return what it printed: seconds by the clock, and of the processor."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "script.py"
         path.write_text(script, encoding="utf-8")
@@ -64,18 +64,18 @@ def run_pymol(script: str, *arguments: str) -> dict[str, float]:
     line = next((line for line in done.stdout.splitlines() if line.startswith("TIMES ")), None)
     if line is None:
         raise RuntimeError(done.stdout + done.stderr)
-    times: dict[str, float] = json.loads(line.removeprefix("TIMES "))
+    times: dict[str, tuple[float, float]] = json.loads(line.removeprefix("TIMES "))
     return times
 
 
 def start_up(repeats: int = 5) -> tuple[float, float]:
     """Return the seconds (medians) that the plugin adds to PyMOL's start: by the clock, and of processor time."""
     run_pymol(_START)  # compiles it
-    runs = [run_pymol(_START) for _ in range(repeats)]
-    return statistics.median(run["start"] for run in runs), statistics.median(run["cpu"] for run in runs)
+    clock, processor = zip(*(run_pymol(_START)["start"] for _ in range(repeats)), strict=True)
+    return statistics.median(clock), statistics.median(processor)
 
 
-def show(folder: Path) -> dict[str, float]:
+def show(folder: Path) -> dict[str, tuple[float, float]]:
     """Return the seconds of each step of showing and deciding about a result."""
     return run_pymol(_SHOW, str(folder))
 
@@ -84,8 +84,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--residues", type=int, default=2000)
     n = parser.parse_args().residues
-    clock, cpu = start_up()
-    print(f"{'start of the plugin':<52} {1000 * clock:8.0f} ms ({1000 * cpu:.0f} ms of processor time)")
+    print(f"{'seconds':<64} {'clock':>8} {'processor':>10}")
+    print(f"{'start of the plugin':<64} {'{:8.3f} {:10.3f}'.format(*start_up())}")
     with tempfile.TemporaryDirectory() as place:
         for step, seconds in show(write_many(Path(place) / "many", n)).items():
-            print(f"{f'{n} proposals: {step}':<52} {seconds:8.2f} s")
+            print(f"{f'{n} proposals: {step}':<64} {'{:8.2f} {:10.2f}'.format(*seconds)}")
