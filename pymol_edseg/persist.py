@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,9 @@ def new_run_folder(name: str) -> Path:
     parent = runs_folder()
     parent.mkdir(parents=True, exist_ok=True)
     old = sorted(kept_runs(), key=lambda path: path.stat().st_mtime)
-    for folder in old[: max(0, len(old) - _RUNS_KEPT + 1)]:
+    # A run's map is deleted at its end; one that is a day old was left by a PyMOL that died meanwhile.
+    dead = [path.parent for path in parent.glob("*/map.ccp4") if path.stat().st_mtime < time.time() - 86400]
+    for folder in dead + old[: max(0, len(old) - _RUNS_KEPT + 1)]:
         shutil.rmtree(folder, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=parent))
 

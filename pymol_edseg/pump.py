@@ -105,6 +105,8 @@ def pump(cmd: Any) -> None:
     elif run.status.state in ("failed", "cancelled"):
         state.last_message = run.status.message
         atexit.unregister(run.cancel)
+        if run.status.state == "failed" and run.details.get("alone"):
+            complain(run.status.message)
     if news:
         state.changed("run")
 
@@ -137,7 +139,7 @@ def load(cmd: Any, name: str, folder: Path, details: dict[str, Any]) -> Result:
     data = read_result(results)
     stored = read_journal(folder)
     if stored is None:
-        details = {key: value for key, value in details.items() if key != "quiet"}
+        details = {key: value for key, value in details.items() if key not in ("quiet", "alone")}
         result = Result(name, data, {**details, "folder": str(folder) if folder is not results else None})
         result.shown = LABELS
     else:

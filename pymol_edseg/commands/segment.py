@@ -116,10 +116,12 @@ def edseg_segment(
         options += ["--sequence", _sequence_file(_self.exp_path(sequence), folder)]
     state.resolutions[map_obj] = d_min
     details = {"map": map_obj, "state": density.state, "moved": density.moved, "checksum": density.checksum}
-    run = Run(name, map_obj, engine, folder, options, {**details, "quiet": quiet})
+    # Alone, a run has no command waiting for it that could tell its errors.
+    alone = async_ == 1 or (async_ == -1 and application() is not None and not _in_script(_self))
+    run = Run(name, map_obj, engine, folder, options, {**details, "quiet": quiet, "alone": alone})
     say(f"Segmenting {map_obj} at {d_min:g} A ...", quiet)
     begin(_self, run)
-    if async_ == 1 or (async_ == -1 and application() is not None and not _in_script(_self)):
+    if alone:
         return name
     end = wait(_self, run)
     if end.state != "done":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from pymol.Qt import QtWidgets
@@ -120,7 +119,3 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         resolution = self.resolution.text().strip().replace(",", ".")
         self.call(edseg_segment, self.map.currentText(), resolution, **options, async_=1)
         self.follow_run()
-
-    def choose_sequence(self, path: Path) -> None:
-        """Take the number of residues from a FASTA file."""
-        self.contents.setText(str(path))

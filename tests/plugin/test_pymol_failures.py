@@ -83,7 +83,7 @@ def test_wrong_engine(
     assert untouched(density)
 
 
-def test_engine_that_was_killed(density: Any) -> None:
+def test_engine_that_was_killed(density: Any, capfd: pytest.CaptureFixture[str]) -> None:
     density.edseg_segment("density", 2.0, async_=1)
     run = state_of(density).run
     assert run is not None
@@ -97,6 +97,7 @@ def test_engine_that_was_killed(density: Any) -> None:
     pump(density)
     assert run.status.state == "failed"
     assert "SIGKILL" in run.status.message
+    assert "SIGKILL" in capfd.readouterr().out
     assert "SIGKILL" in density.edseg_status()["last message"]
     assert untouched(density)
 
