@@ -15,7 +15,7 @@ test: .venv/dev
 	.venv/bin/python -m pytest
 
 plugin:
-	$(PYTHON) tools/plugin_zip.py
+	$(PYTHON) tests/plugin_zip.py
 
 manifest: .venv/engine
 	.venv/bin/python tests/update_manifest.py

@@ -10,31 +10,34 @@ from scipy.spatial import cKDTree
 
 from edseg_engine.symmetry import Symmetry
 
-#: Centroids of neighbours along a chain are about this far apart (Å) at most.
-NEIGHBOUR = 7.5
+#: Residues farther apart than this (Å) do not draw each other to their molecule.
+NEIGHBOUR = 12.0
+#: Å that a residue's nearest neighbour may be farther away for each Å that it then is nearer to the molecule's centre.
+COMPACTNESS = 0.15
 
 
 def assemble(centroids: NDArray[np.float64], symmetry: Symmetry) -> NDArray[np.float64]:
     """Return a copy (k, 3) of each centroid such that neighbours in the crystal become neighbours in space.
 
-    A minimum spanning tree is grown from the best-connected residue (Prim): the residue whose nearest copy is nearest
-    to what is already placed comes next. What is left without a neighbour starts a new tree. Each tree is then moved
-    as a whole by the lattice translation that brings its centre into the cell."""
+    A spanning tree is grown from the best-connected residue (Prim): the residue comes next whose nearest copy is
+    nearest to what is already placed, with some preference for the centre, so that no molecule grows into its own
+    symmetry copy. What is left without a neighbour starts a new tree. Each tree is then moved as a whole by the lattice
+    translation that brings its centre into the cell.
+    """
     k = len(centroids)
     if not symmetry.periodic or k == 0:
         return centroids.copy()
-    low, high = centroids.min(0) - NEIGHBOUR, centroids.max(0) + NEIGHBOUR
-    images = symmetry.images_in_box(centroids, low, high)
+    images = symmetry.images_in_box(centroids, centroids.min(0) - NEIGHBOUR, centroids.max(0) + NEIGHBOUR)
     near = cKDTree(images.positions).query_ball_point(centroids, NEIGHBOUR)
+    fractional = symmetry.to_fractional(centroids)
     placed = np.full((k, 3), np.nan)
     done = np.zeros(k, bool)
-    rotations = symmetry.rotations
-    fractional = symmetry.to_fractional(centroids)
     for start in np.argsort([-len(n) for n in near], kind="stable"):
         if done[start]:
             continue
         tree: list[int] = []
-        # Each entry: distance, residue, and the operation (rotation, translation) that places it.
+        total = np.zeros(3)
+        # Each entry: cost, residue, and the pose (rotation, translation) that places it.
         heap: list[tuple[float, int, int]] = [(0.0, 0, int(start))]
         poses = [(np.eye(3), np.zeros(3))]
         while heap:
@@ -45,14 +48,17 @@ def assemble(centroids: NDArray[np.float64], symmetry: Symmetry) -> NDArray[np.f
             done[residue] = True
             tree.append(residue)
             placed[residue] = rotation @ fractional[residue] + translation
+            total += placed[residue]
             for image in near[residue]:
                 other = int(images.index[image])
                 if done[other]:
                     continue
-                own = rotations[images.operation[image]]
-                shift = symmetry.translations[images.operation[image]] + images.shift[image]
-                poses.append((rotation @ own, rotation @ shift + translation))
-                distance = float(np.linalg.norm(images.positions[image] - centroids[residue]))
-                heapq.heappush(heap, (distance, len(poses) - 1, other))
+                operation = images.operation[image]
+                shift = symmetry.translations[operation] + images.shift[image]
+                poses.append((rotation @ symmetry.rotations[operation], rotation @ shift + translation))
+                position = poses[-1][0] @ fractional[other] + poses[-1][1]
+                to_neighbour = np.linalg.norm(images.positions[image] - centroids[residue])
+                to_centre = np.linalg.norm(symmetry.orthogonalisation @ (position - total / len(tree)))
+                heapq.heappush(heap, (float(to_neighbour + COMPACTNESS * to_centre), len(poses) - 1, other))
         placed[tree] -= np.floor(placed[tree].mean(0))
     return symmetry.to_orthogonal(placed)
