@@ -33,7 +33,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(MODEL, folder / "val" / "1az5.cif.gz")
     shutil.copytree(CRYSTAL, folder / "1az5")
     with open(folder / "index.tsv", "w", newline="") as file:
-        csv.writer(file, delimiter="\t").writerows([["id", "split", "resolution"], ["1az5", "dev", "2.0"]])
+        csv.writer(file, delimiter="\t").writerows(
+            [["id", "split", "resolution"], ["1az5", "dev", "2.0"], ["1az5", "train", "2.0"]]
+        )
     return folder
 
 
