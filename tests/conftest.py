@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
@@ -18,6 +19,8 @@ DATA = Path(__file__).parent / "data"
 #: PDB entry 1AZ5: 2.0 Å, P 32 2 1, 95 residues.
 CRYSTAL = DATA / "1az5"
 
+_EXIT_STATUS = pytest.StashKey[int]()
+
 
 @pytest.fixture(scope="session")
 def crystal_map() -> DensityMap:
@@ -32,3 +35,18 @@ def crystal_model() -> gemmi.Structure:
 @pytest.fixture(scope="session")
 def crystal_residues(crystal_model: gemmi.Structure) -> KnownResidues:
     return known_residues(crystal_model[0])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[_EXIT_STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave with pytest's own exit status: PyMOL, once launched, ends the interpreter with 0 whatever failed."""
+    status = config.stash.get(_EXIT_STATUS, 0)
+    if status:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)

@@ -9,6 +9,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,13 @@ def vertices(cmd: Any, name: str) -> np.ndarray:
     for other in cmd.get_names("objects", 1):
         if other != name and cmd.get_type(other) != "object:group":
             cmd.disable(other)
-    text = cmd.get_mtl_obj()[1]
+    text = ""
+    for _ in range(20):  # PyMOL makes the geometry when it draws; the first exports may come before that
+        text = cmd.get_mtl_obj()[1]
+        if "\nv " in text:
+            break
+        cmd.refresh()
+        time.sleep(0.1)
     cmd.set_view(view)
     cmd.disable("all")
     for other in enabled:
