@@ -51,6 +51,7 @@ def vertices(cmd: Any, name: str) -> np.ndarray:
         text = cmd.get_mtl_obj()[1]
         if "\nv " in text:
             break
+        cmd.rebuild()
         cmd.refresh()
         time.sleep(0.1)
     cmd.set_view(view)
