@@ -139,7 +139,8 @@ def find_instances(
 
 
 def typical_height(heights: NDArray[np.float64]) -> float:
-    """Return the height of a well-defined residue's peak: the median of the upper half, robust to many noise peaks."""
+    """Return the height (of `heights`, highest first) at which half of their sum is reached: many low peaks of noise
+    hardly move it."""
     if not len(heights):
         return 0.0
     weighted = np.cumsum(heights) / heights.sum()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import sys
 import time
@@ -13,22 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from full_disk import file_size_limit
 from pymol import CmdException
 
 from pymol_edseg import engine, persist
 from pymol_edseg.pump import pump
 from pymol_edseg.state import state_of
-
-
-@contextmanager
-def file_size_limit(n_bytes: int) -> Iterator[None]:
-    """Let writes fail as on a full disk, here and in child processes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture
