@@ -114,6 +114,10 @@ def test_the_learning_rate_warms_up_and_ends_low() -> None:
     assert max(factors) == pytest.approx(1.0, abs=0.02)
     assert factors[-1] == pytest.approx(0.01)
     assert all(b <= a for a, b in itertools.pairwise(factors[10:]))
+    resumed = [learning_rate_factor(n, options, resumed_at=500) for n in (500, 550, 600, 700)]
+    assert resumed[0] < 0.1 * factors[50]
+    assert resumed[1] == pytest.approx(0.52 * factors[55], rel=0.1)
+    assert resumed[2:] == pytest.approx([factors[60], factors[70]])
 
 
 def test_weights_survive_a_round_trip_in_half_precision(tmp_path: Path) -> None:

@@ -27,12 +27,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run: checkpoint, log, weights")
     parser.add_argument("--windows", type=int, default=8000, help="training windows in all (default: %(default)s)")
-    parser.add_argument("--batch", type=int, default=4, help="windows per step")
-    parser.add_argument("--learning-rate", type=float, default=2e-3, help="peak learning rate of AdamW")
+    parser.add_argument("--batch", type=int, default=4, help="windows per step of each process")
+    parser.add_argument("--learning-rate", type=float, default=3e-3, help="peak learning rate")
     parser.add_argument("--start-from", type=Path, help="weights file to start from (fine-tuning)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the training process")
-    parser.add_argument("--workers", type=int, default=1, help="processes that make windows")
+    parser.add_argument("--compile", action="store_true", help="compile the network; pays on a GPU")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make windows, for each that trains")
     parser.add_argument("--checkpoint-seconds", type=float, default=90.0, help="time between checkpoints")
     parser.add_argument("--validate-every", type=int, default=2000, help="windows between validations")
     parser.add_argument("--validation-maps", type=int, default=0, help="whole maps to validate on (default: none)")
@@ -50,10 +51,12 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.ranges import range_by_name
     from edseg_engine.training.loop import Trainer, TrainOptions, append_row
     from edseg_engine.training.plot import plot_log
+    from edseg_engine.training.ranks import join_ranks, leave_ranks
     from edseg_engine.training.validate import Validation
 
     torch.set_num_threads(args.threads)
     console = Console()
+    ranks = join_ranks(args.device)
     trainer = Trainer(
         args.out,
         range_by_name(args.range),
@@ -64,11 +67,12 @@ def run(args: argparse.Namespace) -> int:
             batch=args.batch,
             learning_rate=args.learning_rate,
             seed=args.seed,
-            device=args.device,
             workers=args.workers,
             checkpoint_seconds=args.checkpoint_seconds,
             validate_every=args.validate_every,
+            compiled=args.compile,
         ),
+        ranks,
         start_from=args.start_from,
     )
 
@@ -82,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         )
 
     maps = None
-    if args.validation_maps:
+    if args.validation_maps and ranks.is_first:
         maps = Validation(args.structures, args.experimental, trainer.range, args.validation_maps)
 
     def validate(weights: Path, windows: int) -> None:
@@ -96,6 +100,8 @@ def run(args: argparse.Namespace) -> int:
             )
 
     trainer.run(report, validate)
-    plot_log(args.out)
-    console.print(f"The weights are in {trainer.weights_path}.", highlight=False)
+    leave_ranks()
+    if ranks.is_first:
+        plot_log(args.out)
+        console.print(f"The weights are in {trainer.weights_path}.", highlight=False)
     return 0

@@ -122,16 +122,16 @@ def random_window(crystal: LabelledCrystal, resolution_range: ResolutionRange, r
 class WindowStream(IterableDataset[dict[str, torch.Tensor]]):
     """Endless windows as tensors: density (1, n, n, n), classes (n, n, n), offsets (3, n, n, n) in Å.
 
-    Workers and restarts draw different crystals: the seed of a worker is made of `seed`, `start` and its number.
+    Streams of different `seed` draw different crystals, and so do the workers of one stream.
     """
 
-    def __init__(self, options: DataOptions, resolution_range: ResolutionRange, seed: int, start: int = 0) -> None:
-        self.options, self.range, self.seed, self.start = options, resolution_range, seed, start
+    def __init__(self, options: DataOptions, resolution_range: ResolutionRange, seed: tuple[int, ...]) -> None:
+        self.options, self.range, self.seed = options, resolution_range, seed
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         info = get_worker_info()
         torch.set_num_threads(1)
-        rng = np.random.default_rng([self.seed, self.start, info.id if info else 0])
+        rng = np.random.default_rng([*self.seed, info.id if info else 0])
         source = CrystalSource(self.options, self.range)
         pool: list[tuple[LabelledCrystal, int]] = []
         while True:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +20,10 @@ from edseg_engine.errors import TrainingDataError
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import WeightsCard, load_state, save_weights
 from edseg_engine.ranges import ResolutionRange
+from edseg_engine.training.checkpoint import MovingAverage, load_checkpoint, restore, save_checkpoint
 from edseg_engine.training.losses import combined_loss, frame_weights
+from edseg_engine.training.muon import optimizers_of
+from edseg_engine.training.ranks import Ranks
 
 #: Columns of the log, one line for each report.
 LOG_FIELDS = ("windows", "loss", "class_loss", "offset_loss", "voxel_accuracy", "learning_rate", "windows_per_second")
@@ -30,57 +32,45 @@ _REPORT_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Options of a training run; those from `device` on do not shape the result.
+    """Options of a training run; those from `workers` on do not shape the result.
 
     Attributes
     ----------
     windows
         Training windows in all: the length of the cosine schedule.
     batch
-        Windows per step.
+        Windows per step and process.
     learning_rate
-        Of AdamW, at its peak after `warmup` windows.
+        Of Muon and AdamW, at its peak after `warmup` windows.
     ema
         Decay per window of the moving average of the weights; that average is what is shipped.
     samples
         Voxels per window that the losses look at.
+    workers
+        Processes that make windows, for each process that trains.
+    compiled
+        Compile the network (`torch.compile`).
     """
 
     windows: int
     batch: int = 4
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 0.02
     warmup: int = 200
     ema: float = 0.9992
     samples: int = 8000
     seed: int = 1
-    device: str = "cpu"
     workers: int = 1
     checkpoint_seconds: float = 90.0
     validate_every: int = 2000
+    compiled: bool = False
 
 
-class MovingAverage:
-    """Exponential moving average of weights and batch statistics, with a short memory while training is young."""
-
-    def __init__(self, net: nn.Module, decay: float) -> None:
-        self.decay, self.seen = decay, 0
-        self.state = {k: v.detach().clone().float() for k, v in net.state_dict().items() if v.is_floating_point()}
-
-    def update(self, net: nn.Module, windows: int) -> None:
-        self.seen += windows
-        keep = min(self.decay**windows, (1 + self.seen) / (200 + self.seen))
-        for key, value in net.state_dict().items():
-            if key in self.state:
-                self.state[key].lerp_(value.detach().float(), 1 - keep)
-
-
-def learning_rate_factor(windows: int, options: TrainOptions) -> float:
-    """Linear warm-up, then a cosine to one hundredth of the peak."""
-    if windows < options.warmup:
-        return (windows + options.batch) / (options.warmup + options.batch)
-    done = min(1.0, (windows - options.warmup) / max(1, options.windows - options.warmup))
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+def learning_rate_factor(windows: int, options: TrainOptions, resumed_at: int = 0) -> float:
+    """Cosine to one hundredth of the peak, after a linear warm-up at the start and after each restart."""
+    done = min(1.0, max(0, windows - options.warmup) / max(1, options.windows - options.warmup))
+    warm = min(1.0, (windows - resumed_at + options.batch) / (options.warmup + options.batch))
+    return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 class Trainer:
@@ -99,22 +89,22 @@ class Trainer:
         config: StackNetConfig,
         data: DataOptions,
         options: TrainOptions,
+        ranks: Ranks,
         start_from: Path | None = None,
     ) -> None:
         self.folder, self.range, self.data, self.options = folder, resolution_range, data, options
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(options.seed)
-        self.device = torch.device(options.device)
+        self.ranks = ranks
+        self.device = ranks.device
         self.net: StackNet = StackNet(config).to(self.device)
         self.net.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         if start_from is not None:
             load_state(self.net, start_from)
-        self.optimizer = torch.optim.AdamW(
-            self.net.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, betas=(0.9, 0.98)
-        )
+        self.optimizers = optimizers_of(self.net, options.learning_rate, options.weight_decay)
         self.average = MovingAverage(self.net, options.ema)
         self.reduced_precision = runs_bfloat16(self.device)
-        self.windows = 0
+        self.windows = self.resumed_at = 0
         self.restarts = 0
         self.started_from = start_from.name if start_from else None
         if self.checkpoint_path.exists():
@@ -131,31 +121,24 @@ class Trainer:
         return self.folder / f"{self.range.name}.safetensors"
 
     def _resume(self) -> None:
-        saved = torch.load(self.checkpoint_path, map_location=self.device, weights_only=True)
+        saved = load_checkpoint(self.checkpoint_path)
         if saved["range"] != self.range.name or saved["config"] != self.net.config.to_json():
             raise TrainingDataError(
                 f"{self.checkpoint_path} belongs to a run of another range or network; choose another folder."
             )
-        self.net.load_state_dict(saved["net"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.average.state, self.average.seen = saved["average"], saved["seen"]
-        self.windows, self.restarts = saved["windows"], saved["restarts"] + 1
+        restore(saved, self.net, self.average)
+        self.windows = self.resumed_at = saved["windows"]
+        self.restarts = saved["restarts"] + 1
 
     def save(self) -> None:
-        """Write the checkpoint and the averaged weights; a kill at any moment leaves a whole older or newer file."""
-        state: dict[str, Any] = {
+        """Write the checkpoint and the averaged weights."""
+        values = {
             "range": self.range.name,
             "config": self.net.config.to_json(),
-            "net": self.net.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "average": self.average.state,
-            "seen": self.average.seen,
             "windows": self.windows,
             "restarts": self.restarts,
         }
-        temporary = self.checkpoint_path.with_suffix(".tmp")
-        torch.save(state, temporary)
-        temporary.replace(self.checkpoint_path)
+        save_checkpoint(self.checkpoint_path, self.net, self.average, values)
         card = WeightsCard(
             name=self.range.name,
             d_min=self.range.d_min,
@@ -173,7 +156,7 @@ class Trainer:
         save_weights(self.average.state, card, self.weights_path)
 
     def _batches(self) -> Iterator[dict[str, Tensor]]:
-        stream = WindowStream(self.data, self.range, self.options.seed, start=self.restarts)
+        stream = WindowStream(self.data, self.range, (self.options.seed, self.restarts, self.ranks.rank))
         loader = DataLoader(
             stream,
             batch_size=self.options.batch,
@@ -195,50 +178,58 @@ class Trainer:
         validate
             Gets the weights file and the windows seen, every `options.validate_every` windows and at the end.
         """
-        options = self.options
+        options, first = self.options, self.ranks.is_first
+        if first:
+            (self.folder / "options.json").write_text(json.dumps(asdict(options), indent=1) + "\n")
+        net = self.ranks.shared(self.net)
+        if options.compiled:
+            net = torch.compile(net)  # type: ignore[assignment]
+        batches = self._batches()
         last_save = last_report = time.monotonic()
-        sums = torch.zeros(4, device=self.device)
-        steps, validated = 0, self.windows // options.validate_every
+        sums, steps = torch.zeros(4, device=self.device), 0
         self.net.train()
-        (self.folder / "options.json").write_text(json.dumps(asdict(options), indent=1) + "\n")
-        for batch in self._batches():
-            if self.windows >= options.windows:
-                break
-            rate = options.learning_rate * learning_rate_factor(self.windows, options)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
-            batch = {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
-            density = batch["density"].contiguous(memory_format=torch.channels_last_3d)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced_precision):
-                scores, offsets = self.net(density)
-            losses = combined_loss(scores, offsets, batch, self.frame, options.samples * options.batch)
-            self.optimizer.zero_grad(set_to_none=True)
-            losses.total.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(self.net.parameters(), 2.0)
-            self.optimizer.step()
-            self.windows += len(density)
-            self.average.update(self.net, len(density))
-            sums += torch.stack([losses.total, losses.classes, losses.offsets, losses.accuracy]).detach()
+        while self.windows < options.windows:
+            rate = options.learning_rate * learning_rate_factor(self.windows, options, self.resumed_at)
+            sums += self._step(net, next(batches), rate)
             steps += 1
+            before, self.windows = self.windows, self.windows + options.batch * self.ranks.size
+            self.average.update(self.net, self.windows - before)
+            if not first:
+                continue
             now = time.monotonic()
             if now - last_report > _REPORT_SECONDS:
-                mean = (sums / steps).tolist()
-                speed = steps * options.batch / (now - last_report)
-                row = dict(zip(LOG_FIELDS, [self.windows, *mean, rate, speed], strict=True))
+                speed = steps * options.batch * self.ranks.size / (now - last_report)
+                row = dict(zip(LOG_FIELDS, [self.windows, *(sums / steps).tolist(), rate, speed], strict=True))
                 append_row(self.folder / "log.csv", row)
                 report(row)
                 sums.zero_()
                 steps, last_report = 0, now
-            due = validate is not None and self.windows // options.validate_every > validated
+            due = self.windows // options.validate_every > before // options.validate_every
             if due or now - last_save > options.checkpoint_seconds:
                 self.save()
                 last_save = now
-            if due and validate is not None:
+            if due and validate is not None and self.windows < options.windows:
                 validate(self.weights_path, self.windows)
-                validated = self.windows // options.validate_every
-        self.save()
-        if validate is not None:
-            validate(self.weights_path, self.windows)
+        if first:
+            self.save()
+            if validate is not None:
+                validate(self.weights_path, self.windows)
+
+    def _step(self, net: nn.Module, batch: dict[str, Tensor], rate: float) -> Tensor:
+        """Take one step; returns total, class and offset loss and voxel accuracy, shape (4,)."""
+        for group in (g for optimizer in self.optimizers for g in optimizer.param_groups):
+            group["lr"] = rate
+        batch = {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
+        density = batch["density"].contiguous(memory_format=torch.channels_last_3d)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced_precision):
+            scores, offsets = net(density)
+        losses = combined_loss(scores, offsets, batch, self.frame, self.options.samples * self.options.batch)
+        self.net.zero_grad(set_to_none=True)
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.net.parameters(), 2.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return torch.stack([losses.total, losses.classes, losses.offsets, losses.accuracy]).detach()
 
 
 def append_row(path: Path, row: Mapping[str, float]) -> None:

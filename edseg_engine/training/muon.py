@@ -1,0 +1,80 @@
+"""Muon: momentum whose update is orthogonalised, for the kernels of the residual blocks.
+
+Every direction of a kernel's input gets a step of the same length, where Adam's steps are ruled by the few directions
+with large gradients (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+#: Odd quintic polynomial whose iteration drives singular values towards one (Jordan et al. 2024).
+_QUINTIC = (3.4445, -4.7750, 2.0315)
+_ITERATIONS = 5
+#: Root mean square of Adam's updates at a learning rate of one; with it both optimizers share a learning rate
+#: (Liu et al. 2025, arXiv:2502.16982).
+_ADAM_RMS = 0.2
+
+
+def orthogonalized(matrix: Tensor) -> Tensor:
+    """Return roughly ``U V^T`` of the singular value decomposition of `matrix` (rows, columns), in bfloat16.
+
+    The singular values come out between about 0.7 and 1.2, which trains as well as one and costs only products.
+    """
+    x = matrix.bfloat16()
+    wide = x if x.shape[0] <= x.shape[1] else x.T
+    wide = wide / (wide.norm() + 1e-7)
+    a, b, c = _QUINTIC
+    for _ in range(_ITERATIONS):
+        gram = wide @ wide.T
+        wide = a * wide + (b * gram + c * gram @ gram) @ wide
+    return wide if x.shape[0] <= x.shape[1] else wide.T
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon with Nesterov momentum and decoupled weight decay.
+
+    Parameters
+    ----------
+    params
+        Kernels; each is taken as a matrix of output channels by everything else.
+    lr
+        Learning rate on Adam's scale.
+    """
+
+    def __init__(
+        self, params: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Update the kernels."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if not state:
+                    state["momentum"] = torch.zeros_like(p)
+                state["momentum"].lerp_(p.grad, 1 - group["momentum"])
+                direction = p.grad.lerp(state["momentum"], group["momentum"]).flatten(1)
+                scale = _ADAM_RMS * max(direction.shape) ** 0.5
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                p.add_(orthogonalized(direction).view(p.shape).to(p.dtype), alpha=-group["lr"] * scale)
+
+
+def optimizers_of(net: nn.Module, lr: float, weight_decay: float) -> list[torch.optim.Optimizer]:
+    """Return Muon for the kernels between hidden channels, and AdamW for stem, heads and normalisations."""
+    hidden: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for p in net.parameters():
+        is_hidden = p.ndim == 5 and min(p.shape[:2]) > 1 and p[0, 0].numel() > 1
+        (hidden if is_hidden else others).append(p)
+    return [
+        Muon(hidden, lr=lr, weight_decay=weight_decay),
+        torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay, betas=(0.9, 0.98)),
+    ]

@@ -1,0 +1,112 @@
+"""Optimizer, checkpoints and shared runs: the parts of training that have properties of their own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+
+from edseg_engine.networks.stacknet import StackNet, StackNetConfig
+from edseg_engine.networks.weights import load_weights
+from edseg_engine.training.checkpoint import MovingAverage, load_checkpoint, restore, save_checkpoint
+from edseg_engine.training.muon import Muon, optimizers_of, orthogonalized
+from edseg_engine.training.ranks import join_ranks, leave_ranks
+from tests.test_training import TINY, arguments, training_folder
+
+
+@pytest.mark.parametrize("shape", [(16, 432), (96, 2592), (432, 16), (48, 48)])
+def test_orthogonalized_keeps_directions_and_evens_out_lengths(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    matrix = torch.randn(shape) @ torch.diag(torch.logspace(0, -1, shape[1]))
+    u, _, vt = torch.linalg.svd(matrix, full_matrices=False)
+    result = orthogonalized(matrix).float()
+    lengths = torch.linalg.svdvals(result)
+    assert lengths.max() < 1.35
+    assert lengths.median() > 0.6
+    cosine = (result * (u @ vt)).sum() / (result.norm() * (u @ vt).norm())
+    assert cosine > 0.9
+
+
+def test_muon_and_adamw_share_all_parameters() -> None:
+    net = StackNet(TINY)
+    muon, adamw = optimizers_of(net, 1e-3, 0.0)
+    assert isinstance(muon, Muon)
+    kernels, others = ([p for g in o.param_groups for p in g["params"]] for o in (muon, adamw))
+    assert {id(p) for p in kernels} | {id(p) for p in others} == {id(p) for p in net.parameters()}
+    assert len(kernels) + len(others) == len(list(net.parameters()))
+    assert all(p.ndim == 5 and p.shape[2:].numel() > 1 for p in kernels)
+
+
+def test_muon_steps_are_of_adams_size() -> None:
+    torch.manual_seed(0)
+    p = torch.nn.Parameter(torch.zeros(32, 32, 3, 3, 3).to(memory_format=torch.channels_last_3d))
+    p.grad = torch.randn_like(p) * 1e-4
+    Muon([p], lr=0.01).step()
+    assert p.detach().square().mean().sqrt() == pytest.approx(0.002, rel=0.25)
+    assert (p.detach() * p.grad).sum() < 0
+
+
+def test_a_checkpoint_is_small_and_nearly_exact(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = StackNet(StackNetConfig())
+    average = MovingAverage(net, 0.999)
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(0.01 * torch.randn_like(p))
+    average.update(net, 4)
+    save_checkpoint(tmp_path / "c.pt", net, average, {"windows": 4})
+    assert (tmp_path / "c.pt").stat().st_size < 16e6
+    other = StackNet(StackNetConfig())
+    saved = load_checkpoint(tmp_path / "c.pt")
+    again = MovingAverage(other, 0.999)
+    restore(saved, other, again)
+    assert (saved["windows"], again.seen) == (4, 4)
+    for (name, value), copy in zip(net.state_dict().items(), other.state_dict().values(), strict=True):
+        if value.is_floating_point():
+            torch.testing.assert_close(copy, value, atol=4e-4, rtol=0, msg=name)
+            torch.testing.assert_close(again.state[name], average.state[name], atol=1e-4, rtol=1e-3, msg=name)
+
+
+def _shared_gradient(rank: int, folder: str, port: int) -> None:
+    os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    ranks = join_ranks("cpu")
+    torch.manual_seed(3)
+    net = StackNet(TINY).eval()  # batch statistics differ between processes; their gradients must not
+    inputs = torch.randn(2, 1, 12, 12, 12)
+    shared = ranks.shared(net)
+    scores, offsets = shared(inputs[rank : rank + 1])
+    (scores.square().mean() + offsets.square().mean()).backward()
+    torch.save([p.grad for p in net.parameters()], f"{folder}/{rank}.pt")
+    leave_ranks()
+
+
+def test_two_processes_share_the_gradient_of_both_their_windows(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    mp.spawn(_shared_gradient, (str(tmp_path), port), nprocs=2)
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    torch.manual_seed(3)
+    net = StackNet(TINY).eval()
+    scores, offsets = net(torch.randn(2, 1, 12, 12, 12))
+    (scores.square().mean() + offsets.square().mean()).backward()
+    for a, b, p in zip(first, second, net.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=0, rtol=0)
+        torch.testing.assert_close(a, p.grad, atol=1e-6, rtol=1e-4)
+
+
+def test_torchrun_trains_on_two_processes(tmp_path: Path) -> None:
+    data, out = training_folder(tmp_path / "data"), tmp_path / "run"
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    command = [*launcher, "-m", "edseg_engine", *arguments(data, out, 8)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("The weights are in") == 1
+    assert load_checkpoint(out / "checkpoint.pt")["windows"] == 8
+    weights = load_weights(out / "low.safetensors")
+    assert all(torch.isfinite(p).all() for p in weights.net.parameters())
