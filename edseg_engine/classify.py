@@ -1,4 +1,8 @@
-"""From the voxels of an instance to its residue class: summed probabilities (thesis 3.3), calibrated."""
+"""From the voxels of an instance to its residue class and how sure it is.
+
+Weights that have been given a classifier of residues (`edseg_engine.networks.residuenet`) use it; others sum the
+probabilities of the voxels, as the thesis does (3.3). Both are calibrated.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edseg_engine.instances import Instances
+from edseg_engine.networks.residuenet import ResidueNet
+from edseg_engine.networks.weights import Weights
+from edseg_engine.predict import VoxelPrediction
+from edseg_engine.residue_features import residue_features
 from edseg_engine.residues import N_LABELS
 
 
@@ -19,7 +27,7 @@ class Calibration:
     Attributes
     ----------
     temperature
-        Exponent of the summed probabilities: below one they grow more cautious.
+        Exponent of the probabilities: below one they grow more cautious.
     intercept, slope, votes, spread
         The confidence is the logistic function of ``intercept + slope * logit(p1) + votes * log(v) + spread * s``,
         with v the instance's votes over the median of the map and s the spread of its votes in Å.
@@ -34,6 +42,33 @@ class Calibration:
     @classmethod
     def from_card(cls, values: Mapping[str, float]) -> Calibration:
         return cls(**values)
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """What turns instances into classes.
+
+    Attributes
+    ----------
+    net
+        Classifier of residues; None sums the probabilities of their voxels.
+    calibration
+        Applied to either.
+    """
+
+    net: ResidueNet | None = None
+    calibration: Calibration = Calibration()
+
+    @classmethod
+    def of(cls, weights: Weights) -> Classifier:
+        """Return the classifier that is stored with `weights`."""
+        return cls(weights.residue_net, Calibration.from_card(weights.card.calibration))
+
+    def raw(self, instances: Instances, prediction: VoxelPrediction) -> NDArray[np.float64]:
+        """Return class probabilities (k, 17) that are not calibrated."""
+        if self.net is None:
+            return summed_probabilities(instances.members, prediction.probabilities, len(instances))
+        return self.net.probabilities(residue_features(instances, prediction))
 
 
 @dataclass(frozen=True)
@@ -73,19 +108,12 @@ def confidence_features(
     return np.log(p1 / (1 - p1)), np.log(np.clip(relative, 1e-3, None)), instances.spread
 
 
-def classify(instances: Instances, probabilities: NDArray[np.floating], calibration: Calibration) -> Classes:
-    """Classify every instance.
-
-    Parameters
-    ----------
-    probabilities
-        shape (m, 17): class probabilities of the voxels whose votes made the instances.
-    """
-    k = len(instances)
-    raw = summed_probabilities(instances.members, probabilities, k)
-    calibrated = raw**calibration.temperature
+def classify(instances: Instances, prediction: VoxelPrediction, classifier: Classifier) -> Classes:
+    """Classify every instance that was found in `prediction`."""
+    calibration = classifier.calibration
+    calibrated = np.maximum(classifier.raw(instances, prediction), 1e-9) ** calibration.temperature
     calibrated /= calibrated.sum(1, keepdims=True)
     logit, votes, spread = confidence_features(calibrated, instances)
     score = calibration.intercept + calibration.slope * logit + calibration.votes * votes + calibration.spread * spread
     inside = instances.members[instances.members >= 0]
-    return Classes(calibrated, 1 / (1 + np.exp(-score)), np.bincount(inside, minlength=k))
+    return Classes(calibrated, 1 / (1 + np.exp(-score)), np.bincount(inside, minlength=len(instances)))

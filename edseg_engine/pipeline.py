@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from edseg_engine.assembly import assemble
-from edseg_engine.classify import Calibration, classify
+from edseg_engine.classify import Classifier, classify
 from edseg_engine.classmaps import class_maps
 from edseg_engine.devices import available_memory, choose_device
 from edseg_engine.errors import DeviceError, OptionError, ResolutionError
@@ -100,7 +100,7 @@ def segment(
         instances = find_instances(prediction.votes, prediction.weights, region.symmetry, options.residues)
         positions = assemble(instances.centroids, region.symmetry)
     with clock.stage("classify"):
-        classes = classify(instances, prediction.probabilities, Calibration.from_card(weights.card.calibration))
+        classes = classify(instances, prediction, Classifier.of(weights))
         maps = class_maps(density, region, volume, prediction) if options.class_maps else None
     order = np.argsort(-classes.confidence, kind="stable")
     residues = tuple(

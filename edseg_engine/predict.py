@@ -35,12 +35,15 @@ class VoxelPrediction:
         float32, shape (m, 3): E = I(X) + position, the centroid (Å) that each voxel points at (thesis 6.2.1).
     probabilities
         float16, shape (m, 17): class probabilities; what is missing to one is background.
+    density
+        float32, shape (m,): normalised density.
     """
 
     index: NDArray[np.intp] = field(repr=False)
     positions: NDArray[np.float32] = field(repr=False)
     votes: NDArray[np.float32] = field(repr=False)
     probabilities: NDArray[np.float16] = field(repr=False)
+    density: NDArray[np.float32] = field(repr=False)
 
     @property
     def weights(self) -> NDArray[np.float32]:
@@ -112,7 +115,8 @@ def _predict_tiles(
         offsets[rows[inside]] = mean[:, N_LABELS:].cpu().numpy()
     progress(Progress("network", 1.0))
     positions = volume.positions(index).astype(np.float32)
-    return VoxelPrediction(index, positions, positions + offsets, probabilities)
+    density = volume.values.reshape(-1)[index]
+    return VoxelPrediction(index, positions, positions + offsets, probabilities, density)
 
 
 @torch.inference_mode()

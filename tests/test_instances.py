@@ -8,7 +8,6 @@ import pytest
 from scipy.spatial import cKDTree
 
 from edseg_engine.assembly import assemble
-from edseg_engine.classify import Calibration, classify
 from edseg_engine.evaluation.matching import match
 from edseg_engine.instances import EXCLUSION, find_instances, vote_peaks
 from edseg_engine.maps import DensityMap
@@ -112,7 +111,6 @@ def test_no_votes_give_no_residues() -> None:
     for k in (None, 10):
         found = find_instances(np.zeros((0, 3)), np.zeros(0), symmetry, k)
         assert len(found) == 0
-        assert classify(found, np.zeros((0, 17)), Calibration()).probabilities.shape == (0, 17)
 
 
 @pytest.mark.parametrize(("name", "cell"), CASES)
@@ -131,22 +129,3 @@ def test_the_reported_copies_make_a_compact_molecule(name: str, cell: tuple[floa
     gaps = np.sort(np.linalg.norm(placed[:, None] - placed[None], axis=-1), axis=1)[:, 1]
     assert gaps.max() < 5.6
     assert np.ptp(placed, axis=0).max() <= np.ptp(scattered, axis=0).max() + 1e-6
-
-
-def test_classes_are_the_mean_of_the_voxels() -> None:
-    votes = np.concatenate([np.zeros((10, 3)), np.full((10, 3), 8.0)]) + np.random.default_rng(0).normal(
-        0, 0.1, (20, 3)
-    )
-    symmetry = Symmetry(gemmi.UnitCell(1, 1, 1, 90, 90, 90), gemmi.SpaceGroup("P 1"), periodic=False)
-    found = find_instances(votes, np.ones(20), symmetry, 2)
-    probabilities = np.zeros((20, 17), np.float16)
-    probabilities[:10, 3], probabilities[:10, 5], probabilities[10:, 8] = 0.5, 0.25, 0.9
-    classes = classify(found, probabilities, Calibration())
-    first = found.members[0]
-    assert classes.probabilities[first, 3] == pytest.approx(2 / 3, abs=1e-3)
-    assert classes.probabilities[1 - first].argmax() == 8
-    assert classes.n_voxels.tolist() == [10, 10]
-    np.testing.assert_allclose(classes.probabilities.sum(1), 1.0)
-    np.testing.assert_allclose(classes.confidence, classes.probabilities.max(1), atol=1e-3)
-    softer = classify(found, probabilities, Calibration(temperature=0.5)).probabilities
-    assert softer[first, 3] < classes.probabilities[first, 3]

@@ -29,8 +29,9 @@ MAP, MODEL = CRYSTAL / "data.mtz.gz", CRYSTAL / "model.cif.gz"
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one structure to simulate and one experimental crystal."""
     folder = tmp_path_factory.mktemp("data")
-    (folder / "val").mkdir()
-    shutil.copy(MODEL, folder / "val" / "1az5.cif.gz")
+    for split in ("train", "val"):
+        (folder / split).mkdir()
+        shutil.copy(MODEL, folder / split / "1az5.cif.gz")
     shutil.copytree(CRYSTAL, folder / "1az5")
     with open(folder / "index.tsv", "w", newline="") as file:
         csv.writer(file, delimiter="\t").writerows(
@@ -73,6 +74,23 @@ def test_simulate_names_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "bad.pdb" in capsys.readouterr().err
     assert main(["simulate", str(MODEL), "--resolution", "30", "--out", str(tmp_path)]) == ResolutionError.exit_code
     assert not (tmp_path / "o").exists()
+
+
+def test_train_classifier_adds_one_to_weights(
+    data: Path, tmp_path: Path, tiny: Weights, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny.save(tmp_path / "tiny.safetensors")
+    out = tmp_path / "out.safetensors"
+    command = ["train-classifier", str(tmp_path / "tiny.safetensors"), "--out", str(out), "--crystals", "2"]
+    assert main([*command, "--structures", str(data), "--experimental", str(data)]) == 0
+    assert "rank 1 is right" in capsys.readouterr().out
+    loaded = load_weights(out)
+    assert loaded.residue_net is not None
+    assert loaded.card.classifier["crystals"] == 2
+    assert main(["calibrate", str(out), "--out", str(out), "--structures", str(data), "--maps", "1"]) == 0
+    calibrated = load_weights(out)
+    assert calibrated.card.calibration["temperature"] > 0
+    assert calibrated.residue_net is not None
 
 
 def test_evaluate_one_map(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

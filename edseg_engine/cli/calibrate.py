@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
     from edseg_engine.evaluation.calibrate import calibration_error, calibration_to_json, fit_calibration
     from edseg_engine.evaluation.evaluate import score_maps
-    from edseg_engine.networks.weights import load_weights, save_weights
+    from edseg_engine.networks.weights import load_weights
     from edseg_engine.ranges import range_by_name
     from edseg_engine.training.validate import Validation
 
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     scores = score_maps(known, lambda _: raw, torch.device("cpu"), lambda score: print(score.name, flush=True))
     calibration = fit_calibration(scores)
     card = replace(weights.card, calibration=calibration_to_json(calibration))
-    save_weights({k: v for k, v in weights.net.state_dict().items() if v.is_floating_point()}, card, args.out)
+    replace(weights, card=card).save(args.out)
     confidence = np.concatenate([s.proposals.classes.confidence for s in scores])
     right = np.concatenate([s.proposals.right for s in scores])
     print(f"Without calibration the confidence was off by {calibration_error(confidence, right):.3f} (ECE).")

@@ -51,7 +51,11 @@ def predict_windows(net: StackNet, volume: Volume) -> VoxelPrediction:
     mean = sums[:, *inner].reshape(N_LABELS + 3, -1)[:, index].T
     positions = volume.positions(index).astype(np.float32)
     return VoxelPrediction(
-        index, positions, (positions + mean[:, N_LABELS:]).astype(np.float32), mean[:, :N_LABELS].astype(np.float16)
+        index,
+        positions,
+        (positions + mean[:, N_LABELS:]).astype(np.float32),
+        mean[:, :N_LABELS].astype(np.float16),
+        volume.values.reshape(-1)[index],
     )
 
 

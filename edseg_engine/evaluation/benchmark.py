@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from edseg_engine.ccp4 import write_ccp4
-from edseg_engine.classify import Calibration, classify
+from edseg_engine.classify import Classifier, classify
 from edseg_engine.evaluation.baseline import cluster_from_random_starts, predict_windows
 from edseg_engine.evaluation.matching import match
 from edseg_engine.instances import find_instances
@@ -66,7 +66,7 @@ def compare(density: DensityMap, n_residues: int, weights: Weights) -> Compariso
     resolution_range = range_by_name(weights.card.name)
     region = choose_region(density, "auto")
     volume = prepare_volume(density, region, resolution_range)
-    calibration = Calibration.from_card(weights.card.calibration)
+    classifier = Classifier.of(weights)
     device = torch.device("cpu")
     predict_voxels(weights.net, volume, resolution_range.frame, device, ignore_progress)  # warm-up
     start = time.perf_counter()
@@ -82,8 +82,8 @@ def compare(density: DensityMap, n_residues: int, weights: Weights) -> Compariso
     found_baseline = cluster_from_random_starts(theirs, n_residues)
     instances_baseline = time.perf_counter() - start
     pairs = match(found.centroids, found_baseline.centroids, region.symmetry, cutoff=1.0)
-    label = classify(found, ours.probabilities, calibration).probabilities.argmax(1)
-    label_baseline = classify(found_baseline, theirs.probabilities, calibration).probabilities.argmax(1)
+    label = classify(found, ours, classifier).probabilities.argmax(1)
+    label_baseline = classify(found_baseline, theirs, classifier).probabilities.argmax(1)
     confident = ours.weights > 0.5
     return Comparison(
         (network, network_baseline),

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edseg_engine.classify import Calibration, Classes, classify, summed_probabilities
+from edseg_engine.classify import Classes, Classifier, classify
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.labelled import KnownResidues, known_residues, owners
 from edseg_engine.dataset.packs import structures_of_split
@@ -34,7 +34,7 @@ from edseg_engine.predict import VoxelPrediction, predict_voxels
 from edseg_engine.progress import ignore_progress
 from edseg_engine.ranges import range_by_name
 from edseg_engine.read import read_map
-from edseg_engine.region import choose_region
+from edseg_engine.region import Region, choose_region
 from edseg_engine.residues import BACKGROUND
 from edseg_engine.results import SegmentOptions
 from edseg_engine.symmetry import Symmetry
@@ -149,9 +149,17 @@ class Protocol:
 AS_IS = Protocol()
 
 
-def score_map(known: KnownMap, weights: Weights, device: torch.device, protocol: Protocol) -> MapScore:
-    """Run one map through the pipeline and compare with its model, matching centroids within 3 Å under symmetry."""
-    start = time.perf_counter()
+@dataclass(frozen=True)
+class NetworkRun:
+    """What the network said of a map, and where."""
+
+    region: Region
+    prediction: VoxelPrediction
+    label_radius: float
+
+
+def run_network(known: KnownMap, weights: Weights, device: torch.device, protocol: Protocol) -> NetworkRun:
+    """Take a map the product's way as far as the network."""
     resolution_range = range_by_name(weights.card.name)
     region = choose_region(known.density, "auto")
     volume = prepare_volume(known.density, region, resolution_range)
@@ -160,19 +168,30 @@ def score_map(known: KnownMap, weights: Weights, device: torch.device, protocol:
     prediction = predict_voxels(
         weights.net, volume, resolution_range.frame, device, ignore_progress, protocol.orientations
     )
-    calibration = Calibration.from_card(weights.card.calibration)
-    k = len(known.residues.labels)
+    return NetworkRun(region, prediction, resolution_range.label_radius)
 
-    def run(n_residues: int | None) -> tuple[Instances, Classes, Matching]:
-        instances = find_instances(prediction.votes, prediction.weights, region.symmetry, n_residues)
-        classes = classify(instances, prediction.probabilities, calibration)
-        return instances, classes, match(instances.centroids, known.residues.centroids, region.symmetry)
 
-    given, classes, matching = run(k)
+def _found(known: KnownMap, run: NetworkRun, n_residues: int | None) -> tuple[Instances, Matching]:
+    instances = find_instances(run.prediction.votes, run.prediction.weights, run.region.symmetry, n_residues)
+    return instances, match(instances.centroids, known.residues.centroids, run.region.symmetry)
+
+
+def with_k_given(known: KnownMap, run: NetworkRun) -> tuple[Instances, Matching]:
+    """Return as many instances as the map has residues, and which residue each of them is."""
+    return _found(known, run, len(known.residues.labels))
+
+
+def score_map(known: KnownMap, weights: Weights, device: torch.device, protocol: Protocol) -> MapScore:
+    """Run one map through the pipeline and compare with its model, matching centroids within 3 Å under symmetry."""
+    start = time.perf_counter()
+    run = run_network(known, weights, device, protocol)
+    prediction, classifier, labels = run.prediction, Classifier.of(weights), known.residues.labels
+    given, matching = with_k_given(known, run)
+    classes = classify(given, prediction, classifier)
     seconds = time.perf_counter() - start
-    found, found_classes, found_matching = run(None)
-    owner, truth = _truth(known.residues, region.symmetry, prediction, resolution_range.label_radius)
-    labels = known.residues.labels
+    found, found_matching = _found(known, run, None)
+    found_classes = classify(found, prediction, classifier)
+    owner, truth, own_centroid = _truth(known.residues, run)
     found_truth = np.full(len(found), -1, np.intp)
     found_truth[found_matching.found] = labels[found_matching.true]
     return MapScore(
@@ -180,29 +199,39 @@ def score_map(known: KnownMap, weights: Weights, device: torch.device, protocol:
         float(known.density.d_min or 0.0),
         count_residues(classes.probabilities, labels, matching),
         count_residues(found_classes.probabilities, labels, found_matching),
-        _with_true_instances(owner, prediction, labels),
+        _with_true_instances(owner, own_centroid, prediction, labels, classifier),
         count_voxels(prediction.probabilities, truth),
-        instance_dice(given.members, owner, matching, k),
+        instance_dice(given.members, owner, matching, len(labels)),
         seconds,
         Proposals(found, found_classes, found_truth),
     )
 
 
-def _truth(
-    residues: KnownResidues, symmetry: Symmetry, prediction: VoxelPrediction, radius: float
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the true residue of each voxel (negative: none) and its true class."""
-    owner, _ = owners(residues, symmetry, prediction.positions.astype(np.float64), radius)
+def _truth(residues: KnownResidues, run: NetworkRun) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """Return of each voxel the true residue (negative: none), its class, and its centroid (Å)."""
+    positions = run.prediction.positions.astype(np.float64)
+    owner, centroids = owners(residues, run.region.symmetry, positions, run.label_radius)
     truth = np.where(owner >= 0, residues.labels[np.maximum(owner, 0)], np.where(owner == -1, BACKGROUND, -1))
-    return owner, truth
+    return owner, truth, centroids
 
 
 def _with_true_instances(
-    owner: NDArray[np.intp], prediction: VoxelPrediction, labels: NDArray[np.intp]
+    owner: NDArray[np.intp],
+    centroids: NDArray[np.float64],
+    prediction: VoxelPrediction,
+    labels: NDArray[np.intp],
+    classifier: Classifier,
 ) -> ResidueCounts:
-    probabilities = summed_probabilities(owner, prediction.probabilities, len(labels))
-    seen = np.flatnonzero(np.bincount(owner[owner >= 0], minlength=len(labels)) > 0)
-    return count_residues(probabilities[seen], labels, Matching(np.arange(len(seen)), seen, np.zeros(len(seen))))
+    """Classify the residues of the model from their own voxels."""
+    k, inside = len(labels), np.flatnonzero(owner >= 0)
+    weights, members = prediction.weights[inside], owner[inside]
+    squares = ((prediction.votes[inside] - centroids[inside]) ** 2).sum(1)
+    votes = np.bincount(members, weights, minlength=k).astype(np.float64)
+    spread = np.sqrt(np.bincount(members, weights * squares, minlength=k) / np.maximum(votes, 1e-9))
+    true = Instances(np.zeros((k, 3)), np.maximum(owner, -1), votes, spread)
+    seen = np.flatnonzero(np.bincount(members, minlength=k) > 0)
+    probabilities = classify(true, prediction, classifier).probabilities[seen]
+    return count_residues(probabilities, labels, Matching(np.arange(len(seen)), seen, np.zeros(len(seen))))
 
 
 def score_maps(

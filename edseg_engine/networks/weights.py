@@ -15,11 +15,16 @@ from safetensors.torch import save
 from torch import Tensor
 
 from edseg_engine.errors import WeightsError
+from edseg_engine.networks.residuenet import ResidueNet
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
+from edseg_engine.residue_features import N_FEATURES
 from edseg_engine.residues import LABELS
 from edseg_engine.results import WeightsInfo
 
 FORMAT = "edseg-weights/1"
+
+#: Before the names of the tensors that belong to the classifier of residues.
+_RESIDUES = "residues."
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class WeightsCard:
         Shape of the network.
     training
         How it was trained: data, windows seen, options (JSON values).
+    classifier
+        How the classifier of residues was trained, if there is one.
     calibration
         Parameters that turn summed votes into probabilities, see `edseg_engine.classify`.
     """
@@ -48,16 +55,25 @@ class WeightsCard:
     spacing: float
     network: StackNetConfig
     training: dict[str, Any] = field(default_factory=dict)
+    classifier: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A network ready to run, with its card and where it came from."""
+    """A network ready to run, its classifier of residues if it has one, its card and where it came from."""
 
     net: StackNet
     card: WeightsCard
     info: WeightsInfo
+    residue_net: ResidueNet | None = None
+
+    def save(self, path: Path) -> None:
+        """Write everything to `path`; the file appears whole or not at all."""
+        state = {k: v for k, v in self.net.state_dict().items() if v.is_floating_point()}
+        if self.residue_net is not None:
+            state |= {_RESIDUES + k: v for k, v in self.residue_net.state_dict().items()}
+        save_weights(state, self.card, path)
 
 
 def save_weights(state: dict[str, Tensor], card: WeightsCard, path: Path) -> None:
@@ -107,14 +123,22 @@ def load_weights(path: Path) -> Weights:
     """
     state, card = _read(path)
     net = StackNet(card.network)
+    residue_state = {k.removeprefix(_RESIDUES): state.pop(k).float() for k in list(state) if k.startswith(_RESIDUES)}
     try:
         missing = net.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
-    except RuntimeError as error:
+        residue_net = _residue_net(residue_state) if residue_state else None
+    except (RuntimeError, KeyError) as error:
         raise WeightsError(f"{path} does not fit the network that it describes.") from error
     if missing.unexpected_keys or any("num_batches_tracked" not in k for k in missing.missing_keys):
         raise WeightsError(f"{path} does not hold all weights of the network that it describes.")
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Weights(net.eval(), card, WeightsInfo(path.name, sha256, card.d_min, card.d_max))
+    return Weights(net.eval(), card, WeightsInfo(path.name, sha256, card.d_min, card.d_max), residue_net)
+
+
+def _residue_net(state: dict[str, Tensor]) -> ResidueNet:
+    net = ResidueNet(N_FEATURES, hidden=len(state["hidden.0.bias"]))
+    net.load_state_dict(state)
+    return net.eval()
 
 
 @cache

@@ -1,0 +1,128 @@
+"""From instances to classes: summed probabilities, features that ignore orientation, the classifier of residues."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edseg_engine.classify import Calibration, Classifier, classify
+from edseg_engine.dataset.labelled import random_rotation
+from edseg_engine.errors import WeightsError
+from edseg_engine.instances import Instances
+from edseg_engine.networks.residuenet import ResidueNet
+from edseg_engine.networks.stacknet import StackNet, StackNetConfig
+from edseg_engine.networks.weights import Weights, WeightsCard, load_state, load_weights
+from edseg_engine.predict import VoxelPrediction
+from edseg_engine.residue_features import N_FEATURES, residue_features
+from edseg_engine.results import WeightsInfo
+from edseg_engine.training.residues import ResidueSet, fit_residue_net
+
+TINY = StackNetConfig((4, 8, 8), (1, 1, 1), (0, 1, 1))
+
+
+def some_voxels(k: int, n: int, rng: np.random.Generator) -> tuple[Instances, VoxelPrediction]:
+    """Residues of n voxels each, some voxels of none between them."""
+    members = np.repeat(np.arange(-1, k), n).astype(np.intp)
+    positions = rng.normal(0, 2.0, (len(members), 3)) + 6.0 * members[:, None]
+    votes = 6.0 * members[:, None] + rng.normal(0, 0.3, positions.shape)
+    p = rng.dirichlet(np.full(18, 0.3), len(members))[:, :17].astype(np.float16)
+    weights = np.bincount(members[n:], p.sum(1, dtype=np.float64)[n:], minlength=k)
+    instances = Instances(6.0 * np.arange(k)[:, None] * np.ones(3), members, weights, np.full(k, 0.5))
+    arrays = (positions.astype(np.float32), votes.astype(np.float32), p, rng.random(len(members), np.float32))
+    return instances, VoxelPrediction(np.arange(len(members)), *arrays)
+
+
+def no_voxels() -> tuple[Instances, VoxelPrediction]:
+    nothing = np.zeros(0, np.intp)
+    xyz = np.zeros((0, 3), np.float32)
+    prediction = VoxelPrediction(nothing, xyz, xyz, np.zeros((0, 17), np.float16), np.zeros(0, np.float32))
+    return Instances(np.zeros((0, 3)), nothing, np.zeros(0), np.zeros(0)), prediction
+
+
+def test_classes_are_the_mean_of_the_voxels_without_a_classifier() -> None:
+    instances, prediction = some_voxels(2, 10, np.random.default_rng(0))
+    probabilities = np.zeros((30, 17), np.float16)
+    probabilities[10:20, 3], probabilities[10:20, 5], probabilities[20:, 8] = 0.5, 0.25, 0.9
+    prediction = replace(prediction, probabilities=probabilities)
+    classes = classify(instances, prediction, Classifier())
+    assert classes.probabilities[0, 3] == pytest.approx(2 / 3, abs=1e-3)
+    assert classes.probabilities[1].argmax() == 8
+    assert classes.n_voxels.tolist() == [10, 10]
+    np.testing.assert_allclose(classes.probabilities.sum(1), 1.0)
+    np.testing.assert_allclose(classes.confidence, classes.probabilities.max(1), atol=1e-3)
+    softer = classify(instances, prediction, Classifier(calibration=Calibration(temperature=0.5)))
+    assert softer.probabilities[0, 3] < classes.probabilities[0, 3]
+
+
+@pytest.mark.parametrize("net", [None, ResidueNet(N_FEATURES, 8).eval()])
+def test_no_residues_have_no_classes(net: ResidueNet | None) -> None:
+    assert classify(*no_voxels(), Classifier(net)).probabilities.shape == (0, 17)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), k=st.integers(1, 6), n=st.integers(1, 60))
+def test_features_ignore_place_orientation_and_order(seed: int, k: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    instances, prediction = some_voxels(k, n, rng)
+    features = residue_features(instances, prediction)
+    assert features.shape == (k, N_FEATURES)
+    assert np.isfinite(features).all()
+    rotation, shift = random_rotation(rng), rng.normal(0, 50, 3)
+    order = rng.permutation(len(instances.members))
+    turned = VoxelPrediction(
+        prediction.index[order],
+        (prediction.positions @ rotation.T + shift)[order].astype(np.float32),
+        (prediction.votes @ rotation.T + shift)[order].astype(np.float32),
+        prediction.probabilities[order],
+        prediction.density[order],
+    )
+    again = residue_features(replace(instances, members=instances.members[order]), turned)
+    # A voxel may change its shell by rounding; it carries 1/n of the shell's probabilities.
+    np.testing.assert_allclose(np.median(np.abs(again - features)), 0, atol=1e-3)
+    means = slice(0, 51)
+    np.testing.assert_allclose(again[:, means], features[:, means], atol=5e-3)
+    np.testing.assert_allclose(again[:, -9:], features[:, -9:], atol=2e-2)
+
+
+def separable(n: int, rng: np.random.Generator) -> ResidueSet:
+    labels = rng.integers(0, 17, n)
+    features = rng.normal(0, 1, (n, N_FEATURES)).astype(np.float32) * 3 + 7
+    features[np.arange(n), labels] += 12
+    return ResidueSet(features, labels)
+
+
+def test_the_classifier_learns_and_is_repeatable() -> None:
+    rng = np.random.default_rng(0)
+    train, test = separable(3000, rng), separable(500, rng)
+    net = fit_residue_net(train, seed=1)
+    p = net.probabilities(test.features)
+    np.testing.assert_allclose(p.sum(1), 1.0)
+    assert (p.argmax(1) == test.labels).mean() > 0.8
+    np.testing.assert_array_equal(fit_residue_net(train, seed=1).probabilities(test.features), p)
+
+
+def test_weights_keep_their_classifier(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    instances, prediction = some_voxels(4, 20, np.random.default_rng(1))
+    net = ResidueNet(N_FEATURES, 16).eval()
+    net.standardize(torch.from_numpy(residue_features(instances, prediction)))
+    card = WeightsCard("high", 1.8, 2.5, 1.0, TINY, classifier={"crystals": 3})
+    weights = Weights(StackNet(TINY).eval(), card, WeightsInfo("", "", 1.8, 2.5), net)
+    weights.save(tmp_path / "w.safetensors")
+    loaded = load_weights(tmp_path / "w.safetensors")
+    assert loaded.card == card
+    classes, same = (classify(instances, prediction, Classifier.of(w)).probabilities for w in (weights, loaded))
+    np.testing.assert_allclose(same, classes, atol=0.02)
+    summed = classify(instances, prediction, Classifier()).probabilities
+    assert np.abs(summed - classes).max() > 0.05
+    load_state(StackNet(TINY), tmp_path / "w.safetensors")  # the network alone is what training starts from
+    other = replace(weights, residue_net=ResidueNet(N_FEATURES + 1, 16))
+    other.save(tmp_path / "other.safetensors")
+    with pytest.raises(WeightsError, match="does not fit"):
+        load_weights(tmp_path / "other.safetensors")
