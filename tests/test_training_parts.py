@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,12 +13,14 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
+from edseg_engine.errors import OutputError, TrainingDataError
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import load_weights
 from edseg_engine.training.checkpoint import MovingAverage, load_checkpoint, restore, save_checkpoint
+from edseg_engine.training.job import pack_job
 from edseg_engine.training.muon import Muon, optimizers_of, orthogonalized
 from edseg_engine.training.ranks import join_ranks, leave_ranks
-from tests.test_training import TINY, arguments, training_folder
+from tests.test_training import CRYSTAL, TINY, arguments, training_folder
 
 
 @pytest.mark.parametrize("shape", [(16, 432), (96, 2592), (432, 16), (48, 48)])
@@ -83,6 +86,7 @@ def _shared_gradient(rank: int, folder: str, port: int) -> None:
     scores, offsets = shared(inputs[rank : rank + 1])
     (scores.square().mean() + offsets.square().mean()).backward()
     torch.save([p.grad for p in net.parameters()], f"{folder}/{rank}.pt")
+    del shared
     leave_ranks()
 
 
@@ -110,3 +114,35 @@ def test_torchrun_trains_on_two_processes(tmp_path: Path) -> None:
     assert load_checkpoint(out / "checkpoint.pt")["windows"] == 8
     weights = load_weights(out / "low.safetensors")
     assert all(torch.isfinite(p).all() for p in weights.net.parameters())
+
+
+def test_a_packed_job_trains_by_its_script_and_goes_on(tmp_path: Path) -> None:
+    structures, job, out = tmp_path / "packs", tmp_path / "job", tmp_path / "out"
+    structures.mkdir()
+    # The data are a folder of models here; a pack stands for what would be chosen by size.
+    (structures / "train-00.npz").write_bytes(b"x" * 1000)
+    experimental = tmp_path / "crystals"
+    shutil.copytree(CRYSTAL, experimental / "1az5")
+    (experimental / "index.tsv").write_text("id\tsplit\tresolution\n1az5\ttrain\t2.0\n")
+    contents = pack_job(job, structures, 1.0, experimental, 10.0)
+    assert (contents.packs, contents.experimental) == (1, 1)
+    assert contents.size < 2e6
+    (job / "structures" / "train-00.npz").unlink()
+    training_folder(job / "models")
+    shutil.copytree(job / "models" / "train", job / "structures" / "train")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    for windows in ("4", "8"):
+        command = ["sh", str(job / "train.sh"), "low", str(out), "--windows", windows, "--batch", "2", "--workers", "0"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert load_checkpoint(out / "checkpoint.pt")["windows"] == int(windows)
+    assert load_checkpoint(out / "checkpoint.pt")["restarts"] == 1
+
+
+def test_a_job_says_what_it_cannot_pack(tmp_path: Path) -> None:
+    (tmp_path / "train-00.npz").write_bytes(b"x" * 3_000_000)
+    with pytest.raises(TrainingDataError, match="fits into 2 MB"):
+        pack_job(tmp_path / "job", tmp_path, 2.0, None, 0.0)
+    assert not (tmp_path / "job").exists()
+    with pytest.raises(OutputError, match="not empty"):
+        pack_job(tmp_path, tmp_path, 5.0, None, 0.0)

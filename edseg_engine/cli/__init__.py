@@ -10,12 +10,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from edseg_engine import __version__
-from edseg_engine.cli import accuracy, benchmark, calibrate, classifier, convert, evaluate, segment, simulate, train
+from edseg_engine.cli import (
+    accuracy,
+    benchmark,
+    calibrate,
+    classifier,
+    convert,
+    evaluate,
+    job,
+    segment,
+    simulate,
+    train,
+)
 from edseg_engine.errors import Cancelled, EdsegError
 
 #: Each has ``add_parser(subparsers)``, which sets ``run``, a function from the arguments to the exit code.
 #: They import the engine only in ``run``, so that ``--help`` is quick.
-COMMANDS = (segment, convert, simulate, train, classifier, calibrate, evaluate, accuracy, benchmark)
+COMMANDS = (segment, convert, simulate, train, job, classifier, calibrate, evaluate, accuracy, benchmark)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

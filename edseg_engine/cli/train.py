@@ -30,7 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--batch", type=int, default=4, help="windows per step of each process")
     parser.add_argument("--learning-rate", type=float, default=3e-3, help="peak learning rate")
     parser.add_argument("--start-from", type=Path, help="weights file to start from (fine-tuning)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--device", default="cpu", choices=("auto", "cpu", "cuda"), help="auto: a GPU if there is one")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the training process")
     parser.add_argument("--compile", action="store_true", help="compile the network; pays on a GPU")
     parser.add_argument("--workers", type=int, default=1, help="processes that make windows, for each that trains")
@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from edseg_engine.dataset.windows import DataOptions
+    from edseg_engine.devices import choose_device
     from edseg_engine.networks.stacknet import StackNetConfig
     from edseg_engine.ranges import range_by_name
     from edseg_engine.training.loop import Trainer, TrainOptions, append_row
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
     torch.set_num_threads(args.threads)
     console = Console()
-    ranks = join_ranks(args.device)
+    ranks = join_ranks(choose_device(args.device).type)
     trainer = Trainer(
         args.out,
         range_by_name(args.range),

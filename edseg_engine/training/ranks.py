@@ -56,6 +56,7 @@ def join_ranks(device: str) -> Ranks:
 
 
 def leave_ranks() -> None:
-    """Leave the run, if this process shared one."""
+    """Leave the run, if this process shared one, once all processes are done."""
     if dist.is_available() and dist.is_initialized():
+        dist.barrier()
         dist.destroy_process_group()
