@@ -20,13 +20,14 @@ from edseg_engine.cli import (
     job,
     segment,
     simulate,
+    throughput,
     train,
 )
 from edseg_engine.errors import Cancelled, EdsegError
 
 #: Each has ``add_parser(subparsers)``, which sets ``run``, a function from the arguments to the exit code.
 #: They import the engine only in ``run``, so that ``--help`` is quick.
-COMMANDS = (segment, convert, simulate, train, job, classifier, calibrate, evaluate, accuracy, benchmark)
+COMMANDS = (segment, convert, simulate, train, job, classifier, calibrate, evaluate, accuracy, benchmark, throughput)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
