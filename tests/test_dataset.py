@@ -13,8 +13,14 @@ import pytest
 from edseg_engine.dataset.experimental import ExperimentalCrystal, ExperimentalEntry, read_index
 from edseg_engine.dataset.labelled import KnownResidues, LabelledCrystal, known_residues, owners, random_rotation
 from edseg_engine.dataset.packs import StructurePack, structures_of_split
-from edseg_engine.dataset.simulate import NOISE_FREE, SimulationOptions, sigma_a_coefficients, simulate_map
-from edseg_engine.errors import ModelFormatError, TrainingDataError
+from edseg_engine.dataset.simulate import (
+    NOISE_FREE,
+    SimulationOptions,
+    sigma_a_coefficients,
+    simulate_map,
+    simulation_options,
+)
+from edseg_engine.errors import ModelFormatError, OptionError, TrainingDataError
 from edseg_engine.maps import DensityMap
 from edseg_engine.residues import BACKGROUND, LABELS, N_LABELS, PDB_NAMES, label_of_letter, label_of_residue
 from edseg_engine.symmetry import Symmetry
@@ -64,6 +70,24 @@ def test_errors_make_the_map_worse_with_the_size_asked_for(crystal_model: gemmi.
     mild = fit(SimulationOptions(coordinate_error=(0.05, 0.05)))
     harsh = fit(SimulationOptions(coordinate_error=(0.30, 0.30)))
     assert clean > mild > harsh > 0.3
+
+
+def test_bulk_solvent_fills_the_holes_of_the_crystal(crystal_model: gemmi.Structure) -> None:
+    def deepest(settings: list[str]) -> float:
+        options = simulation_options([*settings, "anisotropy=0", "missing=0,0", "coordinate_error=0,0"])
+        values = simulate_map(crystal_model.clone(), 2.5, np.random.default_rng(3), options).values
+        return float(np.percentile((values - values.mean()) / values.std(), 2))
+
+    assert deepest(["solvent=0,0"]) > deepest([]) + 0.1
+
+
+def test_settings_of_the_simulation_are_read_and_wrong_ones_named() -> None:
+    options = simulation_options(["missing=0,0.5", "anisotropy=0.3", "noise_free"])
+    assert options == SimulationOptions(missing=(0.0, 0.5), anisotropy=0.3, noise_free=True)
+    assert simulation_options([]) == SimulationOptions()
+    for wrong in ("colour=1,2", "missing=0", "missing=a,b", "anisotropy", "noise_free=yes", "__class__=1"):
+        with pytest.raises(OptionError, match="coordinate_error"):
+            simulation_options([wrong])
 
 
 def test_sigma_a_knows_a_good_model_from_a_bad_one() -> None:

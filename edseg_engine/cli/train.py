@@ -25,6 +25,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--experimental-share", type=float, default=0.35, help="fraction of crystals that is experimental"
     )
+    parser.add_argument(
+        "--crystal-share", type=float, default=0.65, help="fraction of simulated crystals with real cell and symmetry"
+    )
+    parser.add_argument(
+        "--simulation",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="settings of the simulation (missing=0,0.1)",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run: checkpoint, log, weights")
     parser.add_argument("--windows", type=int, default=8000, help="training windows in all (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=4, help="windows per step of each process")
@@ -46,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
     from rich.console import Console
 
+    from edseg_engine.dataset.simulate import simulation_options
     from edseg_engine.dataset.windows import DataOptions
     from edseg_engine.devices import choose_device
     from edseg_engine.networks.stacknet import StackNetConfig
@@ -62,7 +73,13 @@ def run(args: argparse.Namespace) -> int:
         args.out,
         range_by_name(args.range),
         StackNetConfig(),
-        DataOptions(args.structures, args.experimental, args.experimental_share),
+        DataOptions(
+            args.structures,
+            args.experimental,
+            args.experimental_share,
+            args.crystal_share,
+            simulation=simulation_options(args.simulation),
+        ),
         TrainOptions(
             windows=args.windows,
             batch=args.batch,

@@ -9,14 +9,16 @@ Cryst. A42, 140) whose m and D are estimated in resolution shells.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import i0e, i1e
 
-from edseg_engine.errors import ModelFormatError
+from edseg_engine.errors import ModelFormatError, OptionError
 from edseg_engine.maps import DensityMap
 from edseg_engine.residues import label_of_residue
 
@@ -43,6 +45,10 @@ class SimulationOptions:
         Fraction of reflections that were not measured.
     incomplete
         Fraction of the residues whose side chain the phasing model lacks.
+    solvent
+        Scale of the bulk solvent (electrons/Å³).
+    anisotropy
+        Standard deviation of the anisotropic part of the B-factor, as a fraction of its mean.
     noise_free
         Take amplitudes and phases of the structure as they are, without errors: the thesis's data.
     """
@@ -52,10 +58,43 @@ class SimulationOptions:
     amplitude_error: tuple[float, float] = (0.03, 0.20)
     missing: tuple[float, float] = (0.0, 0.12)
     incomplete: tuple[float, float] = (0.0, 0.08)
+    solvent: tuple[float, float] = (0.30, 0.42)
+    anisotropy: float = 0.10
     noise_free: bool = False
 
 
 NOISE_FREE = SimulationOptions(noise_free=True)
+
+
+def simulation_options(settings: Sequence[str]) -> SimulationOptions:
+    """Return the options with some set otherwise, each written ``name=low,high``, ``name=number`` or ``noise_free``.
+
+    Raises
+    ------
+    OptionError
+        If there is no such option or it is of another form.
+    """
+    changes: dict[str, Any] = {}
+    for setting in settings:
+        name, _, text = setting.partition("=")
+        value = getattr(SimulationOptions, name, None)
+        try:
+            if isinstance(value, bool) and not text:
+                changes[name] = True
+            elif isinstance(value, tuple):
+                low, high = (float(number) for number in text.split(","))
+                changes[name] = (low, high)
+            elif isinstance(value, float):
+                changes[name] = float(text)
+            else:
+                raise ValueError("no such option")
+        except ValueError as error:
+            names = ", ".join(f.name for f in fields(SimulationOptions))
+            raise OptionError(
+                f"The simulation cannot be set by {setting!r} ({error}); write, for instance, missing=0,0.1. "
+                f"There are {names}."
+            ) from error
+    return SimulationOptions(**changes)
 
 
 def put_in_box(structure: gemmi.Structure, rng: np.random.Generator) -> None:
@@ -182,7 +221,7 @@ def simulate_map(
     # B grows about quadratically with resolution in deposited structures (15-35 at 2 Å, 60-120 at 3.5 Å).
     mean_b = rng.uniform(*options.b_factor) * (d_min / 2.0) ** 1.8
     _rescale_b(structure[0], mean_b, rng.uniform(0.25, 0.65))
-    k_sol, b_sol = rng.uniform(0.30, 0.42), rng.uniform(35, 70)
+    k_sol, b_sol = rng.uniform(*options.solvent), rng.uniform(35, 70)
     miller, f_true = structure_factors(structure, d_min, k_sol, b_sol)
     cell, spacegroup = structure.cell, structure.find_spacegroup()
     inv_d2 = gemmi.ComplexAsuData(cell, spacegroup, miller, f_true).make_1_d2_array().astype(np.float64)
@@ -193,7 +232,7 @@ def simulate_map(
         _, f_calc = structure_factors(phasing, d_min, k_sol * rng.uniform(0.75, 1.2), b_sol * rng.uniform(0.7, 1.4))
         s = np.sqrt(inv_d2) * d_min
         relative = 0.03 + rng.uniform(*options.amplitude_error) * (d_min / 2.0) * s**3
-        anisotropy = _anisotropic_scale(cell, miller, rng.normal(0, 0.10) * mean_b, rng)
+        anisotropy = _anisotropic_scale(cell, miller, rng.normal(0, options.anisotropy) * mean_b, rng)
         # Errors of intensities: strong reflections are known better than weak ones.
         typical = np.sqrt((np.abs(f_true) ** 2).mean())
         noise = relative * np.sqrt(np.abs(f_true) * typical)

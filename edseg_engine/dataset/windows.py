@@ -25,9 +25,6 @@ from edseg_engine.ranges import ResolutionRange
 
 #: Crystals with more atoms or a larger cell (Å³) than this are left out: they cost more than they teach.
 MAX_ATOMS, MAX_VOLUME = 12_000, 3.0e6
-#: Share of the simulated crystals whose cell and space group are the structure's own. The others are bare chains in a
-#: made-up box; they are more numerous but loosely packed.
-CRYSTAL_SHARE = 0.65
 #: Windows a crystal gives per visit in the pool.
 MIN_WINDOWS, MAX_WINDOWS = 3, 10
 
@@ -44,6 +41,9 @@ class DataOptions:
         Folder of experimental crystals, of which the split ``train`` is used; None leaves them out.
     experimental_share
         Fraction of the crystals that is experimental.
+    crystal_share
+        Fraction of the simulated crystals whose cell and space group are the structure's own. The others are bare
+        chains in a made-up box; they are more numerous but loosely packed.
     pool
         Crystals kept at a time by each worker.
     """
@@ -51,6 +51,7 @@ class DataOptions:
     structures: Path
     experimental: Path | None = None
     experimental_share: float = 0.35
+    crystal_share: float = 0.65
     pool: int = 24
     simulation: SimulationOptions = field(default_factory=SimulationOptions)
 
@@ -75,7 +76,7 @@ class CrystalSource:
         if self.experimental and rng.random() < self.options.experimental_share:
             return self._experimental(self.experimental[rng.integers(len(self.experimental))], rng)
         for _ in range(100):
-            choices = self.crystals if rng.random() < CRYSTAL_SHARE or not self.chains else self.chains
+            choices = self.crystals if rng.random() < self.options.crystal_share or not self.chains else self.chains
             if not choices:
                 continue
             pack, index = choices[rng.integers(len(choices))]
