@@ -13,13 +13,16 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
+from edseg_engine.dataset.windows import DataOptions
 from edseg_engine.errors import OutputError, TrainingDataError
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import load_weights
+from edseg_engine.ranges import range_by_name
 from edseg_engine.training.checkpoint import MovingAverage, load_checkpoint, restore, save_checkpoint
 from edseg_engine.training.job import pack_job
+from edseg_engine.training.loop import Trainer, TrainOptions
 from edseg_engine.training.muon import Muon, optimizers_of, orthogonalized
-from edseg_engine.training.ranks import join_ranks, leave_ranks
+from edseg_engine.training.ranks import Ranks, join_ranks, leave_ranks
 from tests.test_training import CRYSTAL, TINY, arguments, training_folder
 
 
@@ -146,3 +149,22 @@ def test_a_job_says_what_it_cannot_pack(tmp_path: Path) -> None:
     assert not (tmp_path / "job").exists()
     with pytest.raises(OutputError, match="not empty"):
         pack_job(tmp_path, tmp_path, 5.0, None, 0.0)
+
+
+def test_training_stops_when_it_gets_no_better_and_keeps_the_best(tmp_path: Path) -> None:
+    data = DataOptions(training_folder(tmp_path / "data"))
+    options = TrainOptions(windows=40, batch=2, validate_every=4, patience=2, workers=0)
+    ranks = Ranks(0, 1, torch.device("cpu"))
+    trainer = Trainer(tmp_path / "run", range_by_name("low"), TINY, data, options, ranks)
+    scores = {4: 0.1, 8: 0.3, 12: 0.2, 16: 0.25}
+    asked: list[int] = []
+
+    def validate(weights: Path, windows: int) -> float:
+        assert load_weights(weights).card.training["windows"] == windows
+        asked.append(windows)
+        return scores.get(windows, 0.0)
+
+    trainer.run(lambda row: None, validate)
+    assert asked == [4, 8, 12, 16]
+    assert load_weights(trainer.weights_path).card.training["windows"] == 8
+    assert load_checkpoint(trainer.checkpoint_path)["windows"] == 16

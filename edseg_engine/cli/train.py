@@ -47,6 +47,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--checkpoint-seconds", type=float, default=90.0, help="time between checkpoints")
     parser.add_argument("--validate-every", type=int, default=2000, help="windows between validations")
     parser.add_argument("--validation-maps", type=int, default=0, help="whole maps to validate on (default: none)")
+    parser.add_argument(
+        "--patience",
+        type=int,
+        default=0,
+        help="stop after so many validations in a row without a better rank-1, and keep the best weights",
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.set_defaults(run=run)
 
@@ -59,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.dataset.simulate import simulation_options
     from edseg_engine.dataset.windows import DataOptions
     from edseg_engine.devices import choose_device
+    from edseg_engine.errors import OptionError
     from edseg_engine.networks.stacknet import StackNetConfig
     from edseg_engine.ranges import range_by_name
     from edseg_engine.training.loop import Trainer, TrainOptions, append_row
@@ -66,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.training.ranks import join_ranks, leave_ranks
     from edseg_engine.training.validate import Validation
 
+    if args.patience and not args.validation_maps:
+        raise OptionError("--patience needs whole maps to validate on; give their number with --validation-maps.")
     torch.set_num_threads(args.threads)
     console = Console()
     ranks = join_ranks(choose_device(args.device).type)
@@ -89,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
             checkpoint_seconds=args.checkpoint_seconds,
             validate_every=args.validate_every,
             compiled=args.compile,
+            patience=args.patience,
         ),
         ranks,
         start_from=args.start_from,
@@ -103,21 +113,20 @@ def run(args: argparse.Namespace) -> int:
             highlight=False,
         )
 
-    maps = None
-    if args.validation_maps and ranks.is_first:
-        maps = Validation(args.structures, args.experimental, trainer.range, args.validation_maps)
+    n_maps = args.validation_maps if ranks.is_first else 0
+    maps = Validation(args.structures, args.experimental, trainer.range, n_maps)
 
-    def validate(weights: Path, windows: int) -> None:
-        if maps is not None:
-            row = maps.score(weights, windows)
-            append_row(args.out / "validation.csv", row)
-            console.print(
-                f"{windows:7.0f} windows: rank-1 {row['rank1']:.3f}  rank-3 {row['rank3']:.3f}  "
-                f"recall {row['recall']:.3f}  on {row['maps']:.0f} whole maps, K given",
-                highlight=False,
-            )
+    def validate(weights: Path, windows: int) -> float:
+        row = maps.score(weights, windows)
+        append_row(args.out / "validation.csv", row)
+        console.print(
+            f"{windows:7.0f} windows: rank-1 {row['rank1']:.3f}  rank-3 {row['rank3']:.3f}  "
+            f"recall {row['recall']:.3f}  on {row['maps']:.0f} whole maps, K given",
+            highlight=False,
+        )
+        return row["rank1"]
 
-    trainer.run(report, validate)
+    trainer.run(report, validate if args.validation_maps else None)
     leave_ranks()
     if ranks.is_first:
         plot_log(args.out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -50,6 +51,9 @@ class TrainOptions:
         Processes that make windows, for each process that trains.
     compiled
         Compile the network (`torch.compile`).
+    patience
+        Validations in a row without a better score after which training stops (early stopping; thesis 6.4.3). The
+        weights are then those of the best validation. 0: never, and the weights are the last.
     """
 
     windows: int
@@ -64,6 +68,7 @@ class TrainOptions:
     checkpoint_seconds: float = 90.0
     validate_every: int = 2000
     compiled: bool = False
+    patience: int = 0
 
 
 def learning_rate_factor(windows: int, options: TrainOptions, resumed_at: int = 0) -> float:
@@ -106,6 +111,7 @@ class Trainer:
         self.reduced_precision = runs_bfloat16(self.device)
         self.windows = self.resumed_at = 0
         self.restarts = 0
+        self.best_score, self.stale = -math.inf, 0
         self.started_from = start_from.name if start_from else None
         if self.checkpoint_path.exists():
             self._resume()
@@ -120,6 +126,10 @@ class Trainer:
     def weights_path(self) -> Path:
         return self.folder / f"{self.range.name}.safetensors"
 
+    @property
+    def best_path(self) -> Path:
+        return self.folder / "best.safetensors"
+
     def _resume(self) -> None:
         saved = load_checkpoint(self.checkpoint_path)
         if saved["range"] != self.range.name or saved["config"] != self.net.config.to_json():
@@ -129,6 +139,7 @@ class Trainer:
         restore(saved, self.net, self.average)
         self.windows = self.resumed_at = saved["windows"]
         self.restarts = saved["restarts"] + 1
+        self.best_score, self.stale = saved["best_score"], saved["stale"]
 
     def save(self) -> None:
         """Write the checkpoint and the averaged weights."""
@@ -137,6 +148,8 @@ class Trainer:
             "config": self.net.config.to_json(),
             "windows": self.windows,
             "restarts": self.restarts,
+            "best_score": self.best_score,
+            "stale": self.stale,
         }
         save_checkpoint(self.checkpoint_path, self.net, self.average, values)
         card = WeightsCard(
@@ -167,16 +180,17 @@ class Trainer:
         return iter(loader)
 
     def run(
-        self, report: Callable[[dict[str, float]], None], validate: Callable[[Path, int], None] | None = None
+        self, report: Callable[[dict[str, float]], None], validate: Callable[[Path, int], float] | None = None
     ) -> None:
-        """Train until `options.windows` windows are seen.
+        """Train until `options.windows` windows are seen or `options.patience` is at its end.
 
         Parameters
         ----------
         report
             Gets the columns of the log about twice a minute.
         validate
-            Gets the weights file and the windows seen, every `options.validate_every` windows and at the end.
+            Gets the weights file and the windows seen, every `options.validate_every` windows and at the end; returns
+            their score. Only the first process of a shared run calls these two.
         """
         options, first = self.options, self.ranks.is_first
         if first:
@@ -186,18 +200,16 @@ class Trainer:
             net = torch.compile(net)  # type: ignore[assignment]
         batches = self._batches()
         last_save = last_report = time.monotonic()
-        sums, steps = torch.zeros(4, device=self.device), 0
+        sums, steps, stopped = torch.zeros(4, device=self.device), 0, False
         self.net.train()
-        while self.windows < options.windows:
+        while not stopped and self.windows < options.windows:
             rate = options.learning_rate * learning_rate_factor(self.windows, options, self.resumed_at)
             sums += self._step(net, next(batches), rate)
             steps += 1
             before, self.windows = self.windows, self.windows + options.batch * self.ranks.size
             self.average.update(self.net, self.windows - before)
-            if not first:
-                continue
             now = time.monotonic()
-            if now - last_report > _REPORT_SECONDS:
+            if first and now - last_report > _REPORT_SECONDS:
                 speed = steps * options.batch * self.ranks.size / (now - last_report)
                 row = dict(zip(LOG_FIELDS, [self.windows, *(sums / steps).tolist(), rate, speed], strict=True))
                 append_row(self.folder / "log.csv", row)
@@ -205,15 +217,28 @@ class Trainer:
                 sums.zero_()
                 steps, last_report = 0, now
             due = self.windows // options.validate_every > before // options.validate_every
-            if due or now - last_save > options.checkpoint_seconds:
+            if first and (due or now - last_save > options.checkpoint_seconds):
                 self.save()
                 last_save = now
-            if due and validate is not None and self.windows < options.windows:
-                validate(self.weights_path, self.windows)
+            if due and self.windows < options.windows:
+                stopped = self.ranks.agree(first and self._out_of_patience(validate))
         if first:
-            self.save()
-            if validate is not None:
-                validate(self.weights_path, self.windows)
+            if not stopped:
+                self.save()
+                self._out_of_patience(validate)
+            if options.patience and self.best_path.exists():
+                shutil.copy(self.best_path, self.weights_path)
+
+    def _out_of_patience(self, validate: Callable[[Path, int], float] | None) -> bool:
+        """Validate the weights file, keep it if it is the best so far; returns whether training should stop."""
+        if validate is None:
+            return False
+        score = validate(self.weights_path, self.windows)
+        self.stale += 1
+        if score > self.best_score:
+            self.best_score, self.stale = score, 0
+            shutil.copy(self.weights_path, self.best_path)
+        return 0 < self.options.patience <= self.stale
 
     def _step(self, net: nn.Module, batch: dict[str, Tensor], rate: float) -> Tensor:
         """Take one step; returns total, class and offset loss and voxel accuracy, shape (4,)."""

@@ -41,6 +41,14 @@ class Ranks:
             return net
         return DistributedDataParallel(net, device_ids=[self.device.index] if self.device.type == "cuda" else None)
 
+    def agree(self, decision: bool) -> bool:
+        """Return what the first process decided; each must call it."""
+        if self.size == 1:
+            return decision
+        word = torch.tensor([float(decision)], device=self.device)
+        dist.broadcast(word, 0)
+        return bool(word.item())
+
 
 def join_ranks(device: str) -> Ranks:
     """Join the run that this process was started for; without torchrun it is a run of its own."""
