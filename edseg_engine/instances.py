@@ -25,7 +25,11 @@ LEAST_PEAK = 0.30
 #: Votes of voxels whose background probability is higher are not counted.
 MOST_BACKGROUND = 0.7
 
+#: Of two centroids nearer than `EXCLUSION`, one with less than this fraction of the other's votes is a fragment of it.
+FRAGMENT = 0.5
+
 _ITERATIONS = 12
+_REPAIRS = 3
 _FEWEST_VOTES = 3
 
 
@@ -118,12 +122,19 @@ def find_instances(
     some, their_weights = votes[usable].astype(np.float64), weights[usable].astype(np.float64)
     seeds, heights = vote_peaks(some, their_weights, symmetry)
     if n_residues is None:
-        seeds = seeds[heights > LEAST_PEAK * typical_height(heights)]
+        seeds, spare = seeds[heights > LEAST_PEAK * typical_height(heights)], seeds[:0]
     else:
-        seeds = seeds[:n_residues]
+        seeds, spare = seeds[:n_residues], seeds[n_residues:]
         if len(seeds) < n_residues and len(some):
             seeds = _split_crowded(some, their_weights, seeds, n_residues, symmetry)
-    centroids, members, distance = _k_means(some, their_weights, seeds, symmetry)
+    for _ in range(_REPAIRS):
+        centroids, members, distance = _k_means(some, their_weights, seeds, symmetry)
+        whole = _without_fragments(centroids, members, their_weights, symmetry)
+        if len(whole) == len(centroids):
+            break
+        # The next peaks take the places that fragments leave.
+        vacant = len(centroids) - len(whole)
+        seeds, spare = np.concatenate([centroids[whole], spare[:vacant]]), spare[vacant:]
     k = len(centroids)
     inside = members >= 0
     total = np.bincount(members[inside], their_weights[inside], minlength=k).astype(np.float64)
@@ -136,6 +147,20 @@ def find_instances(
     all_members = np.full(len(votes), -1, np.intp)
     all_members[usable] = renumber[members]
     return Instances(centroids[keep], all_members, total[keep], spread[keep])
+
+
+def _without_fragments(
+    centroids: NDArray[np.float64], members: NDArray[np.intp], weights: NDArray[np.float64], symmetry: Symmetry
+) -> NDArray[np.intp]:
+    """Return the indices of the centroids that are not fragments of a neighbour, see `FRAGMENT`."""
+    k = len(centroids)
+    if not k:
+        return np.zeros(0, np.intp)
+    votes = np.bincount(members[members >= 0], weights[members >= 0], minlength=k)
+    images = symmetry.images_in_box(centroids, centroids.min(0) - EXCLUSION, centroids.max(0) + EXCLUSION)
+    near = cKDTree(images.positions).query_ball_point(centroids, EXCLUSION)
+    strongest = np.array([votes[images.index[copies]].max(initial=0.0) for copies in near])
+    return np.flatnonzero(votes >= FRAGMENT * strongest)
 
 
 def typical_height(heights: NDArray[np.float64]) -> float:

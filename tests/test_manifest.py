@@ -37,7 +37,8 @@ def test_engine() -> None:
 
 
 def test_engine_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    assert MANIFEST["engine"]["commands"] == [command.__name__.rpartition(".")[2] for command in COMMANDS]
+    names = [command.__name__.rpartition(".")[2].replace("_", "-") for command in COMMANDS]
+    assert MANIFEST["engine"]["commands"] == names
     for command in MANIFEST["engine"]["commands"]:
         with pytest.raises(SystemExit, match="0"):
             main([command, "--help"])

@@ -14,20 +14,32 @@ from edseg_engine.cli import (
     accuracy,
     benchmark,
     calibrate,
-    classifier,
     convert,
     evaluate,
-    job,
+    pack_job,
     segment,
     simulate,
     throughput,
     train,
+    train_classifier,
 )
 from edseg_engine.errors import Cancelled, EdsegError
 
 #: Each has ``add_parser(subparsers)``, which sets ``run``, a function from the arguments to the exit code.
 #: They import the engine only in ``run``, so that ``--help`` is quick.
-COMMANDS = (segment, convert, simulate, train, job, classifier, calibrate, evaluate, accuracy, benchmark, throughput)
+COMMANDS = (
+    segment,
+    convert,
+    simulate,
+    train,
+    pack_job,
+    train_classifier,
+    calibrate,
+    evaluate,
+    accuracy,
+    benchmark,
+    throughput,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
