@@ -12,14 +12,17 @@ import pytest
 import torch
 
 from edseg_engine.cli import main
+from edseg_engine.dataset.windows import DataOptions
 from edseg_engine.errors import ModelFormatError, OptionError, ResolutionError
 from edseg_engine.evaluation.benchmark import compare, write_cube
 from edseg_engine.evaluation.calibrate import calibration_error, reliability
 from edseg_engine.maps import DensityMap
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import Weights, WeightsCard, load_weights, weights_folder
+from edseg_engine.ranges import range_by_name
 from edseg_engine.read import read_map
 from edseg_engine.results import WeightsInfo
+from edseg_engine.training import throughput
 
 CRYSTAL = Path(__file__).parent / "data" / "1az5"
 MAP, MODEL = CRYSTAL / "data.mtz.gz", CRYSTAL / "model.cif.gz"
@@ -144,6 +147,8 @@ def test_the_accuracy_page_holds_every_table(data: Path, tmp_path: Path) -> None
         assert heading in text
     assert "noise-free, culled (1 maps, 95 residues)" in text
     assert "nan" not in text
+    assert "](reliability.png)" in text
+    assert (tmp_path / "reliability.png").stat().st_size > 10_000
 
 
 def test_the_benchmark_compares_the_same_things(crystal_map: DensityMap, tiny: Weights) -> None:
@@ -166,3 +171,17 @@ def test_a_cube_is_filled_with_the_crystal(crystal_map: DensityMap, tmp_path: Pa
 def test_bench_command_prints_sizes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["benchmark", str(MAP), "--cube", "40", "--threads", "2"]) == 0
     assert "| box |" in capsys.readouterr().out
+
+
+def test_throughput_measures_every_form(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throughput, "_ROUNDS", 1)
+    monkeypatch.setattr(throughput, "_FILLING", 8)
+    some = (throughput.VARIANTS[0], throughput.VARIANTS[3])
+    options = DataOptions(data, pool=2)
+    result = throughput.measure_throughput(options, range_by_name("high"), torch.device("cpu"), lambda text: None, some)
+    assert set(result.windows_per_second) == {variant.name for variant in some}
+    assert min(result.windows_per_second.values()) > 0.01
+    assert result.made_per_second > 0
+    # Convolutions alone, forward and backward: 46 GFLOP of a window forward, by hand.
+    assert 2.5 * 46e9 < result.flops_per_window < 3.5 * 46e9
+    assert result.peak > 1e9

@@ -41,8 +41,16 @@ def run(args: argparse.Namespace) -> int:
 
     command = f"edseg accuracy --structures STRUCTURES --experimental EXPERIMENTAL --out docs/{args.out.name}"
     device = choose_device(args.device)
-    page = write_page(args.structures, args.experimental, choose, device, command, lambda text: print(text, flush=True))
     try:
+        page = write_page(
+            args.structures,
+            args.experimental,
+            choose,
+            device,
+            command,
+            lambda text: print(text, flush=True),
+            args.out.with_name("reliability.png"),
+        )
         args.out.write_text(page)
     except OSError as error:
         raise OutputError(f"{args.out} cannot be written ({error.strerror or error}).") from error

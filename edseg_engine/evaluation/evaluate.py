@@ -139,10 +139,13 @@ class Protocol:
         Rotations of the grid that are averaged.
     cull
         Remove all density that is not of the model first, see `culled`.
+    summed
+        Label residues by the summed probabilities of their voxels (thesis 3.3), not by the weights' own classifier.
     """
 
     orientations: int = SegmentOptions.orientations
     cull: bool = False
+    summed: bool = False
 
 
 #: Maps as a user has them.
@@ -185,7 +188,8 @@ def score_map(known: KnownMap, weights: Weights, device: torch.device, protocol:
     """Run one map through the pipeline and compare with its model, matching centroids within 3 Å under symmetry."""
     start = time.perf_counter()
     run = run_network(known, weights, device, protocol)
-    prediction, classifier, labels = run.prediction, Classifier.of(weights), known.residues.labels
+    prediction, labels = run.prediction, known.residues.labels
+    classifier = Classifier() if protocol.summed else Classifier.of(weights)
     given, matching = with_k_given(known, run)
     classes = classify(given, prediction, classifier)
     seconds = time.perf_counter() - start
