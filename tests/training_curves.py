@@ -30,7 +30,7 @@ def curve(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main() -> None:
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), sharey=True)
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), sharey=True)
     for ax, name in zip(axes, ("high", "medium", "low"), strict=True):
         start = 0.0
         for number, path in enumerate(sorted((DOCS / "training-logs").glob(f"{name}-*.csv"))):
