@@ -132,7 +132,8 @@ def write_page(
         if scores:
             scored.append((section, scores))
     weights = ", ".join(
-        f"`{w.info.name}` ({w.card.training.get('windows', '?')} training windows, sha256 {w.info.sha256[:12]})"
+        f"`{w.info.name}` ({w.card.training.get('windows', '?')} windows in its last training run, "
+        f"sha256 {w.info.sha256[:12]})"
         for w in used.values()
     )
     parts = [_HEAD.format(command=command, n_dev=len(read_index(experimental, "dev")), weights=weights)]
