@@ -57,7 +57,7 @@ class TableBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         view.verticalHeader().hide()
         view.verticalHeader().setDefaultSectionSize(22)
         view.horizontalHeader().setStretchLastSection(True)
-        for column, text in enumerate(("2000", *3 * ("ASP/ASN 99",), "100 %")):
+        for column, text in enumerate(("2000", *3 * ("ASP/ASN 100",), "100 %")):
             view.setColumnWidth(column, view.fontMetrics().boundingRect(text).width() + 14)
         view.setMinimumHeight(140)
         filters = QtWidgets.QHBoxLayout()
