@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from edseg_engine.training.validate import Validation
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -68,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.errors import OptionError
     from edseg_engine.networks.stacknet import StackNetConfig
     from edseg_engine.ranges import range_by_name
-    from edseg_engine.training.loop import Trainer, TrainOptions, append_row
+    from edseg_engine.training.loop import Trainer, TrainOptions
     from edseg_engine.training.plot import plot_log
     from edseg_engine.training.ranks import join_ranks, leave_ranks
     from edseg_engine.training.validate import Validation
@@ -113,22 +120,27 @@ def run(args: argparse.Namespace) -> int:
             highlight=False,
         )
 
-    n_maps = args.validation_maps if ranks.is_first else 0
-    maps = Validation(args.structures, args.experimental, trainer.range, n_maps)
-
-    def validate(weights: Path, windows: int) -> float:
-        row = maps.score(weights, windows)
-        append_row(args.out / "validation.csv", row)
-        console.print(
-            f"{windows:7.0f} windows: rank-1 {row['rank1']:.3f}  rank-3 {row['rank3']:.3f}  "
-            f"recall {row['recall']:.3f}  on {row['maps']:.0f} whole maps, K given",
-            highlight=False,
-        )
-        return row["rank1"]
-
-    trainer.run(report, validate if args.validation_maps else None)
+    validate = None
+    if args.validation_maps and ranks.is_first:
+        maps = Validation(args.structures, args.experimental, trainer.range, args.validation_maps)
+        validate = partial(_validate, maps, args.out, console)
+    trainer.run(report, validate)
     leave_ranks()
     if ranks.is_first:
         plot_log(args.out)
         console.print(f"The weights are in {trainer.weights_path}.", highlight=False)
     return 0
+
+
+def _validate(maps: Validation, folder: Path, console: Console, weights: Path, windows: int) -> float:
+    """Score `weights` on whole maps, log and print it; returns rank-1."""
+    from edseg_engine.training.loop import append_row
+
+    row = maps.score(weights, windows)
+    append_row(folder / "validation.csv", row)
+    console.print(
+        f"{windows:7.0f} windows: rank-1 {row['rank1']:.3f}  rank-3 {row['rank3']:.3f}  "
+        f"recall {row['recall']:.3f}  on {row['maps']:.0f} whole maps, K given",
+        highlight=False,
+    )
+    return row["rank1"]

@@ -23,7 +23,7 @@ from edseg_engine.networks.weights import WeightsCard, load_state, save_weights
 from edseg_engine.ranges import ResolutionRange
 from edseg_engine.training.checkpoint import MovingAverage, load_checkpoint, restore, save_checkpoint
 from edseg_engine.training.losses import combined_loss, frame_weights
-from edseg_engine.training.muon import optimizers_of
+from edseg_engine.training.muon import descend, optimizers_of
 from edseg_engine.training.ranks import Ranks
 
 #: Columns of the log, one line for each report.
@@ -249,11 +249,7 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced_precision):
             scores, offsets = net(density)
         losses = combined_loss(scores, offsets, batch, self.frame, self.options.samples * self.options.batch)
-        self.net.zero_grad(set_to_none=True)
-        losses.total.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.net.parameters(), 2.0)
-        for optimizer in self.optimizers:
-            optimizer.step()
+        descend(self.net, self.optimizers, losses.total)
         return torch.stack([losses.total, losses.classes, losses.offsets, losses.accuracy]).detach()
 
 

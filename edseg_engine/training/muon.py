@@ -17,6 +17,7 @@ _ITERATIONS = 5
 #: Root mean square of Adam's updates at a learning rate of one; with it both optimizers share a learning rate
 #: (Liu et al. 2025, arXiv:2502.16982).
 _ADAM_RMS = 0.2
+_LARGEST_GRADIENT = 2.0
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:
@@ -78,3 +79,12 @@ def optimizers_of(net: nn.Module, lr: float, weight_decay: float) -> list[torch.
         Muon(hidden, lr=lr, weight_decay=weight_decay),
         torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay, betas=(0.9, 0.98)),
     ]
+
+
+def descend(net: nn.Module, optimizers: Iterable[torch.optim.Optimizer], loss: Tensor) -> None:
+    """Take one step of all `optimizers` down the gradient of `loss`, whose norm is limited."""
+    net.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(net.parameters(), _LARGEST_GRADIENT)
+    for optimizer in optimizers:
+        optimizer.step()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from edseg_engine.dataset.windows import DataOptions, WindowStream
@@ -16,7 +16,7 @@ from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.ranges import ResolutionRange
 from edseg_engine.training.loop import TrainOptions
 from edseg_engine.training.losses import combined_loss, frame_weights
-from edseg_engine.training.muon import optimizers_of
+from edseg_engine.training.muon import descend, optimizers_of
 
 _BATCH = 4
 _ROUNDS = 5
@@ -117,11 +117,7 @@ class _Step:
         return combined_loss(scores, offsets, batch, self.frame, self.variant.samples).total
 
     def __call__(self, batch: dict[str, Tensor]) -> None:
-        self.net.zero_grad(set_to_none=True)
-        self._loss(batch).backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.net.parameters(), 2.0)
-        for optimizer in self.optimizers:
-            optimizer.step()
+        descend(self.net, self.optimizers, self._loss(batch))
 
     def flops(self, batch: dict[str, Tensor]) -> float:
         with FlopCounterMode(display=False) as counter:

@@ -29,19 +29,16 @@ class Validation:
     experimental
         Folder whose split ``dev`` is used where it has data of the range; None leaves it out.
     n_maps
-        Maps of each kind, spread evenly over the split; 0 leaves all out.
+        Maps of each kind, spread evenly over the split.
     """
 
     def __init__(
         self, structures: Path, experimental: Path | None, resolution_range: ResolutionRange, n_maps: int
     ) -> None:
-        self.maps: list[KnownMap] = []
-        if n_maps == 0:
-            return
         middle = (resolution_range.d_min + resolution_range.d_max) / 2
         every = max(1, sum(len(pack) for pack in structures_of_split(structures, "val")) // n_maps)
         simulated = simulated_maps(structures, "val", middle, SimulationOptions(), every)
-        self.maps += list(itertools.islice(simulated, n_maps))
+        self.maps = list(itertools.islice(simulated, n_maps))
         if experimental is not None:
             known = experimental_maps(experimental, "dev", 0.0, resolution_range.d_max, resolution_range.d_min)
             self.maps += _spread([k for k in known if (k.density.d_min or 0) >= resolution_range.d_min], n_maps)
