@@ -49,6 +49,11 @@ def runs_bfloat16(device: torch.device) -> bool:
     return False
 
 
+def expect_fixed_sizes(device: torch.device) -> None:
+    """Let cuDNN try its algorithms once for each shape; pays where all inputs have the same."""
+    torch.backends.cudnn.benchmark = device.type == "cuda"
+
+
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether PyTorch raised `error` because memory ran out (the CPU allocator has no class of its own for it)."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

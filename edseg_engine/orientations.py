@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import torch
 from torch import Tensor
 
 #: How many there are.
@@ -38,6 +39,11 @@ class Orientation:
     def turn_back(self, volume: Tensor) -> Tensor:
         """Undo `turn`."""
         return volume.flip(self._reversed).movedim([-3, -2, -1], [a - 3 for a in self.axes])
+
+    def turn_vectors(self, field: Tensor) -> Tensor:
+        """Turn a field of vectors ``(..., 3, nx, ny, nz)``: their places and their directions."""
+        placed = self.turn(field).index_select(-4, torch.tensor(self.axes, device=field.device))
+        return placed * placed.new_tensor(self.signs)[:, None, None, None]
 
     def turn_vectors_back(self, field: Tensor) -> Tensor:
         """Undo `turn` for a field of vectors ``(3, nx, ny, nz)``: their places and their directions."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
 
+from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.windows import DataOptions
 from edseg_engine.errors import OutputError, TrainingDataError
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
@@ -23,6 +27,7 @@ from edseg_engine.training.job import pack_job
 from edseg_engine.training.loop import Trainer, TrainOptions
 from edseg_engine.training.muon import Muon, optimizers_of, orthogonalized
 from edseg_engine.training.ranks import Ranks, join_ranks, leave_ranks
+from edseg_engine.training.replay import Replay
 from tests.test_training import CRYSTAL, TINY, arguments, training_folder
 
 
@@ -65,14 +70,14 @@ def test_a_checkpoint_is_small_and_nearly_exact(tmp_path: Path) -> None:
     with torch.no_grad():
         for p in net.parameters():
             p.add_(0.01 * torch.randn_like(p))
-    average.update(net, 4)
+    average.update(net)
     save_checkpoint(tmp_path / "c.pt", net, average, {"windows": 4})
     assert (tmp_path / "c.pt").stat().st_size < 16e6
     other = StackNet(StackNetConfig())
     saved = load_checkpoint(tmp_path / "c.pt")
     again = MovingAverage(other, 0.999)
     restore(saved, other, again)
-    assert (saved["windows"], again.seen) == (4, 4)
+    assert (saved["windows"], again.steps) == (4, 1)
     for (name, value), copy in zip(net.state_dict().items(), other.state_dict().values(), strict=True):
         if value.is_floating_point():
             torch.testing.assert_close(copy, value, atol=4e-4, rtol=0, msg=name)
@@ -127,28 +132,87 @@ def test_a_packed_job_trains_by_its_script_and_goes_on(tmp_path: Path) -> None:
     experimental = tmp_path / "crystals"
     shutil.copytree(CRYSTAL, experimental / "1az5")
     (experimental / "index.tsv").write_text("id\tsplit\tresolution\n1az5\ttrain\t2.0\n")
-    contents = pack_job(job, structures, 1.0, experimental, 10.0)
+    contents = pack_job(job, structures, 1.0, experimental)
     assert (contents.packs, contents.experimental) == (1, 1)
     assert contents.size < 2e6
     (job / "structures" / "train-00.npz").unlink()
     training_folder(job / "models")
     shutil.copytree(job / "models" / "train", job / "structures" / "train")
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    environment = {
+        **os.environ,
+        "TMPDIR": str(temporary),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
     for windows in ("4", "8"):
         command = ["sh", str(job / "train.sh"), "low", str(out), "--windows", windows, "--batch", "2", "--workers", "0"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         assert load_checkpoint(out / "checkpoint.pt")["windows"] == int(windows)
     assert load_checkpoint(out / "checkpoint.pt")["restarts"] == 1
+    (entry,) = read_index(temporary / "edseg-job-site" / "experimental", "train")
+    packed, own = ExperimentalCrystal(entry), ExperimentalCrystal(read_index(experimental, "train")[0])
+    assert packed.residues.names == own.residues.names
+    few, all_ = (crystal.density(2.2).values for crystal in (packed, own))
+    assert np.corrcoef(few.ravel(), all_.ravel())[0, 1] > 0.999
+
+
+def test_kernels_of_one_shape_are_updated_each_for_itself() -> None:
+    torch.manual_seed(0)
+    values, gradients = torch.randn(2, 8, 8, 3, 3, 3), torch.randn(2, 8, 8, 3, 3, 3)
+    together = [torch.nn.Parameter(v.clone()) for v in values]
+    alone = [torch.nn.Parameter(v.clone()) for v in values]
+    optimizers = [Muon(together, lr=0.01), *(Muon([p], lr=0.01) for p in alone)]
+    for _ in range(2):
+        for p, q, gradient in zip(together, alone, gradients, strict=True):
+            p.grad, q.grad = gradient.clone(), gradient.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for p, q, value in zip(together, alone, values, strict=True):
+        torch.testing.assert_close(p, q, atol=1e-4, rtol=0)
+        assert (p - value).abs().mean() > 1e-3
+
+
+def _labelled(number: int, n: int = 2) -> dict[str, torch.Tensor]:
+    """Return a fresh batch whose offsets are the gradient of its density and whose classes tell its number."""
+    density = torch.randn(n, 1, 8, 8, 8)
+    offsets = torch.stack(torch.gradient(density[:, 0], dim=(1, 2, 3)), 1)
+    return {"density": density, "classes": torch.full((n, 8, 8, 8), number), "offsets": offsets}
+
+
+def test_replayed_windows_come_up_as_often_as_asked_and_turn_with_their_labels() -> None:
+    torch.manual_seed(0)
+    numbers = itertools.count()
+    replay = Replay((_labelled(next(numbers)) for _ in itertools.count()), times=3, capacity=32)
+    seen = torch.zeros(200)
+    for _ in range(100):
+        batch = next(replay)
+        assert batch["density"].shape == (6, 1, 8, 8, 8)
+        seen += torch.bincount(batch["classes"][:, 0, 0, 0], minlength=200)
+        gradient = torch.stack(torch.gradient(batch["density"][:, 0], dim=(1, 2, 3)), 1)
+        torch.testing.assert_close(batch["offsets"], gradient)
+    assert seen[20:80].mean() / 2 == pytest.approx(3.0, rel=0.1)
+
+
+def test_training_ends_in_time(tmp_path: Path) -> None:
+    data = DataOptions(training_folder(tmp_path / "data"))
+    options = TrainOptions(windows=10**6, minutes=0.05, batch=4, replay=2, workers=0)
+    trainer = Trainer(tmp_path / "run", range_by_name("low"), TINY, data, options, Ranks(0, 1, torch.device("cpu")))
+    start = time.monotonic()
+    trainer.run(lambda row: None)
+    assert time.monotonic() - start < 30
+    assert 0 < trainer.windows < 10**6
+    assert load_checkpoint(trainer.checkpoint_path)["seconds"] >= 3.0
 
 
 def test_a_job_says_what_it_cannot_pack(tmp_path: Path) -> None:
     (tmp_path / "train-00.npz").write_bytes(b"x" * 3_000_000)
     with pytest.raises(TrainingDataError, match="fits into 2 MB"):
-        pack_job(tmp_path / "job", tmp_path, 2.0, None, 0.0)
+        pack_job(tmp_path / "job", tmp_path, 2.0, None)
     assert not (tmp_path / "job").exists()
     with pytest.raises(OutputError, match="not empty"):
-        pack_job(tmp_path, tmp_path, 5.0, None, 0.0)
+        pack_job(tmp_path, tmp_path, 5.0, None)
 
 
 def test_training_stops_when_it_gets_no_better_and_keeps_the_best(tmp_path: Path) -> None:

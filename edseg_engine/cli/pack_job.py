@@ -20,9 +20,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--structures", type=Path, required=True, help="folder of packs train*.npz")
     parser.add_argument("--megabytes", type=float, default=30, help="of packs, at most (default: %(default)s)")
     parser.add_argument("--experimental", type=Path, help="folder of experimental crystals")
-    parser.add_argument(
-        "--experimental-megabytes", type=float, default=15, help="of experimental crystals (default: %(default)s)"
-    )
     parser.add_argument("--start-from", type=Path, help="weights file to start from")
     parser.add_argument(
         "--python", default="3.12", help="version of Python there, on Linux x86-64 (default: %(default)s)"
@@ -39,9 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.errors import OutputError
     from edseg_engine.training.job import pack_job
 
-    contents = pack_job(
-        args.out, args.structures, args.megabytes, args.experimental, args.experimental_megabytes, args.start_from
-    )
+    contents = pack_job(args.out, args.structures, args.megabytes, args.experimental, args.start_from)
     gemmi = f"gemmi=={importlib.metadata.version('gemmi')}"
     command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", gemmi]
     command += ["--python-version", args.python, "--implementation", "cp", "-d", str(args.out / "wheels")]

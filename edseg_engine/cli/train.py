@@ -36,6 +36,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--crystal-share", type=float, default=0.65, help="fraction of simulated crystals with real cell and symmetry"
     )
     parser.add_argument(
+        "--noise-free-share", type=float, default=0.12, help="fraction of simulated crystals without errors"
+    )
+    parser.add_argument(
         "--simulation",
         nargs="+",
         default=[],
@@ -44,12 +47,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run: checkpoint, log, weights")
     parser.add_argument("--windows", type=int, default=8000, help="training windows in all (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=0.0, help="end after so many minutes if not before")
     parser.add_argument("--batch", type=int, default=4, help="windows per step of each process")
     parser.add_argument("--learning-rate", type=float, default=3e-3, help="peak learning rate")
     parser.add_argument("--start-from", type=Path, help="weights file to start from (fine-tuning)")
     parser.add_argument("--device", default="cpu", choices=("auto", "cpu", "cuda"), help="auto: a GPU if there is one")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the training process")
     parser.add_argument("--compile", action="store_true", help="compile the network; pays on a GPU")
+    parser.add_argument(
+        "--replay", type=int, default=1, help="times that each window is used, for a GPU that waits for windows"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes that make windows, for each that trains")
     parser.add_argument("--checkpoint-seconds", type=float, default=90.0, help="time between checkpoints")
     parser.add_argument("--validate-every", type=int, default=2000, help="windows between validations")
@@ -74,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.devices import choose_device
     from edseg_engine.errors import OptionError
     from edseg_engine.networks.stacknet import StackNetConfig
+    from edseg_engine.networks.weights import network_of
     from edseg_engine.ranges import range_by_name
     from edseg_engine.training.loop import Trainer, TrainOptions
     from edseg_engine.training.plot import plot_log
@@ -82,25 +90,32 @@ def run(args: argparse.Namespace) -> int:
 
     if args.patience and not args.validation_maps:
         raise OptionError("--patience needs whole maps to validate on; give their number with --validation-maps.")
+    if args.batch % args.replay:
+        raise OptionError(f"--batch {args.batch} cannot be divided by --replay {args.replay}; choose a multiple.")
     torch.set_num_threads(args.threads)
     console = Console()
     ranks = join_ranks(choose_device(args.device).type)
+    if args.minutes and ranks.size > 1:
+        raise OptionError("--minutes is for a single process; the clocks of several do not agree.")
     trainer = Trainer(
         args.out,
         range_by_name(args.range),
-        StackNetConfig(),
+        network_of(args.start_from) if args.start_from else StackNetConfig(),
         DataOptions(
             args.structures,
             args.experimental,
             args.experimental_share,
             args.crystal_share,
+            args.noise_free_share,
             simulation=simulation_options(args.simulation),
         ),
         TrainOptions(
             windows=args.windows,
+            minutes=args.minutes,
             batch=args.batch,
             learning_rate=args.learning_rate,
             seed=args.seed,
+            replay=args.replay,
             workers=args.workers,
             checkpoint_seconds=args.checkpoint_seconds,
             validate_every=args.validate_every,

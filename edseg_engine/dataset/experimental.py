@@ -1,7 +1,7 @@
 """Experimental crystals: a folder with one sub-folder for each, holding map coefficients and the refined model.
 
 The folder has an ``index.tsv`` with at least the columns ``id``, ``split`` and ``resolution``; each sub-folder
-``data.mtz.gz`` (FWT, PHWT) and ``model.cif.gz``.
+``data.mtz.gz`` (FWT, PHWT) and ``model.cif.gz``, or the same without gzip.
 """
 
 from __future__ import annotations
@@ -29,11 +29,15 @@ class ExperimentalEntry:
 
     @property
     def data_path(self) -> Path:
-        return self.folder / "data.mtz.gz"
+        return _packed_or_not(self.folder / "data.mtz")
 
     @property
     def model_path(self) -> Path:
-        return self.folder / "model.cif.gz"
+        return _packed_or_not(self.folder / "model.cif")
+
+
+def _packed_or_not(path: Path) -> Path:
+    return path if path.exists() else path.with_name(path.name + ".gz")
 
 
 def read_index(folder: Path, split: str) -> list[ExperimentalEntry]:

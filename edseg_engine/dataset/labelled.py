@@ -90,12 +90,12 @@ class Window:
     classes
         int8: class of each voxel, `BACKGROUND` outside residues, `IGNORED` where unknown.
     offsets
-        float32, shape (3, n, n, n): vector in Å from the voxel to its residue's centroid; zero outside residues.
+        float16, shape (3, n, n, n): vector in Å from the voxel to its residue's centroid; zero outside residues.
     """
 
     density: NDArray[np.float32]
     classes: NDArray[np.int8]
-    offsets: NDArray[np.float32]
+    offsets: NDArray[np.float16]
 
 
 def owners(
@@ -117,7 +117,8 @@ def owners(
     images = symmetry.images_in_box(residues.atoms, positions.min(0) - radius, positions.max(0) + radius)
     if not len(images):
         return owner, centroids
-    distance, nearest = cKDTree(images.positions).query(positions, distance_upper_bound=radius)
+    tree = cKDTree(images.positions, balanced_tree=False, compact_nodes=False)
+    distance, nearest = tree.query(positions, distance_upper_bound=radius)
     near = np.isfinite(distance)
     owner[near] = residues.residue_of_atom[images.index[nearest[near]]]
     inside = np.flatnonzero(owner >= 0)
@@ -152,7 +153,7 @@ class LabelledCrystal:
         origin = center - rotation @ np.full(3, spacing * (size - 1) / 2)
         density = normalise(self.density.sample(origin, rotation, shape, spacing), self.offset, self.scale)
         classes = np.full(size**3, BACKGROUND, np.int8)
-        offsets = np.zeros((size**3, 3), np.float32)
+        offsets = np.zeros((size**3, 3), np.float16)
         chosen = np.flatnonzero(density.reshape(-1) > threshold)
         voxels = origin + np.stack(np.unravel_index(chosen, shape), 1) * spacing @ rotation.T
         owner, centroids = owners(self.residues, self.symmetry, voxels, label_radius)

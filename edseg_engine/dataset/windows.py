@@ -8,7 +8,7 @@ crystal do not follow each other.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,8 @@ class DataOptions:
     crystal_share
         Fraction of the simulated crystals whose cell and space group are the structure's own. The others are bare
         chains in a made-up box; they are more numerous but loosely packed.
+    noise_free_share
+        Fraction of the simulated crystals without errors of amplitudes and phases, as good as the best of real maps.
     pool
         Crystals kept at a time by each worker.
     """
@@ -52,6 +54,7 @@ class DataOptions:
     experimental: Path | None = None
     experimental_share: float = 0.35
     crystal_share: float = 0.65
+    noise_free_share: float = 0.12
     pool: int = 24
     simulation: SimulationOptions = field(default_factory=SimulationOptions)
 
@@ -85,11 +88,15 @@ class CrystalSource:
             if structure.cell.is_crystal() and structure.cell.volume > MAX_VOLUME:
                 continue
             try:
-                density = simulate_map(structure, d_min, rng, self.options.simulation)
+                density = simulate_map(structure, d_min, rng, self._simulation(rng))
                 return LabelledCrystal(density, known_residues(structure[0]))
             except (ModelFormatError, RuntimeError):  # gemmi: cells too small for their structure and the like
                 continue
         raise TrainingDataError(f"No structure of {self.options.structures} can be simulated.")
+
+    def _simulation(self, rng: np.random.Generator) -> SimulationOptions:
+        simulation = self.options.simulation
+        return replace(simulation, noise_free=True) if rng.random() < self.options.noise_free_share else simulation
 
     def _experimental(self, crystal: ExperimentalCrystal, rng: np.random.Generator) -> LabelledCrystal:
         own = crystal.entry.d_min

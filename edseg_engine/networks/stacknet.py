@@ -45,8 +45,8 @@ class StackNetConfig:
         Drop probability after the second convolution of a residual block (thesis: 0.2).
     """
 
-    widths: tuple[int, ...] = (16, 48, 96)
-    blocks: tuple[int, ...] = (1, 2, 3)
+    widths: tuple[int, ...] = (32, 64, 96)
+    blocks: tuple[int, ...] = (1, 3, 2)
     concatenation_blocks: tuple[int, ...] = (0, 1, 1)
     dropout: float = 0.05
 

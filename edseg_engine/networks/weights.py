@@ -99,6 +99,11 @@ def _read(path: Path) -> tuple[dict[str, Tensor], WeightsCard]:
         raise WeightsError(f"{path} cannot be read as weights of edseg ({error}).") from error
 
 
+def network_of(path: Path) -> StackNetConfig:
+    """Return the shape of the network of a weights file; raises `WeightsError` if the file cannot be read."""
+    return _read(path)[1].network
+
+
 def load_state(net: StackNet, path: Path) -> None:
     """Load the weights of `path` into `net`, which may be of another range but must have the same shape.
 

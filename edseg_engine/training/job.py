@@ -4,35 +4,42 @@ from __future__ import annotations
 
 import csv
 import shutil
+import tarfile
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import gemmi
 import numpy as np
 
 from edseg_engine.dataset.experimental import ExperimentalEntry, read_index
 from edseg_engine.errors import OutputError, TrainingDataError
+from edseg_engine.ranges import RANGES
 
 _MEGABYTE = 1e6
+_FINEST = min(r.d_min for r in RANGES)
 
 _SCRIPT = """\
 #!/bin/sh
 # sh train.sh RANGE OUT [options of edseg train]
 # Trains on the data beside this script. Killed and started again with the same OUT, it goes on from the checkpoint.
-# Needs a Python with torch, numpy, scipy, scikit-learn, safetensors and rich; what is in wheels/ is installed for it.
+# Needs a Python with torch, numpy, scipy, scikit-learn, safetensors and rich; gemmi is installed from here if missing.
 set -e
+export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 here=$(cd "$(dirname "$0")" && pwd)
 range=$1
 out=$2
 shift 2
 site=${TMPDIR:-/tmp}/edseg-job-site
-for wheel in "$here"/wheels/*.whl; do
-    if [ -e "$wheel" ]; then
-        python3 -m pip install -q --no-index --no-deps --upgrade --target "$site" "$wheel"
-    fi
-done
-test ! -d "$here/experimental" || set -- --experimental "$here/experimental" "$@"
+export PYTHONPATH=$here:$site
+python3 -c "import gemmi" 2>/dev/null ||
+    python3 -m pip install -q --no-index --no-deps --target "$site" "$here"/wheels/*
+if [ -e "$here/experimental.tar.xz" ]; then
+    test -d "$site/experimental" || python3 -m tarfile -e "$here/experimental.tar.xz" "$site"
+    set -- --experimental "$site/experimental" "$@"
+fi
 test ! -e "$here/start.safetensors" || set -- --start-from "$here/start.safetensors" "$@"
-PYTHONPATH=$here:$site exec python3 -m edseg_engine train "$range" \\
+exec python3 -m edseg_engine train "$range" \\
     --structures "$here/structures" --out "$out" --device auto "$@"
 """
 
@@ -51,12 +58,12 @@ def pack_job(
     structures: Path,
     structure_megabytes: float,
     experimental: Path | None,
-    experimental_megabytes: float,
     start_from: Path | None = None,
 ) -> JobContents:
     """Write the folder `out`, whose ``train.sh`` runs ``edseg train`` with data of at most the given sizes.
 
-    Packs are taken whole, in order, as long as they fit; experimental crystals in random order of a fixed seed.
+    Packs are taken whole, in order, as long as they fit. Of experimental crystals only what training looks at is
+    taken: the map coefficients to the finest resolution of all ranges, rounded a little, and the model.
 
     Raises
     ------
@@ -74,9 +81,9 @@ def pack_job(
         (out / "structures").mkdir(parents=True)
         for path in [*packs, *structures.glob("val*.npz")]:
             shutil.copy(path, out / "structures")
-        entries = _experimental(experimental, experimental_megabytes) if experimental is not None else []
+        entries = read_index(experimental, "train") if experimental is not None else []
         if entries:
-            _copy_experimental(entries, out / "experimental")
+            _pack_experimental(entries, out / "experimental.tar.xz")
         engine = Path(__file__).resolve().parents[1]
         shutil.copytree(engine, out / engine.name, ignore=shutil.ignore_patterns("__pycache__", "weights"))
         if start_from is not None:
@@ -98,21 +105,36 @@ def _fitting(paths: list[Path], megabytes: float) -> list[Path]:
     return chosen
 
 
-def _experimental(folder: Path, megabytes: float) -> list[ExperimentalEntry]:
-    entries = read_index(folder, "train")
-    order = np.random.default_rng(1).permutation(len(entries))
-    sizes = [entries[i].data_path.stat().st_size + entries[i].model_path.stat().st_size for i in order]
-    fits = np.cumsum(sizes) <= megabytes * _MEGABYTE
-    return [entries[i] for i in order[fits]]
+def _pack_experimental(entries: list[ExperimentalEntry], out: Path) -> None:
+    # Columns of plain numbers under one xz stream take half the room of the crystals' own gzip files.
+    with tempfile.TemporaryDirectory() as temporary, tarfile.open(out, "w:xz") as archive:
+        folder = Path(temporary) / "experimental"
+        folder.mkdir()
+        for entry in entries:
+            (folder / entry.name).mkdir()
+            _write_coefficients(entry, folder / entry.name / "data.mtz")
+            gemmi.cif.read(str(entry.model_path)).write_file(str(folder / entry.name / "model.cif"))
+        with open(folder / "index.tsv", "w", newline="") as file:
+            writer = csv.writer(file, delimiter="\t")
+            writer.writerow(["id", "split", "resolution"])
+            writer.writerows([entry.name, entry.split, max(entry.d_min, _FINEST)] for entry in entries)
+        archive.add(folder, folder.name)
 
 
-def _copy_experimental(entries: list[ExperimentalEntry], out: Path) -> None:
-    out.mkdir()
-    for entry in entries:
-        (out / entry.name).mkdir()
-        shutil.copy(entry.data_path, out / entry.name)
-        shutil.copy(entry.model_path, out / entry.name)
-    with open(out / "index.tsv", "w", newline="") as file:
-        writer = csv.writer(file, delimiter="\t")
-        writer.writerow(["id", "split", "resolution"])
-        writer.writerows([entry.name, entry.split, entry.d_min] for entry in entries)
+def _write_coefficients(entry: ExperimentalEntry, out: Path) -> None:
+    """Write an MTZ file of FWT and PHWT to `_FINEST` Å: amplitudes to 3 %, phases to 2 degrees."""
+    data = gemmi.read_mtz_file(str(entry.data_path)).get_f_phi("FWT", "PHWT")
+    kept = np.isfinite(data.value_array) & (data.make_1_d2_array() <= 1 / _FINEST**2)
+    f = data.value_array[kept]
+    mantissa, exponent = np.frexp(np.abs(f))
+    amplitude = np.ldexp(np.round(mantissa * 32) / 32, exponent)
+    phase = np.round(np.degrees(np.angle(f)) / 4) * 4
+    mtz = gemmi.Mtz(with_base=True)
+    mtz.spacegroup = data.spacegroup
+    mtz.set_cell_for_all(data.unit_cell)
+    mtz.add_dataset("map")
+    mtz.add_column("FWT", "F")
+    mtz.add_column("PHWT", "P")
+    mtz.set_data(np.column_stack([data.miller_array[kept], amplitude, phase]).astype(np.float32))
+    mtz.sort()
+    mtz.write_to_file(str(out))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from edseg_engine.dataset.windows import DataOptions, WindowStream
-from edseg_engine.devices import runs_bfloat16
+from edseg_engine.devices import expect_fixed_sizes, runs_bfloat16
 from edseg_engine.errors import TrainingDataError
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import WeightsCard, load_state, save_weights
@@ -25,6 +25,7 @@ from edseg_engine.training.checkpoint import MovingAverage, load_checkpoint, res
 from edseg_engine.training.losses import combined_loss, frame_weights
 from edseg_engine.training.muon import descend, optimizers_of
 from edseg_engine.training.ranks import Ranks
+from edseg_engine.training.replay import Replay
 
 #: Columns of the log, one line for each report.
 LOG_FIELDS = ("windows", "loss", "class_loss", "offset_loss", "voxel_accuracy", "learning_rate", "windows_per_second")
@@ -39,14 +40,18 @@ class TrainOptions:
     ----------
     windows
         Training windows in all: the length of the cosine schedule.
+    minutes
+        Time after which the schedule is at its end even with fewer windows; 0: no limit.
     batch
         Windows per step and process.
     learning_rate
-        Of Muon and AdamW, at its peak after `warmup` windows.
+        Of Muon and AdamW, at its peak after `warmup` steps.
     ema
-        Decay per window of the moving average of the weights; that average is what is shipped.
+        Decay per step of the moving average of the weights; that average is what is shipped.
     samples
         Voxels per window that the losses look at.
+    replay
+        Times that a window is used, each time turned another way (`edseg_engine.training.replay`).
     workers
         Processes that make windows, for each process that trains.
     compiled
@@ -57,12 +62,14 @@ class TrainOptions:
     """
 
     windows: int
+    minutes: float = 0.0
     batch: int = 4
     learning_rate: float = 3e-3
     weight_decay: float = 0.02
-    warmup: int = 200
-    ema: float = 0.9992
+    warmup: int = 50
+    ema: float = 0.9968
     samples: int = 8000
+    replay: int = 1
     seed: int = 1
     workers: int = 1
     checkpoint_seconds: float = 90.0
@@ -71,11 +78,18 @@ class TrainOptions:
     patience: int = 0
 
 
-def learning_rate_factor(windows: int, options: TrainOptions, resumed_at: int = 0) -> float:
-    """Cosine to one hundredth of the peak, after a linear warm-up at the start and after each restart."""
-    done = min(1.0, max(0, windows - options.warmup) / max(1, options.windows - options.warmup))
-    warm = min(1.0, (windows - resumed_at + options.batch) / (options.warmup + options.batch))
-    return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+def learning_rate_factor(progress: float, steps: int, options: TrainOptions) -> float:
+    """Cosine to one hundredth of the peak, after a linear warm-up at the start and after each restart.
+
+    Parameters
+    ----------
+    progress
+        Part of the schedule that is done, 0 to 1.
+    steps
+        Steps since the start or the last restart.
+    """
+    warm = min(1.0, (steps + 1) / (options.warmup + 1))
+    return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
 class Trainer:
@@ -102,6 +116,7 @@ class Trainer:
         torch.manual_seed(options.seed)
         self.ranks = ranks
         self.device = ranks.device
+        expect_fixed_sizes(self.device)
         self.net: StackNet = StackNet(config).to(self.device)
         self.net.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         if start_from is not None:
@@ -109,8 +124,7 @@ class Trainer:
         self.optimizers = optimizers_of(self.net, options.learning_rate, options.weight_decay)
         self.average = MovingAverage(self.net, options.ema)
         self.reduced_precision = runs_bfloat16(self.device)
-        self.windows = self.resumed_at = 0
-        self.restarts = 0
+        self.windows, self.seconds, self.restarts = 0, 0.0, 0
         self.best_score, self.stale = -math.inf, 0
         self.started_from = start_from.name if start_from else None
         if self.checkpoint_path.exists():
@@ -137,7 +151,7 @@ class Trainer:
                 f"{self.checkpoint_path} belongs to a run of another range or network; choose another folder."
             )
         restore(saved, self.net, self.average)
-        self.windows = self.resumed_at = saved["windows"]
+        self.windows, self.seconds = saved["windows"], saved["seconds"]
         self.restarts = saved["restarts"] + 1
         self.best_score, self.stale = saved["best_score"], saved["stale"]
 
@@ -147,6 +161,7 @@ class Trainer:
             "range": self.range.name,
             "config": self.net.config.to_json(),
             "windows": self.windows,
+            "seconds": self.seconds,
             "restarts": self.restarts,
             "best_score": self.best_score,
             "stale": self.stale,
@@ -168,21 +183,28 @@ class Trainer:
         )
         save_weights(self.average.state, card, self.weights_path)
 
+    @property
+    def progress(self) -> float:
+        """Part of the schedule that is done; 1 at its end."""
+        in_time = self.seconds / (60 * self.options.minutes) if self.options.minutes else 0.0
+        return max(self.windows / self.options.windows, in_time)
+
     def _batches(self) -> Iterator[dict[str, Tensor]]:
         stream = WindowStream(self.data, self.range, (self.options.seed, self.restarts, self.ranks.rank))
         loader = DataLoader(
             stream,
-            batch_size=self.options.batch,
+            batch_size=self.options.batch // self.options.replay,
             num_workers=self.options.workers,
             prefetch_factor=4 if self.options.workers else None,
             pin_memory=self.device.type == "cuda",
         )
-        return iter(loader)
+        batches = ({k: v.to(self.device, non_blocking=True) for k, v in batch.items()} for batch in loader)
+        return batches if self.options.replay == 1 else Replay(batches, self.options.replay)
 
     def run(
         self, report: Callable[[dict[str, float]], None], validate: Callable[[Path, int], float] | None = None
     ) -> None:
-        """Train until `options.windows` windows are seen or `options.patience` is at its end.
+        """Train until the schedule is at its end or `options.patience` is at its end.
 
         Parameters
         ----------
@@ -197,18 +219,19 @@ class Trainer:
             (self.folder / "options.json").write_text(json.dumps(asdict(options), indent=1) + "\n")
         net = self.ranks.shared(self.net)
         if options.compiled:
-            net = torch.compile(net)  # type: ignore[assignment]
+            net = torch.compile(net, dynamic=False)  # type: ignore[assignment]
         batches = self._batches()
-        last_save = last_report = time.monotonic()
-        sums, steps, stopped = torch.zeros(4, device=self.device), 0, False
+        last_save = last_report = last_step = time.monotonic()
+        sums, steps, done, stopped = torch.zeros(4, device=self.device), 0, 0, False
         self.net.train()
-        while not stopped and self.windows < options.windows:
-            rate = options.learning_rate * learning_rate_factor(self.windows, options, self.resumed_at)
+        while not stopped and self.progress < 1:
+            rate = options.learning_rate * learning_rate_factor(self.progress, done, options)
             sums += self._step(net, next(batches), rate)
-            steps += 1
+            steps, done = steps + 1, done + 1
             before, self.windows = self.windows, self.windows + options.batch * self.ranks.size
-            self.average.update(self.net, self.windows - before)
+            self.average.update(self.net)
             now = time.monotonic()
+            self.seconds, last_step = self.seconds + now - last_step, now
             if first and now - last_report > _REPORT_SECONDS:
                 speed = steps * options.batch * self.ranks.size / (now - last_report)
                 row = dict(zip(LOG_FIELDS, [self.windows, *(sums / steps).tolist(), rate, speed], strict=True))
@@ -220,7 +243,7 @@ class Trainer:
             if first and (due or now - last_save > options.checkpoint_seconds):
                 self.save()
                 last_save = now
-            if due and self.windows < options.windows:
+            if due and self.progress < 1:
                 stopped = self.ranks.agree(first and self._out_of_patience(validate))
         if first:
             if not stopped:
@@ -244,7 +267,6 @@ class Trainer:
         """Take one step; returns total, class and offset loss and voxel accuracy, shape (4,)."""
         for group in (g for optimizer in self.optimizers for g in optimizer.param_groups):
             group["lr"] = rate
-        batch = {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
         density = batch["density"].contiguous(memory_format=torch.channels_last_3d)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced_precision):
             scores, offsets = net(density)

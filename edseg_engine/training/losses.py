@@ -68,7 +68,7 @@ def combined_loss(scores: Tensor, offsets: Tensor, batch: dict[str, Tensor], wei
     class_loss = (F.cross_entropy(s, target, reduction="none") * w).sum() / w.sum()
     inside = target != BACKGROUND
     o = offsets.flatten(2).permute(0, 2, 1)[sample, voxel][inside].float()
-    truth = batch["offsets"].flatten(2).permute(0, 2, 1)[sample, voxel][inside] / OFFSET_SCALE
+    truth = batch["offsets"].flatten(2).permute(0, 2, 1)[sample, voxel][inside].float() / OFFSET_SCALE
     w_inside = w[inside]
     norm = w_inside.sum().clamp(min=1.0)
     offset_loss = (F.smooth_l1_loss(o, truth, reduction="none", beta=0.2).sum(1) * w_inside).sum() / norm

@@ -7,6 +7,7 @@ with large gradients (Jordan et al. 2024, https://kellerjordan.github.io/posts/m
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -20,23 +21,24 @@ _ADAM_RMS = 0.2
 _LARGEST_GRADIENT = 2.0
 
 
-def orthogonalized(matrix: Tensor) -> Tensor:
-    """Return roughly ``U V^T`` of the singular value decomposition of `matrix` (rows, columns), in bfloat16.
+def orthogonalized(matrices: Tensor) -> Tensor:
+    """Return roughly ``U V^T`` of the singular value decomposition of `matrices` (..., rows, columns), in bfloat16.
 
     The singular values come out between about 0.7 and 1.2, which trains as well as one and costs only products.
     """
-    x = matrix.bfloat16()
-    wide = x if x.shape[0] <= x.shape[1] else x.T
-    wide = wide / (wide.norm() + 1e-7)
+    x = matrices.bfloat16()
+    is_wide = x.shape[-2] <= x.shape[-1]
+    wide = x if is_wide else x.mT
+    wide = wide / (wide.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     a, b, c = _QUINTIC
     for _ in range(_ITERATIONS):
-        gram = wide @ wide.T
+        gram = wide @ wide.mT
         wide = a * wide + (b * gram + c * gram @ gram) @ wide
-    return wide if x.shape[0] <= x.shape[1] else wide.T
+    return wide if is_wide else wide.mT
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon with Nesterov momentum and decoupled weight decay.
+    """Muon with Nesterov momentum and decoupled weight decay; kernels of one shape are updated together.
 
     Parameters
     ----------
@@ -49,23 +51,29 @@ class Muon(torch.optim.Optimizer):
     def __init__(
         self, params: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.0
     ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        by_shape: dict[torch.Size, list[nn.Parameter]] = {}
+        for p in params:
+            by_shape.setdefault(p.shape, []).append(p)
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+        super().__init__([{"params": same} for same in by_shape.values()], defaults)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Update the kernels."""
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                if not state:
-                    state["momentum"] = torch.zeros_like(p)
-                state["momentum"].lerp_(p.grad, 1 - group["momentum"])
-                direction = p.grad.lerp(state["momentum"], group["momentum"]).flatten(1)
-                scale = _ADAM_RMS * max(direction.shape) ** 0.5
+            kernels: list[nn.Parameter] = group["params"]
+            if any(p.grad is None for p in kernels):
+                continue
+            gradients = torch.stack([cast(Tensor, p.grad).flatten(1) for p in kernels])
+            state = self.state[kernels[0]]
+            if not state:
+                state["momentum"] = torch.zeros_like(gradients)
+            momentum = state["momentum"].lerp_(gradients, 1 - group["momentum"])
+            directions = orthogonalized(gradients.lerp(momentum, group["momentum"])).to(gradients.dtype)
+            rate = group["lr"] * _ADAM_RMS * max(gradients.shape[1:]) ** 0.5
+            for p, direction in zip(kernels, directions, strict=True):
                 p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.add_(orthogonalized(direction).view(p.shape).to(p.dtype), alpha=-group["lr"] * scale)
+                p.add_(direction.view(p.shape), alpha=-rate)
 
 
 def optimizers_of(net: nn.Module, lr: float, weight_decay: float) -> list[torch.optim.Optimizer]:

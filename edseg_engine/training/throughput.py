@@ -12,16 +12,17 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from edseg_engine.dataset.windows import DataOptions, WindowStream
+from edseg_engine.devices import expect_fixed_sizes
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.ranges import ResolutionRange
 from edseg_engine.training.loop import TrainOptions
 from edseg_engine.training.losses import combined_loss, frame_weights
 from edseg_engine.training.muon import descend, optimizers_of
 
-_BATCH = 4
+_BATCH = {"cpu": 4, "cuda": 32}
 _ROUNDS = 5
 #: Windows that a stream gives before it is timed: until its pool is full it makes a crystal for each of them.
-_FILLING = 40
+_FILLING = 64
 _MATRIX = {"cpu": 2048, "cuda": 8192}
 
 
@@ -76,19 +77,21 @@ def measure_throughput(
     variants: tuple[Variant, ...] = VARIANTS,
 ) -> Throughput:
     """Time every variant on the same windows, in turns, so that a busy moment of the machine strikes all of them."""
+    expect_fixed_sizes(device)
+    size = _BATCH[device.type]
     stream = iter(WindowStream(data, resolution_range, (1,)))
     report("making windows")
-    windows = list(itertools.islice(stream, _FILLING))[-2 * _BATCH :]
+    windows = list(itertools.islice(stream, _FILLING))[-2 * size :]
     start = time.perf_counter()
     list(itertools.islice(stream, _FILLING))
     made = _FILLING / (time.perf_counter() - start)
     batches = [
-        {k: torch.stack([w[k] for w in windows[i : i + _BATCH]]).to(device) for k in windows[0]}
-        for i in range(0, len(windows), _BATCH)
+        {k: torch.stack([w[k] for w in windows[i : i + size]]).to(device) for k in windows[0]}
+        for i in range(0, len(windows), size)
     ]
     frame = frame_weights(resolution_range.window, resolution_range.frame / resolution_range.spacing).to(device)
     steps = {v.name: _Step(v, frame, device) for v in variants}
-    flops = steps[variants[0].name].flops(batches[0]) / _BATCH
+    flops = steps[variants[0].name].flops(batches[0]) / size
     for name, step in steps.items():
         report(f"warming up: {name}")
         step(batches[0])
