@@ -21,7 +21,7 @@ GRID_SPACING, GAUSSIAN, EXCLUSION = 0.6, 0.7, 2.4
 #: A vote farther (Å) from every seed belongs to none; a vote farther than the second value does not move its seed.
 REACH, PULL = 4.0, 2.5
 #: Peaks below this fraction of the typical height are noise when K is to be found.
-LEAST_PEAK = 0.30
+LEAST_PEAK = 0.20
 #: Votes of voxels whose background probability is higher are not counted.
 MOST_BACKGROUND = 0.7
 

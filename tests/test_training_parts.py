@@ -17,7 +17,8 @@ import torch
 import torch.multiprocessing as mp
 
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
-from edseg_engine.dataset.windows import DataOptions
+from edseg_engine.dataset.simulate import NOISE_FREE, SimulationOptions
+from edseg_engine.dataset.windows import CrystalSource, DataOptions
 from edseg_engine.errors import OutputError, TrainingDataError
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import load_weights
@@ -193,6 +194,18 @@ def test_replayed_windows_come_up_as_often_as_asked_and_turn_with_their_labels()
         gradient = torch.stack(torch.gradient(batch["density"][:, 0], dim=(1, 2, 3)), 1)
         torch.testing.assert_close(batch["offsets"], gradient)
     assert seen[20:80].mean() / 2 == pytest.approx(3.0, rel=0.1)
+
+
+def test_the_share_of_crystals_without_errors_has_none(tmp_path: Path) -> None:
+    folder = training_folder(tmp_path / "data")
+
+    def drawn(share: float, simulation: SimulationOptions) -> np.ndarray:
+        options = DataOptions(folder, noise_free_share=share, simulation=simulation)
+        return CrystalSource(options, range_by_name("low")).draw(np.random.default_rng(5)).density.values
+
+    clean = drawn(1.0, SimulationOptions())
+    assert np.array_equal(clean, drawn(0.0, NOISE_FREE))
+    assert not np.allclose(clean, drawn(0.0, SimulationOptions()))
 
 
 def test_training_ends_in_time(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
-"""Draw docs/training-curves.png from the logs of the runs that made the shipped weights.
+"""Draw docs/training-curves.png from the logs of the runs that made the shipped weights, and of those before.
 
     .venv/bin/python tests/training_curves.py
 
-A log is ``docs/training-logs/RANGE-N.csv``, the ``log.csv`` of the N-th run of that range's network.
+``docs/training-logs/RANGE.csv`` is the ``log.csv`` of that range's network; ``smaller-RANGE-N.csv`` is that of the N-th
+run of the smaller network that was shipped before.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 DOCS = Path(__file__).parents[1] / "docs"
-#: Rows of a log (about 30 s each) that are averaged: a row sees some 70 windows of few crystals.
+LOGS = DOCS / "training-logs"
+#: Rows of a log of the smaller network (about 30 s each) that are averaged: a row saw some 70 windows of few crystals.
 SMOOTH = 15
 
 
-def curve(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def curve(path: Path, smooth: int) -> tuple[np.ndarray, np.ndarray]:
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
-    windows, right = (np.array([float(row[key]) for row in rows]) for key in ("windows", "voxel_accuracy"))
-    kernel = np.ones(SMOOTH) / SMOOTH
+    ends, right = (np.array([float(row[key]) for row in rows]) for key in ("windows", "voxel_accuracy"))
+    windows = ends - np.diff(ends, prepend=0.0) / 2
+    kernel = np.ones(smooth) / smooth
     return np.convolve(windows, kernel, mode="valid"), np.convolve(right, kernel, mode="valid")
 
 
@@ -33,14 +36,17 @@ def main() -> None:
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), sharey=True)
     for ax, name in zip(axes, ("high", "medium", "low"), strict=True):
         start = 0.0
-        for number, path in enumerate(sorted((DOCS / "training-logs").glob(f"{name}-*.csv"))):
-            windows, right = curve(path)
-            ax.plot(start + windows, right, label=f"run {number + 1}")
+        for path in sorted(LOGS.glob(f"smaller-{name}-*.csv")):
+            windows, right = curve(path, SMOOTH)
+            ax.plot(start + windows, right, color="0.6", label="" if start else "smaller network, CPU")
             start += windows[-1]
+        windows, right = curve(LOGS / f"{name}.csv", 1)
+        ax.plot(windows, right, label="shipped network, GPU")
+        ax.set_xscale("log")
         ax.set_title(name)
         ax.set_xlabel("training windows seen")
-        ax.legend()
     axes[0].set_ylabel("residue voxels of training windows right")
+    axes[0].legend(loc="lower right")
     figure.tight_layout()
     figure.savefig(DOCS / "training-curves.png", dpi=90)
 

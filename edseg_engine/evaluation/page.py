@@ -98,6 +98,7 @@ def sections(structures: Path, experimental: Path) -> list[Section]:
             Section(f"experimental, better than 2.5 Å, {n} orientation{'s' * (n > 1)}", real(0, 2.5), Protocol(n))
             for n in (1, 24)
         ),
+        Section("experimental, 2.5-3.5 Å, 1 orientation", real(2.5, 3.5), Protocol(1)),
         Section("experimental, better than 2.5 Å, summed probabilities", real(0, 2.5), Protocol(summed=True)),
         Section("experimental, 2.5-3.5 Å, summed probabilities", real(2.5, 3.5), Protocol(summed=True)),
         *(Section(f"simulated, {d} Å", simulated(d, SimulationOptions())) for d in (2.0, 3.0, 4.0)),

@@ -177,6 +177,8 @@ class Trainer:
                 "windows": self.windows,
                 "options": asdict(self.options),
                 "experimental_share": self.data.experimental_share if self.data.experimental else 0.0,
+                "crystal_share": self.data.crystal_share,
+                "noise_free_share": self.data.noise_free_share,
                 "simulation": asdict(self.data.simulation),
                 "started_from": self.started_from,
             },
