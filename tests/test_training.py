@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from edseg_engine.cli import main
 from edseg_engine.dataset.labelled import IGNORED
-from edseg_engine.errors import TrainingDataError, WeightsError
+from edseg_engine.errors import OptionError, TrainingDataError, WeightsError
 from edseg_engine.networks.stacknet import OFFSET_SCALE, StackNet, StackNetConfig
 from edseg_engine.networks.weights import WeightsCard, load_weights, save_weights
 from edseg_engine.residues import BACKGROUND, N_CLASSES
@@ -212,6 +212,15 @@ def test_a_folder_of_another_range_is_refused(
 def test_training_data_that_are_missing_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(tmp_path, tmp_path / "run", 10)) == TrainingDataError.exit_code
     assert "neither a pack" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("times", ["0", "3", "-1"])
+def test_windows_cannot_be_used_a_part_of_a_time(
+    tmp_path: Path, times: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments(tmp_path, tmp_path / "run", 10), "--replay", times]) == OptionError.exit_code
+    assert f"--replay {times}" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_loss_goes_down_on_one_window() -> None:

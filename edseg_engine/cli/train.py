@@ -90,8 +90,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.patience and not args.validation_maps:
         raise OptionError("--patience needs whole maps to validate on; give their number with --validation-maps.")
-    if args.batch % args.replay:
-        raise OptionError(f"--batch {args.batch} cannot be divided by --replay {args.replay}; choose a multiple.")
+    if args.replay < 1 or args.batch % args.replay:
+        raise OptionError(f"--batch {args.batch} cannot be divided by --replay {args.replay}; choose a multiple of it.")
     torch.set_num_threads(args.threads)
     console = Console()
     ranks = join_ranks(choose_device(args.device).type)

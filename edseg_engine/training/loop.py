@@ -242,7 +242,7 @@ class Trainer:
                 sums.zero_()
                 steps, last_report = 0, now
             due = self.windows // options.validate_every > before // options.validate_every
-            if first and (due or now - last_save > options.checkpoint_seconds):
+            if first and ((due and validate) or now - last_save > options.checkpoint_seconds):
                 self.save()
                 last_save = now
             if due and self.progress < 1:
