@@ -152,7 +152,8 @@ def test_a_packed_job_trains_by_its_script_and_goes_on(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr[-2000:]
         assert load_checkpoint(out / "checkpoint.pt")["windows"] == int(windows)
     assert load_checkpoint(out / "checkpoint.pt")["restarts"] == 1
-    (entry,) = read_index(temporary / "edseg-job-site" / "experimental", "train")
+    (unpacked,) = (temporary / "edseg-job-site").glob("data-*")
+    (entry,) = read_index(unpacked / "experimental", "train")
     packed, own = ExperimentalCrystal(entry), ExperimentalCrystal(read_index(experimental, "train")[0])
     assert packed.residues.names == own.residues.names
     few, all_ = (crystal.density(2.2).values for crystal in (packed, own))

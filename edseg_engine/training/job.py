@@ -35,8 +35,13 @@ export PYTHONPATH=$here:$site
 python3 -c "import gemmi" 2>/dev/null ||
     python3 -m pip install -q --no-index --no-deps --target "$site" "$here"/wheels/*
 if [ -e "$here/experimental.tar.xz" ]; then
-    test -d "$site/experimental" || python3 -m tarfile -e "$here/experimental.tar.xz" "$site"
-    set -- --experimental "$site/experimental" "$@"
+    data=$site/data-$(cksum < "$here/experimental.tar.xz" | cut -d " " -f 1)
+    if [ ! -d "$data" ]; then
+        rm -rf "$data.part"
+        python3 -m tarfile -e "$here/experimental.tar.xz" "$data.part"
+        mv "$data.part" "$data"
+    fi
+    set -- --experimental "$data/experimental" "$@"
 fi
 test ! -e "$here/start.safetensors" || set -- --start-from "$here/start.safetensors" "$@"
 exec python3 -m edseg_engine train "$range" \\
