@@ -175,7 +175,8 @@ def test_bench_command_prints_sizes(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_throughput_measures_every_form(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throughput, "_ROUNDS", 1)
-    monkeypatch.setattr(throughput, "_FILLING", 8)
+    monkeypatch.setattr(throughput, "_FILLING", 2)
+    monkeypatch.setattr(throughput, "_BATCH", {"cpu": 1})
     some = (throughput.VARIANTS[0], throughput.VARIANTS[3])
     options = DataOptions(data, pool=2)
     result = throughput.measure_throughput(options, range_by_name("high"), torch.device("cpu"), lambda text: None, some)
