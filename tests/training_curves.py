@@ -8,11 +8,12 @@ run of the smaller network that was shipped before.
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+
+from edseg_engine.training.plot import read_log
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -24,9 +25,8 @@ SMOOTH = 15
 
 
 def curve(path: Path, smooth: int) -> tuple[np.ndarray, np.ndarray]:
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    ends, right = (np.array([float(row[key]) for row in rows]) for key in ("windows", "voxel_accuracy"))
+    log = read_log(path)
+    ends, right = np.array(log["windows"]), np.array(log["voxel_accuracy"])
     windows = ends - np.diff(ends, prepend=0.0) / 2
     kernel = np.ones(smooth) / smooth
     return np.convolve(windows, kernel, mode="valid"), np.convolve(right, kernel, mode="valid")

@@ -15,7 +15,7 @@ def plot_log(folder: Path) -> None:
         import matplotlib
     except ImportError:
         return
-    log = _columns(folder / "log.csv")
+    log = read_log(folder / "log.csv")
     if not log:
         return
     matplotlib.use("Agg")
@@ -25,7 +25,7 @@ def plot_log(folder: Path) -> None:
     for column in ("class_loss", "offset_loss"):
         left.plot(log["windows"], log[column], label=column.replace("_", " "))
     right.plot(log["windows"], log["voxel_accuracy"], label="residue voxels of training windows")
-    validation = _columns(folder / "validation.csv")
+    validation = read_log(folder / "validation.csv")
     for column in ("rank1", "rank3", "recall") if validation else ():
         right.plot(validation["windows"], validation[column], marker="o", label=f"{column} of whole unseen maps")
     for axes in (left, right):
@@ -38,7 +38,8 @@ def plot_log(folder: Path) -> None:
     plt.close(figure)
 
 
-def _columns(path: Path) -> dict[str, list[float]]:
+def read_log(path: Path) -> dict[str, list[float]]:
+    """Return the columns of a run's log; empty if it is missing or has no line yet."""
     if not path.exists():
         return {}
     with open(path, newline="") as file:
