@@ -82,7 +82,7 @@ class Classes:
     confidence
         shape (k,): probability that rank 1 is right.
     n_voxels
-        shape (k,): voxels that voted.
+        shape (k,): voxels that voted, in the mean over views.
     """
 
     probabilities: NDArray[np.float64]
@@ -116,4 +116,5 @@ def classify(instances: Instances, prediction: VoxelPrediction, classifier: Clas
     logit, votes, spread = confidence_features(calibrated, instances)
     score = calibration.intercept + calibration.slope * logit + calibration.votes * votes + calibration.spread * spread
     inside = instances.members[instances.members >= 0]
-    return Classes(calibrated, 1 / (1 + np.exp(-score)), np.bincount(inside, minlength=len(instances)))
+    n_voxels = np.bincount(inside, minlength=len(instances)) / prediction.views
+    return Classes(calibrated, 1 / (1 + np.exp(-score)), np.ceil(n_voxels).astype(np.intp))

@@ -1,7 +1,10 @@
-"""The 24 rotations of the voxel grid onto itself, to look at a tile from several sides.
+"""Directions from which the density is looked at.
 
-The network is trained on density in any orientation, but its answers differ a little between them. Their mean is better
-than any single one (`docs/accuracy.md` says by how much), and the rotations of the grid cost no interpolation.
+The network is trained on density in any orientation, but its answers differ a little between them, and together they
+are better than any single one (`docs/accuracy.md` says by how much). The 24 rotations of the voxel grid onto itself
+need no new voxels: their answers are averaged voxel by voxel. Views are voxel grids turned by any angle: each has
+voxels of its own, and their votes are pooled. The symmetry copies of a residue show it to the network in a few other
+orientations, too; views do the same in every space group.
 """
 
 from __future__ import annotations
@@ -12,10 +15,14 @@ from functools import cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-#: How many there are.
-MOST = 24
+#: How many rotations of the grid there are, and how many views may be asked for.
+MOST, MOST_VIEWS = 24, 12
+
+_CANDIDATES = 500
 
 
 @dataclass(frozen=True)
@@ -73,3 +80,20 @@ def orientations(n: int) -> tuple[Orientation, ...]:
         likeness = [max(int((a.matrix * b.matrix).sum()) for b in chosen) for a in every]
         chosen.append(every[int(np.argmin(likeness))])
     return tuple(chosen)
+
+
+@cache
+def views(n: int) -> tuple[NDArray[np.float64], ...]:
+    """Return the axes, matrices (3, 3) of column vectors, of `n` voxel grids.
+
+    The first lies along x, y, z; each other is as different as possible from those before it, whichever of its own 24
+    rotations is taken.
+    """
+    grid = Rotation.create_group("O")
+    candidates = Rotation.from_quat(np.random.default_rng(0).normal(size=(_CANDIDATES, 4)))
+    chosen = [Rotation.identity()]
+    angle = np.full(_CANDIDATES, np.inf)
+    while len(chosen) < n:
+        angle = np.minimum(angle, (chosen[-1].inv() * candidates).reduce(left=grid).magnitude())
+        chosen.append(candidates[int(np.argmax(angle))])
+    return tuple(rotation.as_matrix() for rotation in chosen)

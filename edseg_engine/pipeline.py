@@ -18,8 +18,8 @@ from edseg_engine.errors import DeviceError, OptionError, ResolutionError
 from edseg_engine.instances import find_instances
 from edseg_engine.maps import DensityMap
 from edseg_engine.networks.weights import Weights, load_weights, weights_folder
-from edseg_engine.orientations import MOST
-from edseg_engine.predict import predict_voxels
+from edseg_engine.orientations import MOST, MOST_VIEWS, views
+from edseg_engine.predict import pooled, predict_views
 from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
 from edseg_engine.ranges import ResolutionRange, range_by_name, range_of_resolution
 from edseg_engine.read import read_map
@@ -76,6 +76,8 @@ def segment(
         raise OptionError(f"The number of residues must be at least 1, not {options.residues}.")
     if not 1 <= options.orientations <= MOST:
         raise OptionError(f"The number of orientations must be 1 to {MOST}, not {options.orientations}.")
+    if not 1 <= options.views <= MOST_VIEWS:
+        raise OptionError(f"The number of views must be 1 to {MOST_VIEWS}, not {options.views}.")
     device = choose_device(options.device)
     with clock.stage("read"):
         density = source if isinstance(source, DensityMap) else read_map(source, resolution=options.resolution)
@@ -92,16 +94,17 @@ def segment(
     region = choose_region(density, options.region, options.box)
     warnings = _resolution_warnings(resolution, resolution_range)
     with clock.stage("prepare"):
-        _check_memory(density, region, resolution_range)
-        volume = prepare_volume(density, region, resolution_range)
+        _check_memory(density, region, resolution_range, options.views)
+        volumes = [prepare_volume(density, region, resolution_range, axes) for axes in views(options.views)]
     with clock.stage("network"):
-        prediction = predict_voxels(weights.net, volume, resolution_range.frame, device, progress, options.orientations)
+        parts = predict_views(weights.net, volumes, resolution_range.frame, device, progress, options.orientations)
+        prediction = pooled(parts)
     with clock.stage("instances"):
         instances = find_instances(prediction.votes, prediction.weights, region.symmetry, options.residues)
         positions = assemble(instances.centroids, region.symmetry)
     with clock.stage("classify"):
         classes = classify(instances, prediction, Classifier.of(weights))
-        maps = class_maps(density, region, volume, prediction) if options.class_maps else None
+        maps = class_maps(density, region, volumes[0], parts[0]) if options.class_maps else None
     order = np.argsort(-classes.confidence, kind="stable")
     residues = tuple(
         ResidueProposal(
@@ -116,9 +119,11 @@ def segment(
     )
     voxels = None
     if options.voxels:
-        ids = np.append(np.argsort(order), -1)[instances.members] + 1
+        # A surface needs a regular grid, so it is drawn from the voxels of the first view.
+        first = parts[0]
+        ids = np.append(np.argsort(order), -1)[instances.members[: len(first)]] + 1
         voxels = residue_voxels(
-            density, region.symmetry, prediction.positions, prediction.votes, ids, positions[order], volume.spacing
+            density, region.symmetry, first.positions, first.votes, ids, positions[order], resolution_range.spacing
         )
     if not residues:
         warnings.append("No residue was found: the map may be noise, wrongly scaled or not of a protein.")
@@ -163,9 +168,10 @@ def _resolution_warnings(resolution: float, resolution_range: ResolutionRange) -
     return []
 
 
-def _check_memory(density: DensityMap, region: Region, resolution_range: ResolutionRange) -> None:
-    edges = (region.high - region.low + 2 * resolution_range.frame) / resolution_range.spacing
-    needed = _BYTES_PER_VOXEL * float(np.prod(edges)) + _BYTES_PER_VALUE * density.values.size + _BYTES_FIXED
+def _check_memory(density: DensityMap, region: Region, resolution_range: ResolutionRange, n_views: int) -> None:
+    boxes = [np.subtract(*region.edges(axes)[::-1]) + 2 * resolution_range.frame for axes in views(n_views)]
+    voxels = sum(float(np.prod(box / resolution_range.spacing)) for box in boxes)
+    needed = _BYTES_PER_VOXEL * voxels + _BYTES_PER_VALUE * density.values.size + _BYTES_FIXED
     available = available_memory()
     if available is not None and needed > available:
         raise DeviceError(

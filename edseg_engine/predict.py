@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ class VoxelPrediction:
     Attributes
     ----------
     index
-        shape (m,): flat index of each voxel in the volume.
+        shape (m,): flat index of each voxel in its volume.
     positions
         float32, shape (m, 3): x, y, z in Å.
     votes
@@ -37,6 +37,8 @@ class VoxelPrediction:
         float16, shape (m, 17): class probabilities; what is missing to one is background.
     density
         float32, shape (m,): normalised density.
+    views
+        How many views of the region are pooled: each place is in the arrays about so many times.
     """
 
     index: NDArray[np.intp] = field(repr=False)
@@ -44,6 +46,10 @@ class VoxelPrediction:
     votes: NDArray[np.float32] = field(repr=False)
     probabilities: NDArray[np.float16] = field(repr=False)
     density: NDArray[np.float32] = field(repr=False)
+    views: int = 1
+
+    def __len__(self) -> int:
+        return len(self.index)
 
     @property
     def weights(self) -> NDArray[np.float32]:
@@ -89,6 +95,37 @@ def predict_voxels(
         edge //= 2
 
 
+def predict_views(
+    net: StackNet,
+    volumes: Sequence[Volume],
+    frame: float,
+    device: torch.device,
+    progress: ProgressCallback,
+    n_orientations: int = 1,
+) -> list[VoxelPrediction]:
+    """Run the network on several views of one region, see `predict_voxels`."""
+
+    def part(number: int) -> ProgressCallback:
+        return lambda p: progress(replace(p, fraction=(number + p.fraction) / len(volumes)))
+
+    return [predict_voxels(net, v, frame, device, part(i), n_orientations) for i, v in enumerate(volumes)]
+
+
+def pooled(predictions: Sequence[VoxelPrediction]) -> VoxelPrediction:
+    """Return the voxels of several views of one region together, in the order of the views."""
+    if len(predictions) == 1:
+        return predictions[0]
+
+    return VoxelPrediction(
+        np.concatenate([p.index for p in predictions]),
+        np.concatenate([p.positions for p in predictions]),
+        np.concatenate([p.votes for p in predictions]),
+        np.concatenate([p.probabilities for p in predictions]),
+        np.concatenate([p.density for p in predictions]),
+        views=len(predictions),
+    )
+
+
 def _predict_tiles(
     net: StackNet,
     volume: Volume,
@@ -116,7 +153,8 @@ def _predict_tiles(
     progress(Progress("network", 1.0))
     positions = volume.positions(index).astype(np.float32)
     density = volume.values.reshape(-1)[index]
-    return VoxelPrediction(index, positions, positions + offsets, probabilities, density)
+    votes = positions + offsets @ volume.axes.T.astype(np.float32)
+    return VoxelPrediction(index, positions, votes, probabilities, density)
 
 
 @torch.inference_mode()

@@ -35,17 +35,31 @@ class Region:
         ``"asu"``, ``"cell"`` or ``"box"``.
     symmetry
         The copies of a position that count as the same one.
-    low, high
-        Lowest and highest x, y, z (Å) of the region.
+    corners
+        shape (n, 3): corners (Å) of a convex body that holds the region.
     centres
         shape (n, 3): the centre of the Dirichlet domain, first, and its copies; empty for a box.
     """
 
     name: str
     symmetry: Symmetry
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
+    corners: NDArray[np.float64]
     centres: NDArray[np.float64]
+
+    @property
+    def low(self) -> NDArray[np.float64]:
+        """Lowest x, y, z (Å) of the region."""
+        return np.asarray(self.corners.min(0))
+
+    @property
+    def high(self) -> NDArray[np.float64]:
+        """Highest x, y, z (Å) of the region."""
+        return np.asarray(self.corners.max(0))
+
+    def edges(self, axes: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the lowest and the highest coordinate (Å) of the region along each column of `axes` (3, 3)."""
+        along = self.corners @ axes
+        return along.min(0), along.max(0)
 
     def contains(self, positions: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return for each position (n, 3) in Å whether the region holds it."""
@@ -90,7 +104,12 @@ def _box(density: DensityMap) -> Region:
     last = first + density.values.shape - (0 if density.periodic else 1)
     fractional = np.array(list(itertools.product(*zip(first, last, strict=True)))) / density.sampling
     corners = symmetry.to_orthogonal(fractional) + density.origin
-    return Region("box", symmetry, corners.min(0), corners.max(0), np.zeros((0, 3)))
+    return _box_between(symmetry, corners.min(0), corners.max(0))
+
+
+def _box_between(symmetry: Symmetry, low: NDArray[np.float64], high: NDArray[np.float64]) -> Region:
+    corners = np.array(list(itertools.product(*zip(low, high, strict=True))))
+    return Region("box", symmetry, corners, np.zeros((0, 3)))
 
 
 def _part(density: DensityMap, name: str, box: tuple[float, float, float, float, float, float]) -> Region:
@@ -105,7 +124,7 @@ def _part(density: DensityMap, name: str, box: tuple[float, float, float, float,
         low, high = np.maximum(low, whole.low), np.minimum(high, whole.high)
         if not (low < high).all():
             raise OptionError("The box lies outside of the map.")
-    return Region("box", symmetry, low, high, np.zeros((0, 3)))
+    return _box_between(symmetry, low, high)
 
 
 def _copies(symmetry: Symmetry, fractional: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -126,4 +145,4 @@ def _dirichlet_domain(name: str, symmetry: Symmetry) -> Region:
     centres = _copies(symmetry, candidates[int(np.argmax(distances))])
     voronoi = Voronoi(centres)
     corners = voronoi.vertices[[v for v in voronoi.regions[voronoi.point_region[0]] if v >= 0]]
-    return Region(name, symmetry, corners.min(0), corners.max(0), centres)
+    return Region(name, symmetry, corners, centres)

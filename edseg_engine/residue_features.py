@@ -53,7 +53,8 @@ def residue_features(instances: Instances, prediction: VoxelPrediction) -> NDArr
         columns = [p * certainty**2, np.log(relative + 1e-2) * weight, weight]
         columns += [offsets, outer, prediction.density[chunk, None], distance[:, None]]
         by_residue += _summed(np.hstack(columns), members, k)
-    shells = by_shell.reshape(k, n_shells, N_LABELS + 1)
+    shells = by_shell.reshape(k, n_shells, N_LABELS + 1) / prediction.views
+    by_residue /= prediction.views
     total = shells.sum(1)
     n = np.maximum(total[:, N_LABELS:], 1e-6)
     in_shells = np.concatenate([shells[:, :, :N_LABELS] / n[:, :, None], shells[:, :, N_LABELS:] / _MANY], axis=2)

@@ -33,6 +33,8 @@ class SegmentOptions:
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     orientations
         Rotations of the grid, 1 to 24, whose predictions are averaged: more take longer and are better.
+    views
+        Voxel grids, 1 to 12, turned against each other, whose votes are pooled: more take longer and are better.
     class_maps
         Keep the class probabilities so that class maps can be written.
     voxels
@@ -48,6 +50,7 @@ class SegmentOptions:
     region: str = "auto"
     device: str = "auto"
     orientations: int = 4
+    views: int = 1
     class_maps: bool = False
     voxels: bool = False
     box: tuple[float, float, float, float, float, float] | None = None

@@ -18,44 +18,57 @@ _CHUNK = 2_000_000
 
 @dataclass(frozen=True)
 class Volume:
-    """Normalised density on an orthogonal box.
+    """Normalised density on an orthogonal box, which may lie in any direction.
 
     Attributes
     ----------
     values
-        float32, shape (nx, ny, nz): normalised density, axis order x, y, z; zero where the map is unknown.
+        float32, shape (nx, ny, nz): normalised density along the three axes; zero where the map is unknown.
     spacing
         Å between voxels.
     origin
         Position (x, y, z) in Å of the voxel (0, 0, 0).
     occupied
         bool, shape (nx, ny, nz): voxels of the region that carry density.
+    axes
+        Rotation matrix (3, 3) whose columns are the directions of the axes.
     """
 
     values: NDArray[np.float32] = field(repr=False)
     spacing: float
     origin: NDArray[np.float64]
     occupied: NDArray[np.bool_] = field(repr=False)
+    axes: NDArray[np.float64] = field(default_factory=lambda: np.eye(3))
 
     def positions(self, index: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return positions (n, 3) in Å of voxels given by their flat index (n,)."""
-        return np.stack(np.unravel_index(index, self.values.shape), 1) * self.spacing + self.origin
+        steps = np.stack(np.unravel_index(index, self.values.shape), 1) * self.spacing
+        return np.asarray(steps @ self.axes.T + self.origin)
 
 
-def prepare_volume(density: DensityMap, region: Region, resolution_range: ResolutionRange) -> Volume:
+def prepare_volume(
+    density: DensityMap, region: Region, resolution_range: ResolutionRange, axes: NDArray[np.float64] | None = None
+) -> Volume:
     """Resample the region, and a margin around it for the network to see, onto orthogonal voxels and normalise them.
 
     Data finer than the range are low-passed to its `d_min` before.
+
+    Parameters
+    ----------
+    axes
+        Rotation matrix (3, 3) whose columns are the directions of the voxel grid; None is x, y, z.
     """
+    axes = np.eye(3) if axes is None else axes
     if density.d_min is None or density.d_min < resolution_range.d_min:
         density = density.low_passed(resolution_range.d_min)
     offset, scale = density_scale(density.values)
     spacing = resolution_range.spacing
     margin = resolution_range.frame
-    origin = region.low - margin
-    nx, ny, nz = (int(n) for n in np.ceil((region.high + margin - origin) / spacing) + 1)
-    values = normalise(density.sample(origin, None, (nx, ny, nz), spacing), offset, scale)
-    volume = Volume(values, spacing, origin, values > DENSITY_THRESHOLD)
+    low, high = region.edges(axes)
+    nx, ny, nz = (int(n) for n in np.ceil((high - low + 2 * margin) / spacing) + 1)
+    origin = axes @ (low - margin)
+    values = normalise(density.sample(origin, axes, (nx, ny, nz), spacing), offset, scale)
+    volume = Volume(values, spacing, origin, values > DENSITY_THRESHOLD, axes)
     flat = volume.occupied.reshape(-1)
     candidates = np.flatnonzero(flat)
     for chunk in np.array_split(candidates, max(1, len(candidates) // _CHUNK)):

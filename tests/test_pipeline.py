@@ -189,6 +189,28 @@ def test_class_maps_agree_with_the_residues(
     assert np.ptp(hits) < 0.1
 
 
+def test_more_views_find_the_same_residues(
+    crystal_map: DensityMap, crystal_residues: KnownResidues, result: Segmentation, symmetry: Symmetry
+) -> None:
+    options = SegmentOptions(residues=N_RESIDUES, orientations=1, views=2, class_maps=True, voxels=True)
+    seen: list[Progress] = []
+    found = segment(crystal_map, options, seen.append)
+    assert same_residues(result, found, symmetry) > 0.9
+    assert counts_of(found, crystal_residues, symmetry).figures()["recall"] > 0.9
+    network = [p.fraction for p in seen if p.stage == "network"]
+    assert network == sorted(network)
+    assert network[-1] == 1
+    # Voxels, their number and the class maps are those of one view, not of all.
+    voxels = [sum(r.n_voxels for r in s.residues) for s in (result, found)]
+    assert voxels[1] == pytest.approx(voxels[0], rel=0.1)
+    assert found.voxels is not None
+    assert len(found.voxels.residue) == pytest.approx(voxels[1], rel=0.1)
+    assert found.class_maps is not None
+    assert result.class_maps is not None
+    one, other = (np.mean([m.of_label(0) > 0.5], dtype=float) for m in (result.class_maps, found.class_maps))
+    assert 0 < other == pytest.approx(one, rel=0.25)
+
+
 def test_progress_names_the_stages_in_order_and_cancels(crystal_map: DensityMap) -> None:
     seen: list[Progress] = []
     segment(crystal_map, progress=seen.append)
@@ -212,6 +234,10 @@ def test_bad_options_are_one_sentence(crystal_map: DensityMap, tmp_path: Path) -
         segment(crystal_map, SegmentOptions(resolution=9.0))
     with pytest.raises(OptionError, match="at least 1"):
         segment(crystal_map, SegmentOptions(residues=0))
+    with pytest.raises(OptionError, match="orientations must be 1 to 24"):
+        segment(crystal_map, SegmentOptions(orientations=25))
+    with pytest.raises(OptionError, match="views must be 1 to 12"):
+        segment(crystal_map, SegmentOptions(views=0))
     with pytest.raises(OptionError, match="region"):
         segment(crystal_map, SegmentOptions(region="everything"))
     with pytest.raises(OptionError, match="device"):

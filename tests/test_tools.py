@@ -14,6 +14,7 @@ import torch
 from edseg_engine.cli import main
 from edseg_engine.dataset.windows import DataOptions
 from edseg_engine.errors import ModelFormatError, OptionError, ResolutionError
+from edseg_engine.evaluation import benchmark
 from edseg_engine.evaluation.benchmark import compare, write_cube
 from edseg_engine.evaluation.calibrate import calibration_error, reliability
 from edseg_engine.maps import DensityMap
@@ -166,6 +167,17 @@ def test_a_cube_is_filled_with_the_crystal(crystal_map: DensityMap, tmp_path: Pa
     inside = cube.sample(np.array(cube.origin) + 20.0, None, (5, 5, 5), 1.0)
     expected = crystal_map.sample((20.0, 20.0, 20.0), None, (5, 5, 5), 1.0)
     np.testing.assert_allclose(inside, expected, atol=1e-4)
+
+
+def test_bench_command_prints_what_averaging_costs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark, "AVERAGING", ((1, 1), (3, 1), (1, 2)))
+    assert main(["benchmark", str(MAP), "--averaging", "--threads", "2"]) == 0
+    rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][2:]
+    ratio = {(int(o), int(v)): float(r) for o, v, _, r in rows}
+    assert ratio[1, 1] == 1
+    assert min(ratio[3, 1], ratio[1, 2]) > 1.2
 
 
 def test_bench_command_prints_sizes(capsys: pytest.CaptureFixture[str]) -> None:

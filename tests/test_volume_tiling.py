@@ -9,12 +9,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial import cKDTree
 
 from edseg_engine.maps import DensityMap
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.normalise import density_scale, normalise
-from edseg_engine.orientations import Orientation, orientations
-from edseg_engine.predict import _predict_tiles, predict_voxels
+from edseg_engine.orientations import MOST_VIEWS, Orientation, orientations, views
+from edseg_engine.pipeline import choose_weights
+from edseg_engine.predict import _predict_tiles, pooled, predict_views, predict_voxels
 from edseg_engine.progress import ignore_progress
 from edseg_engine.ranges import RANGES
 from edseg_engine.region import choose_region
@@ -54,13 +56,27 @@ def test_a_map_in_other_units_gives_the_same_volume(crystal_map: DensityMap, vol
     np.testing.assert_allclose(other.values, volume.values, atol=5e-3)
 
 
-def test_the_volume_reads_the_density_where_it_says(crystal_map: DensityMap, volume: Volume) -> None:
+@pytest.mark.parametrize("view", [0, 1, 2])
+def test_the_volume_reads_the_density_where_it_says(crystal_map: DensityMap, view: int) -> None:
+    region = choose_region(crystal_map, "asu")
+    volume = prepare_volume(crystal_map, region, HIGH, views(3)[view])
     index = np.flatnonzero(volume.occupied.reshape(-1))[::997]
     low_passed = crystal_map.low_passed(HIGH.d_min) if (crystal_map.d_min or 0) < HIGH.d_min else crystal_map
     offset, scale = density_scale(low_passed.values)
     for flat, xyz in zip(index, volume.positions(index), strict=True):
         value = low_passed.sample(xyz, None, (1, 1, 1), 1.0)[0, 0, 0]
         assert volume.values.reshape(-1)[flat] == pytest.approx(min((value - offset) / scale, 5.0), abs=1e-3)
+    assert region.contains(volume.positions(index)).all()
+
+
+def test_every_view_holds_the_whole_region(crystal_map: DensityMap, volume: Volume) -> None:
+    for axes in views(4):
+        turned = prepare_volume(crystal_map, choose_region(crystal_map, "asu"), HIGH, axes)
+        assert turned.occupied.sum() == pytest.approx(volume.occupied.sum(), rel=0.02)
+        # The margin that the network needs around the region is there, too.
+        filled = np.argwhere(turned.occupied)
+        assert filled.min() >= HIGH.frame - 1
+        assert (filled.max(0) <= np.array(turned.values.shape) - HIGH.frame).all()
 
 
 @settings(max_examples=30, deadline=None)
@@ -113,6 +129,31 @@ def test_the_24_orientations_are_rotations_and_all_different() -> None:
     assert all(round(np.linalg.det(m)) == 1 for m in matrices)
     assert len({m.tobytes() for m in matrices}) == 24
     np.testing.assert_array_equal(matrices[0], np.eye(3))
+
+
+def test_views_are_rotations_and_their_grids_lie_apart() -> None:
+    matrices = views(MOST_VIEWS)
+    np.testing.assert_array_equal(matrices[0], np.eye(3))
+    grid = [o.matrix for o in orientations(24)]
+    for number, a in enumerate(matrices):
+        np.testing.assert_allclose(a @ a.T, np.eye(3), atol=1e-12)
+        assert np.linalg.det(a) == pytest.approx(1.0)
+        cosines = [(np.trace(a.T @ b @ g) - 1) / 2 for b in matrices[:number] for g in grid]
+        assert max(cosines, default=-1.0) < np.cos(np.radians(25))
+
+
+def test_the_votes_of_a_view_point_where_those_of_the_first_do(crystal_map: DensityMap, volume: Volume) -> None:
+    net = choose_weights(None, HIGH).net
+    turned = prepare_volume(crystal_map, choose_region(crystal_map, "asu"), HIGH, views(2)[1])
+    one, other = predict_views(net, [volume, turned], HIGH.frame, torch.device("cpu"), ignore_progress)
+    distance, nearest = cKDTree(other.positions).query(one.positions)
+    both = (distance < 0.5) & (one.weights > 0.7)
+    assert both.sum() > 1000
+    apart = np.linalg.norm(one.votes - other.votes[nearest], axis=1)[both]
+    assert np.median(apart) < 0.5
+    together = pooled([one, other])
+    assert together.views == 2
+    assert len(together) == len(one) + len(other)
 
 
 @pytest.mark.parametrize("turn", orientations(24), ids=str)

@@ -11,12 +11,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "benchmark",
         help="measure time and memory",
-        description="Without --sizes: time this pipeline against a plain reading of the thesis's on the first map, "
-        "with the same network. With --sizes or --cube: time and memory of whole runs.",
+        description="Without options: time this pipeline against a plain reading of the thesis's on the first map, "
+        "with the same network. With --averaging, --sizes or --cube: time, or time and memory, of whole runs.",
     )
     parser.add_argument("maps", type=Path, nargs="+", metavar="MAP", help="map or reflection files")
     parser.add_argument("--residues", type=int, default=480, help="K for the comparison (default: %(default)s)")
     parser.add_argument("--resolution", type=float, help="d_min in Å, where the file does not tell it")
+    parser.add_argument("--averaging", action="store_true", help="time orientations and views of the first map")
     parser.add_argument("--sizes", action="store_true", help="measure the asymmetric unit and the cell of each map")
     parser.add_argument("--cube", type=float, metavar="EDGE", help="measure a cube of EDGE Å filled with the first map")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: %(default)s)")
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from edseg_engine.errors import ResolutionError
-    from edseg_engine.evaluation.benchmark import compare, measure_size, write_cube
+    from edseg_engine.evaluation.benchmark import AVERAGING, averaging_times, compare, measure_size, write_cube
     from edseg_engine.pipeline import choose_weights
     from edseg_engine.ranges import range_of_resolution
     from edseg_engine.read import read_map
@@ -63,6 +64,13 @@ def run(args: argparse.Namespace) -> int:
             cube = Path(folder) / f"cube-{args.cube:g}.ccp4"
             write_cube(density, args.cube, 1.0, cube)
             print_size(cube, "box", density.d_min)
+        return 0
+    if args.averaging:
+        times = averaging_times(density)
+        console.print("| orientations | views | seconds | ratio |")
+        console.print("| ---: | ---: | ---: | ---: |")
+        for (n_orientations, n_views), seconds in zip(AVERAGING, times, strict=True):
+            console.print(f"| {n_orientations} | {n_views} | {seconds:.1f} | {seconds / times[0]:.1f} |")
         return 0
     weights = choose_weights(None, range_of_resolution(density.d_min))
     result = compare(density, args.residues, weights)

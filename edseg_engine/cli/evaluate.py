@@ -28,6 +28,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--noise-free", action="store_true", help="simulate without any errors (as the thesis did)")
     parser.add_argument("--culled", action="store_true", help="remove density 3 Å from the model (as the thesis did)")
     parser.add_argument("--orientations", type=int, default=4, help="rotations of the grid to average, 1 to 24")
+    parser.add_argument("--views", type=int, default=1, help="turned voxel grids to pool, 1 to 12")
     parser.add_argument("--weights", type=Path, help="weights file in place of the shipped ones")
     parser.add_argument("--limit", type=int, help="only the first so many maps")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
@@ -68,7 +69,9 @@ def run(args: argparse.Namespace) -> int:
         )
 
     maps = itertools.islice(_maps(args), args.limit)
-    scores = score_maps(maps, weights_of, choose_device(args.device), report, Protocol(args.orientations, args.culled))
+    scores = score_maps(
+        maps, weights_of, choose_device(args.device), report, Protocol(args.orientations, args.views, args.culled)
+    )
     if not scores:
         console.print("There is no map to evaluate.", highlight=False)
         return 1

@@ -51,6 +51,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="rotations of the map to average, 1 to 24: more are slower and better (default: %(default)s)",
     )
     parser.add_argument(
+        "--views",
+        type=int,
+        default=1,
+        metavar="N",
+        help="voxel grids, turned against each other, to pool, 1 to 12: each takes longer than all orientations of the "
+        "first (default: %(default)s)",
+    )
+    parser.add_argument(
         "--device",
         choices=("auto", "cpu", "cuda", "mps"),
         default="auto",
@@ -136,6 +144,7 @@ def _segment(args: argparse.Namespace, directory: Path, progress: ProgressCallba
             region=args.region,
             device=args.device,
             orientations=args.orientations,
+            views=args.views,
             class_maps=args.class_maps,
             voxels=args.voxels,
             box=tuple(args.box) if args.box else None,

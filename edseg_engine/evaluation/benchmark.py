@@ -26,7 +26,7 @@ from edseg_engine.predict import predict_voxels
 from edseg_engine.progress import ignore_progress
 from edseg_engine.ranges import range_by_name
 from edseg_engine.region import choose_region
-from edseg_engine.results import SegmentOptions
+from edseg_engine.results import Segmentation, SegmentOptions
 from edseg_engine.volume import prepare_volume
 
 
@@ -95,6 +95,17 @@ def compare(density: DensityMap, n_residues: int, weights: Weights) -> Compariso
     )
 
 
+#: (orientations, views) whose times are compared.
+AVERAGING = ((1, 1), (4, 1), (24, 1), (1, 4), (4, 4))
+
+
+def averaging_times(density: DensityMap) -> list[float]:
+    """Return the seconds of whole runs of a map on the CPU, reading apart, for each pair of `AVERAGING`."""
+    segment(density, SegmentOptions(device="cpu", orientations=1))  # warm-up
+    runs = [segment(density, SegmentOptions(device="cpu", orientations=o, views=v)) for o, v in AVERAGING]
+    return [_seconds(result) for result in runs]
+
+
 @dataclass(frozen=True)
 class SizeResult:
     """One run of the whole pipeline: seconds without reading the file, and peak memory of its process in bytes."""
@@ -122,13 +133,16 @@ def write_cube(density: DensityMap, edge: float, spacing: float, path: Path) -> 
     write_ccp4(values, cube, path)
 
 
+def _seconds(result: Segmentation) -> float:
+    return sum(t for stage, t in result.timings.items() if stage != "read")
+
+
 def _child(arguments: str) -> None:
     path, region, residues, resolution, threads = json.loads(arguments)
     torch.set_num_threads(threads)
     result = segment(Path(path), SegmentOptions(resolution=resolution, residues=residues, region=region, device="cpu"))
-    seconds = sum(t for stage, t in result.timings.items() if stage != "read")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps(SizeResult(len(result.residues), result.region, seconds, peak).__dict__))
+    print(json.dumps(SizeResult(len(result.residues), result.region, _seconds(result), peak).__dict__))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ from edseg_engine.instances import Instances, find_instances
 from edseg_engine.maps import DensityMap
 from edseg_engine.models import read_model
 from edseg_engine.networks.weights import Weights
-from edseg_engine.predict import VoxelPrediction, predict_voxels
+from edseg_engine.orientations import views
+from edseg_engine.predict import VoxelPrediction, pooled, predict_views
 from edseg_engine.progress import ignore_progress
 from edseg_engine.ranges import range_by_name
 from edseg_engine.read import read_map
@@ -135,8 +136,8 @@ class Protocol:
 
     Attributes
     ----------
-    orientations
-        Rotations of the grid that are averaged.
+    orientations, views
+        See `edseg_engine.results.SegmentOptions`.
     cull
         Remove all density that is not of the model first, see `culled`.
     summed
@@ -144,6 +145,7 @@ class Protocol:
     """
 
     orientations: int = SegmentOptions.orientations
+    views: int = SegmentOptions.views
     cull: bool = False
     summed: bool = False
 
@@ -165,13 +167,11 @@ def run_network(known: KnownMap, weights: Weights, device: torch.device, protoco
     """Take a map the product's way as far as the network."""
     resolution_range = range_by_name(weights.card.name)
     region = choose_region(known.density, "auto")
-    volume = prepare_volume(known.density, region, resolution_range)
+    volumes = [prepare_volume(known.density, region, resolution_range, axes) for axes in views(protocol.views)]
     if protocol.cull:
-        volume = culled(volume, known.residues, region.symmetry)
-    prediction = predict_voxels(
-        weights.net, volume, resolution_range.frame, device, ignore_progress, protocol.orientations
-    )
-    return NetworkRun(region, prediction, resolution_range.label_radius)
+        volumes = [culled(volume, known.residues, region.symmetry) for volume in volumes]
+    parts = predict_views(weights.net, volumes, resolution_range.frame, device, ignore_progress, protocol.orientations)
+    return NetworkRun(region, pooled(parts), resolution_range.label_radius)
 
 
 def _found(known: KnownMap, run: NetworkRun, n_residues: int | None) -> tuple[Instances, Matching]:
