@@ -39,25 +39,20 @@ class Orientation:
         out[[0, 1, 2], self.axes] = self.signs
         return out
 
+    @property
+    def inverse(self) -> Orientation:
+        """The rotation back."""
+        first, second, third = (self.axes.index(axis) for axis in range(3))
+        return Orientation((first, second, third), (self.signs[first], self.signs[second], self.signs[third]))
+
     def turn(self, volume: Tensor) -> Tensor:
         """Turn a volume ``(..., nx, ny, nz)``."""
         return volume.movedim([a - 3 for a in self.axes], [-3, -2, -1]).flip(self._reversed)
-
-    def turn_back(self, volume: Tensor) -> Tensor:
-        """Undo `turn`."""
-        return volume.flip(self._reversed).movedim([-3, -2, -1], [a - 3 for a in self.axes])
 
     def turn_vectors(self, field: Tensor) -> Tensor:
         """Turn a field of vectors ``(..., 3, nx, ny, nz)``: their places and their directions."""
         placed = self.turn(field).index_select(-4, torch.tensor(self.axes, device=field.device))
         return placed * placed.new_tensor(self.signs)[:, None, None, None]
-
-    def turn_vectors_back(self, field: Tensor) -> Tensor:
-        """Undo `turn` for a field of vectors ``(3, nx, ny, nz)``: their places and their directions."""
-        placed = self.turn_back(field)
-        # Component i of the turned vector is ``signs[i]`` times component ``axes[i]`` of the original.
-        order = [self.axes.index(component) for component in range(3)]
-        return placed[order] * placed.new_tensor([self.signs[i] for i in order])[:, None, None, None]
 
     @property
     def _reversed(self) -> list[int]:

@@ -166,6 +166,7 @@ def _run_tile(
     x = x.to(next(net.parameters()).dtype).contiguous(memory_format=torch.channels_last_3d)
     scores, offsets = net(x)
     chosen = torch.from_numpy(inside).to(device)
-    s = turn.turn_back(scores[0]).permute(1, 2, 3, 0)[tile.inner][chosen].float().softmax(1)[:, :BACKGROUND]
-    i = turn.turn_vectors_back(offsets[0]).permute(1, 2, 3, 0)[tile.inner][chosen].float() * OFFSET_SCALE
+    back = turn.inverse
+    s = back.turn(scores[0]).permute(1, 2, 3, 0)[tile.inner][chosen].float().softmax(1)[:, :BACKGROUND]
+    i = back.turn_vectors(offsets[0]).permute(1, 2, 3, 0)[tile.inner][chosen].float() * OFFSET_SCALE
     return torch.cat([s, i], 1)

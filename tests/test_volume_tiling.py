@@ -159,16 +159,16 @@ def test_the_votes_of_a_view_point_where_those_of_the_first_do(crystal_map: Dens
 @pytest.mark.parametrize("turn", orientations(24), ids=str)
 def test_turning_and_turning_back(turn: Orientation) -> None:
     field = torch.randn(3, 4, 5, 6)
-    torch.testing.assert_close(turn.turn_back(turn.turn(field)), field)
+    torch.testing.assert_close(turn.inverse.turn(turn.turn(field)), field)
     # A field of vectors that point at the centre still points there when its places and directions are turned.
     axes = [torch.arange(n) - (n - 1) / 2 for n in (5, 5, 5)]
     to_centre = -torch.stack(torch.meshgrid(*axes, indexing="ij"))
-    torch.testing.assert_close(turn.turn_vectors_back(to_centre), to_centre)
+    torch.testing.assert_close(turn.inverse.turn_vectors(to_centre), to_centre)
     # One voxel with one vector: turned by hand.
     place, vector = torch.tensor([1.0, -2.0, 2.0]), torch.tensor([0.3, 0.7, -0.4])
     matrix = torch.tensor(turn.matrix, dtype=torch.float32)
     turned = torch.zeros(3, 5, 5, 5)
     i, j, k = (matrix @ place + 2).round().int().tolist()
     turned[:, i, j, k] = matrix @ vector
-    back = turn.turn_vectors_back(turned)
+    back = turn.inverse.turn_vectors(turned)
     torch.testing.assert_close(back[:, 3, 0, 4], vector)
