@@ -26,6 +26,9 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         self.resolution.setPlaceholderText("Å, e.g. 2.8")
         self.contents = QtWidgets.QLineEdit()
         self.contents.setPlaceholderText("number, FASTA file or sequence; empty: find it")
+        self.browse = QtWidgets.QToolButton()
+        self.browse.setText("…")
+        self.browse.setToolTip("Choose a FASTA file")
         self.region = QtWidgets.QComboBox()
         self.region.addItems([*REGIONS, _AROUND])
         self.selection = QtWidgets.QLineEdit("sele")
@@ -41,6 +44,7 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         self.map.currentTextChanged.connect(self._prefill)
         self.region.currentTextChanged.connect(lambda text: self.selection.setEnabled(text == _AROUND))
         self.start.clicked.connect(self._start)
+        self.browse.clicked.connect(self._ask_file)
         self.stop.clicked.connect(lambda: self.call(edseg_cancel))
         self.resolution.returnPressed.connect(self._start)
         self.follow_maps()
@@ -50,9 +54,14 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         grid = QtWidgets.QGridLayout(self)
         grid.setContentsMargins(6, 6, 6, 6)
         grid.setVerticalSpacing(4)
+        contents = QtWidgets.QWidget()
+        beside = QtWidgets.QHBoxLayout(contents)
+        beside.setContentsMargins(0, 0, 0, 0)
+        beside.addWidget(self.contents, 1)
+        beside.addWidget(self.browse)
         rows = (
             (("Map", self.map), ("Resolution", self.resolution)),
-            (("Residues", self.contents),),
+            (("Residues", contents),),
             (("Region", self.region), ("Device", self.device)),
             (("Selection", self.selection),),
         )
@@ -102,6 +111,12 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         else:
             self.progress.setValue(1000 if run is not None and run.status.state == "done" else 0)
             self.progress.setFormat("" if run is None else run.status.state)
+
+    def _ask_file(self) -> None:
+        forms = "Sequences (*.fasta *.fa *.faa *.seq *.pir *.txt);;All files (*)"
+        path, _ = QtWidgets.QFileDialog.getOpenFileName(self, "Sequence of the protein", "", forms)
+        if path:
+            self.contents.setText(path)
 
     def _start(self) -> None:
         options: dict[str, Any] = {}

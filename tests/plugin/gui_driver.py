@@ -57,6 +57,27 @@ def click(widget):
     QtTest.QTest.qWait(30)
 
 
+def choose_file(button, path):
+    """Click `button` and choose `path` in the dialog that opens; returns what the dialog had chosen."""
+    chosen = []
+
+    def choose():
+        dialog = QtWidgets.QApplication.activeModalWidget()
+        if not isinstance(dialog, QtWidgets.QFileDialog):
+            QtCore.QTimer.singleShot(100, choose)
+            return
+        dialog.findChild(QtWidgets.QLineEdit).setText(str(path))
+        chosen.extend(dialog.selectedFiles())
+        dialog.accept()
+
+    QtCore.QTimer.singleShot(100, choose)
+    click(button)
+    # Under Xvfb there is no window manager that gives the focus back.
+    button.window().activateWindow()
+    QtTest.QTest.qWait(100)
+    return chosen[0]
+
+
 def picture(name):
     QtTest.QTest.qWait(600)
     QtWidgets.QApplication.primaryScreen().grabWindow(0).save(str(FOLDER / f"{name}.png"))
@@ -110,6 +131,10 @@ def whole_way():
     click(run_box.start)
     REPORT["error without resolution"] = panel.message.text()
     QtTest.QTest.keyClicks(run_box.resolution, "2.0")
+    sequence = FOLDER / "protein.fasta"
+    sequence.write_text(">A\nACDEFG\n")
+    REPORT["sequence chosen"] = choose_file(run_box.browse, sequence) == str(sequence) == run_box.contents.text()
+    run_box.contents.clear()
     QtTest.QTest.keyClicks(run_box.contents, "95")
 
     click(run_box.start)

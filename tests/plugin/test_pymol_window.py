@@ -104,6 +104,7 @@ def test_errors_are_lines_of_text(session: tuple[Path, dict[str, Any]]) -> None:
 
 def test_cancel_leaves_nothing(session: tuple[Path, dict[str, Any]]) -> None:
     _, report = session
+    assert report["sequence chosen"] is True
     assert report["cancelled"] == {
         "state": "cancelled",
         "left": [],
