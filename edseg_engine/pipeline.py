@@ -13,6 +13,7 @@ import numpy as np
 from edseg_engine.assembly import assemble
 from edseg_engine.classify import Classifier, classify
 from edseg_engine.classmaps import class_maps
+from edseg_engine.composition import composition_warning
 from edseg_engine.devices import available_memory, choose_device
 from edseg_engine.errors import DeviceError, OptionError, ResolutionError
 from edseg_engine.instances import find_instances
@@ -125,6 +126,9 @@ def segment(
         voxels = residue_voxels(
             density, region.symmetry, first.positions, first.votes, ids, positions[order], resolution_range.spacing
         )
+    unlikely = composition_warning(classes.probabilities.argmax(1))
+    if unlikely:
+        warnings.append(unlikely)
     if not residues:
         warnings.append("No residue was found: the map may be noise, wrongly scaled or not of a protein.")
     elif options.residues is not None and len(residues) < options.residues:

@@ -1,0 +1,38 @@
+"""Is a protein made like that? Labels that a poor map has misled betray themselves by their composition."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edseg_engine.residues import LABELS, N_LABELS
+
+#: Share of each label, in the order of `LABELS`, among 500,000 residues of the training structures.
+SHARES = (
+    0.080, 0.071, 0.059, 0.094, 0.045, 0.126, 0.042, 0.014, 0.036,
+    0.101, 0.105, 0.050, 0.023, 0.058, 0.061, 0.013, 0.022,
+)  # fmt: skip
+#: Of 1,195 training structures none with `FEWEST` residues is farther (nats) from these shares; one lies at 0.68.
+FARTHEST = 0.70
+FEWEST = 30
+
+
+def distance_from_proteins(labels: NDArray[np.intp]) -> float:
+    """Return how far the composition of `labels` (k,) is from that of proteins: their relative entropy in nats, less
+    what so few residues have by chance (Miller, 1955)."""
+    share = np.bincount(labels, minlength=N_LABELS) / max(1, len(labels))
+    there = share > 0
+    entropy = float((share[there] * np.log(share[there] / np.array(SHARES)[there])).sum())
+    return entropy - (N_LABELS - 1) / (2 * max(1, len(labels)))
+
+
+def composition_warning(labels: NDArray[np.intp]) -> str | None:
+    """Return a sentence if no protein is likely to have the rank-1 labels (k,), else None."""
+    if len(labels) < FEWEST or distance_from_proteins(labels) <= FARTHEST:
+        return None
+    counts = np.bincount(labels, minlength=N_LABELS)
+    first, second = (int(i) for i in np.argsort(counts)[:-3:-1])
+    return (
+        f"{(counts[first] + counts[second]) / len(labels):.0%} of the residues are called {LABELS[first]} or "
+        f"{LABELS[second]}, as in no protein: trust neither the labels nor their confidence in this map."
+    )
