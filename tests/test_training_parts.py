@@ -21,7 +21,7 @@ from edseg_engine.dataset.simulate import NOISE_FREE, SimulationOptions
 from edseg_engine.dataset.windows import CrystalSource, DataOptions
 from edseg_engine.errors import OutputError, TrainingDataError
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
-from edseg_engine.networks.weights import load_weights
+from edseg_engine.networks.weights import WeightsCard, load_weights, save_weights
 from edseg_engine.ranges import range_by_name
 from edseg_engine.training.checkpoint import MovingAverage, load_checkpoint, restore, save_checkpoint
 from edseg_engine.training.job import pack_job
@@ -227,6 +227,28 @@ def test_a_job_says_what_it_cannot_pack(tmp_path: Path) -> None:
     assert not (tmp_path / "job").exists()
     with pytest.raises(OutputError, match="not empty"):
         pack_job(tmp_path, tmp_path, 5.0, None)
+
+
+def test_fine_tuning_that_makes_weights_worse_keeps_those_it_started_from(tmp_path: Path) -> None:
+    data = DataOptions(training_folder(tmp_path / "data"))
+    card = WeightsCard("low", 3.5, 4.5, 1.0, TINY)
+    torch.manual_seed(5)
+    start = tmp_path / "start.safetensors"
+    save_weights(StackNet(TINY).state_dict(), card, start)
+    options = TrainOptions(windows=8, batch=2, validate_every=2, patience=2, workers=0)
+    ranks = Ranks(0, 1, torch.device("cpu"))
+    trainer = Trainer(tmp_path / "run", range_by_name("low"), TINY, data, options, ranks, start_from=start)
+    asked: list[int] = []
+
+    def validate(weights: Path, windows: int) -> float:
+        asked.append(windows)
+        return -float(windows)
+
+    trainer.run(lambda row: None, validate)
+    assert asked == [0, 2, 4]
+    kept, given = (load_weights(p).net.state_dict() for p in (trainer.weights_path, start))
+    for name, tensor in given.items():
+        torch.testing.assert_close(kept[name], tensor)
 
 
 def test_training_stops_when_it_gets_no_better_and_keeps_the_best(tmp_path: Path) -> None:

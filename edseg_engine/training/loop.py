@@ -213,8 +213,9 @@ class Trainer:
         report
             Gets the columns of the log about twice a minute.
         validate
-            Gets the weights file and the windows seen, every `options.validate_every` windows and at the end; returns
-            their score. Only the first process of a shared run calls these two.
+            Gets the weights file and the windows seen, every `options.validate_every` windows, at the end, and at the
+            beginning where training starts from weights; returns their score. Only the first process of a shared run
+            calls these two.
         """
         options, first = self.options, self.ranks.is_first
         if first:
@@ -222,6 +223,10 @@ class Trainer:
         net = self.ranks.shared(self.net)
         if options.compiled:
             net = torch.compile(net, dynamic=False)  # type: ignore[assignment]
+        if first and validate and self.started_from and not self.windows:
+            # What a run starts from may be the best that it has.
+            self.save()
+            self._out_of_patience(validate)
         batches = self._batches()
         last_save = last_report = last_step = time.monotonic()
         sums, steps, done, stopped = torch.zeros(4, device=self.device), 0, 0, False
