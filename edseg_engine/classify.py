@@ -1,7 +1,8 @@
 """From the voxels of an instance to its residue class and how sure it is.
 
-Weights that have been given a classifier of residues (`edseg_engine.networks.residuenet`) use it; others sum the
-probabilities of the voxels, as the thesis does (3.3). Both are calibrated.
+The probabilities of the voxels are summed, as the thesis does (3.3). Weights that have been given a classifier of
+residues (`edseg_engine.networks.residuenet`) take the geometric mean of that and of what the classifier says: they err
+on different residues. Both are calibrated.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edseg_engine.composition import highest_confidence
 from edseg_engine.instances import Instances
 from edseg_engine.networks.residuenet import ResidueNet
 from edseg_engine.networks.weights import Weights
@@ -51,7 +53,7 @@ class Classifier:
     Attributes
     ----------
     net
-        Classifier of residues; None sums the probabilities of their voxels.
+        Classifier of residues; None leaves the summed probabilities of their voxels alone.
     calibration
         Applied to either.
     """
@@ -66,9 +68,11 @@ class Classifier:
 
     def raw(self, instances: Instances, prediction: VoxelPrediction) -> NDArray[np.float64]:
         """Return class probabilities (k, 17) that are not calibrated."""
+        summed = summed_probabilities(instances.members, prediction.probabilities, len(instances))
         if self.net is None:
-            return summed_probabilities(instances.members, prediction.probabilities, len(instances))
-        return self.net.probabilities(residue_features(instances, prediction))
+            return summed
+        both = np.sqrt(summed * self.net.probabilities(residue_features(instances, prediction)))
+        return np.asarray(both / both.sum(1, keepdims=True))
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class Classes:
     probabilities
         shape (k, 17), rows sum to one.
     confidence
-        shape (k,): probability that rank 1 is right.
+        shape (k,): probability that rank 1 is right; low where the labels are those of no protein.
     n_voxels
         shape (k,): voxels that voted, in the mean over views.
     """
@@ -115,6 +119,7 @@ def classify(instances: Instances, prediction: VoxelPrediction, classifier: Clas
     calibrated /= calibrated.sum(1, keepdims=True)
     logit, votes, spread = confidence_features(calibrated, instances)
     score = calibration.intercept + calibration.slope * logit + calibration.votes * votes + calibration.spread * spread
+    confidence = np.minimum(1 / (1 + np.exp(-score)), highest_confidence(calibrated.argmax(1)))
     inside = instances.members[instances.members >= 0]
     n_voxels = np.bincount(inside, minlength=len(instances)) / prediction.views
-    return Classes(calibrated, 1 / (1 + np.exp(-score)), np.ceil(n_voxels).astype(np.intp))
+    return Classes(calibrated, confidence, np.ceil(n_voxels).astype(np.intp))

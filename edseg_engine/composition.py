@@ -26,13 +26,29 @@ def distance_from_proteins(labels: NDArray[np.intp]) -> float:
     return entropy - (N_LABELS - 1) / (2 * max(1, len(labels)))
 
 
+def is_unlike_proteins(labels: NDArray[np.intp]) -> bool:
+    """Return whether no protein is likely to have the labels (k,)."""
+    return len(labels) >= FEWEST and distance_from_proteins(labels) > FARTHEST
+
+
+def highest_confidence(labels: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the confidence (k,) that the rank-1 labels (k,) may have at most.
+
+    Where no protein is likely to have them, no larger part of those of one kind can be right than a protein has of it.
+    """
+    if not is_unlike_proteins(labels):
+        return np.ones(len(labels))
+    counts = np.bincount(labels, minlength=N_LABELS)
+    return np.minimum(1.0, np.array(SHARES)[labels] * len(labels) / counts[labels])
+
+
 def composition_warning(labels: NDArray[np.intp]) -> str | None:
     """Return a sentence if no protein is likely to have the rank-1 labels (k,), else None."""
-    if len(labels) < FEWEST or distance_from_proteins(labels) <= FARTHEST:
+    if not is_unlike_proteins(labels):
         return None
     counts = np.bincount(labels, minlength=N_LABELS)
     first, second = (int(i) for i in np.argsort(counts)[:-3:-1])
     return (
         f"{(counts[first] + counts[second]) / len(labels):.0%} of the residues are called {LABELS[first]} or "
-        f"{LABELS[second]}, as in no protein: trust neither the labels nor their confidence in this map."
+        f"{LABELS[second]}, as in no protein: the map hardly shows side chains, and few labels can be right."
     )

@@ -18,7 +18,7 @@ from edseg_engine.instances import Instances
 from edseg_engine.networks.residuenet import ResidueNet
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import Weights, WeightsCard, load_state, load_weights
-from edseg_engine.predict import VoxelPrediction
+from edseg_engine.predict import VoxelPrediction, pooled
 from edseg_engine.residue_features import N_FEATURES, residue_features
 from edseg_engine.results import WeightsInfo
 from edseg_engine.training.residues import ResidueSet, fit_residue_net
@@ -88,6 +88,25 @@ def test_features_ignore_place_orientation_and_order(seed: int, k: int, n: int) 
     means = slice(0, 51)
     np.testing.assert_allclose(again[:, means], features[:, means], atol=5e-3)
     np.testing.assert_allclose(again[:, -9:], features[:, -9:], atol=2e-2)
+
+
+def test_the_same_view_twice_says_the_same() -> None:
+    instances, prediction = some_voxels(5, 30, np.random.default_rng(2))
+    twice = replace(instances, members=np.tile(instances.members, 2), votes=2 * instances.votes)
+    both = pooled([prediction, prediction])
+    np.testing.assert_allclose(residue_features(twice, both), residue_features(instances, prediction), atol=1e-4)
+    one, two = classify(instances, prediction, Classifier()), classify(twice, both, Classifier())
+    assert one.n_voxels.tolist() == two.n_voxels.tolist()
+    np.testing.assert_allclose(two.confidence, one.confidence, atol=1e-3)
+
+
+def test_a_classifier_has_half_a_say() -> None:
+    torch.manual_seed(0)
+    instances, prediction = some_voxels(5, 30, np.random.default_rng(2))
+    net = ResidueNet(N_FEATURES, 8).eval()
+    summed, both = (Classifier(n).raw(instances, prediction) for n in (None, net))
+    expected = np.sqrt(summed * net.probabilities(residue_features(instances, prediction)))
+    np.testing.assert_allclose(both, expected / expected.sum(1, keepdims=True))
 
 
 def separable(n: int, rng: np.random.Generator) -> ResidueSet:

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edseg_engine.composition import FEWEST, SHARES, composition_warning, distance_from_proteins
+from edseg_engine.composition import (
+    FEWEST,
+    SHARES,
+    composition_warning,
+    distance_from_proteins,
+    highest_confidence,
+)
 from edseg_engine.dataset.labelled import KnownResidues
 from edseg_engine.residues import LABELS, N_LABELS
 
@@ -24,6 +30,7 @@ def test_a_protein_of_any_size_is_no_cause_for_a_warning(seed: int, n: int) -> N
     labels = np.random.default_rng(seed).choice(N_LABELS, n, p=shares)
     assert abs(distance_from_proteins(labels)) < 0.4
     assert composition_warning(labels) is None
+    assert (highest_confidence(labels) == 1).all()
 
 
 def test_a_real_protein_is_near_the_shares(crystal_residues: KnownResidues) -> None:
@@ -36,6 +43,10 @@ def test_labels_of_two_kinds_only_are_doubted() -> None:
     warning = composition_warning(labels)
     assert warning is not None
     assert warning.startswith("88% of the residues are called VAL/THR or ALA")
+    # No more of those called ALA are right than a protein of that size has; of the rare labels all may be right.
+    highest = highest_confidence(labels)
+    assert highest[labels == 0].sum() == pytest.approx(SHARES[0] * len(labels))
+    assert (highest[(labels != 0) & (labels != LABELS.index("VAL/THR"))] == 1).all()
     # Few residues can be of any kind: a peptide, or a small box.
     assert composition_warning(np.zeros(FEWEST - 1, int)) is None
     assert composition_warning(np.zeros(0, int)) is None

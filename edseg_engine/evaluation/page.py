@@ -42,8 +42,8 @@ are fractions of *all* residues of the models; a missed residue is wrong. *recal
 alone; *label precision* and *label recall* are means over the 17 classes with the label right as well. *ECE* is the
 expected calibration error of the confidence with K found. Four orientations of the grid are averaged, unless a table
 says otherwise. *Views* are voxel grids turned by any angle, whose votes are pooled; one is used, unless a table says
-otherwise. *Summed probabilities*: labels by the mean over a residue's voxels, as in the thesis (3.3), instead of
-by the classifier of residues, and not calibrated.
+otherwise. *Summed probabilities*: labels by the mean over a residue's voxels alone, as in the thesis (3.3), without
+the classifier of residues, and not calibrated.
 
 **Data.** Experimental maps are the split `dev` of the experimental crystals ({n_dev} sets), never trained on and
 sharing no 30 %-identity cluster with anything trained on; they were looked at while the method was developed, and the
