@@ -34,7 +34,8 @@ class SegmentOptions:
     orientations
         Rotations of the grid, 1 to 24, whose predictions are averaged: more take longer and are better.
     views
-        Voxel grids, 1 to 12, turned against each other, whose votes are pooled: more take longer and are better.
+        Voxel grids, 1 to 12, turned against each other, whose votes are pooled: more take longer and find a few
+        more residues.
     class_maps
         Keep the class probabilities so that class maps can be written.
     voxels
