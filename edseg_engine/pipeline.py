@@ -26,7 +26,7 @@ from edseg_engine.ranges import ResolutionRange, range_by_name, range_of_resolut
 from edseg_engine.read import read_map
 from edseg_engine.region import Region, choose_region
 from edseg_engine.results import ResidueProposal, Segmentation, SegmentOptions
-from edseg_engine.volume import prepare_volume
+from edseg_engine.volume import prepare_volumes
 from edseg_engine.voxels import residue_voxels
 
 #: Bytes needed for each voxel of the region's box, and for each value of the input map, with all intermediate arrays.
@@ -96,7 +96,7 @@ def segment(
     warnings = _resolution_warnings(resolution, resolution_range)
     with clock.stage("prepare"):
         _check_memory(density, region, resolution_range, options.views)
-        volumes = [prepare_volume(density, region, resolution_range, axes) for axes in views(options.views)]
+        volumes = prepare_volumes(density, region, resolution_range, options.views)
     with clock.stage("network"):
         parts = predict_views(weights.net, volumes, resolution_range.frame, device, progress, options.orientations)
         prediction = pooled(parts)
@@ -173,8 +173,9 @@ def _resolution_warnings(resolution: float, resolution_range: ResolutionRange) -
 
 
 def _check_memory(density: DensityMap, region: Region, resolution_range: ResolutionRange, n_views: int) -> None:
-    boxes = [np.subtract(*region.edges(axes)[::-1]) + 2 * resolution_range.frame for axes in views(n_views)]
-    voxels = sum(float(np.prod(box / resolution_range.spacing)) for box in boxes)
+    voxels = 0.0
+    for low, high in map(region.edges, views(n_views)):
+        voxels += float(np.prod((high - low + 2 * resolution_range.frame) / resolution_range.spacing))
     needed = _BYTES_PER_VOXEL * voxels + _BYTES_PER_VALUE * density.values.size + _BYTES_FIXED
     available = available_memory()
     if available is not None and needed > available:

@@ -115,7 +115,6 @@ def pooled(predictions: Sequence[VoxelPrediction]) -> VoxelPrediction:
     """Return the voxels of several views of one region together, in the order of the views."""
     if len(predictions) == 1:
         return predictions[0]
-
     return VoxelPrediction(
         np.concatenate([p.index for p in predictions]),
         np.concatenate([p.positions for p in predictions]),

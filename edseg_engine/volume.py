@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from edseg_engine.maps import DensityMap
 from edseg_engine.normalise import DENSITY_THRESHOLD, density_scale, normalise
+from edseg_engine.orientations import views
 from edseg_engine.ranges import ResolutionRange
 from edseg_engine.region import Region
 
@@ -46,31 +47,33 @@ class Volume:
         return np.asarray(steps @ self.axes.T + self.origin)
 
 
-def prepare_volume(
-    density: DensityMap, region: Region, resolution_range: ResolutionRange, axes: NDArray[np.float64] | None = None
-) -> Volume:
+def prepare_volumes(
+    density: DensityMap, region: Region, resolution_range: ResolutionRange, n_views: int = 1
+) -> list[Volume]:
     """Resample the region, and a margin around it for the network to see, onto orthogonal voxels and normalise them.
 
     Data finer than the range are low-passed to its `d_min` before.
 
     Parameters
     ----------
-    axes
-        Rotation matrix (3, 3) whose columns are the directions of the voxel grid; None is x, y, z.
+    n_views
+        How many voxel grids, each of them a volume: the first along x, y, z, see `edseg_engine.orientations.views`.
     """
-    axes = np.eye(3) if axes is None else axes
     if density.d_min is None or density.d_min < resolution_range.d_min:
         density = density.low_passed(resolution_range.d_min)
     offset, scale = density_scale(density.values)
     spacing = resolution_range.spacing
     margin = resolution_range.frame
-    low, high = region.edges(axes)
-    nx, ny, nz = (int(n) for n in np.ceil((high - low + 2 * margin) / spacing) + 1)
-    origin = axes @ (low - margin)
-    values = normalise(density.sample(origin, axes, (nx, ny, nz), spacing), offset, scale)
-    volume = Volume(values, spacing, origin, values > DENSITY_THRESHOLD, axes)
-    flat = volume.occupied.reshape(-1)
-    candidates = np.flatnonzero(flat)
-    for chunk in np.array_split(candidates, max(1, len(candidates) // _CHUNK)):
-        flat[chunk] = region.contains(volume.positions(chunk))
-    return volume
+    volumes = []
+    for axes in views(n_views):
+        low, high = region.edges(axes)
+        nx, ny, nz = (int(n) for n in np.ceil((high - low + 2 * margin) / spacing) + 1)
+        origin = axes @ (low - margin)
+        values = normalise(density.sample(origin, axes, (nx, ny, nz), spacing), offset, scale)
+        volume = Volume(values, spacing, origin, values > DENSITY_THRESHOLD, axes)
+        flat = volume.occupied.reshape(-1)
+        candidates = np.flatnonzero(flat)
+        for chunk in np.array_split(candidates, max(1, len(candidates) // _CHUNK)):
+            flat[chunk] = region.contains(volume.positions(chunk))
+        volumes.append(volume)
+    return volumes

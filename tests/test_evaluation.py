@@ -15,7 +15,7 @@ from edseg_engine.ranges import RANGES
 from edseg_engine.region import choose_region
 from edseg_engine.residues import BACKGROUND
 from edseg_engine.symmetry import Symmetry
-from edseg_engine.volume import prepare_volume
+from edseg_engine.volume import prepare_volumes
 
 CRYSTAL = Symmetry(gemmi.UnitCell(40, 50, 60, 90, 90, 90), gemmi.SpaceGroup("P 21 21 21"))
 
@@ -85,7 +85,7 @@ def test_instance_dice() -> None:
 
 def test_culling_leaves_density_of_the_model_only(crystal_map: DensityMap, crystal_residues: KnownResidues) -> None:
     region = choose_region(crystal_map, "asu")
-    volume = prepare_volume(crystal_map, region, RANGES[0])
+    (volume,) = prepare_volumes(crystal_map, region, RANGES[0])
     less = culled(volume, crystal_residues, region.symmetry)
     assert 0.3 < less.occupied.sum() / volume.occupied.sum() < 1.0
     kept = volume.positions(np.flatnonzero(less.occupied.reshape(-1)))

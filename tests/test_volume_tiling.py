@@ -21,14 +21,14 @@ from edseg_engine.progress import ignore_progress
 from edseg_engine.ranges import RANGES
 from edseg_engine.region import choose_region
 from edseg_engine.tiling import GRANULE, plan_tiles
-from edseg_engine.volume import Volume, prepare_volume
+from edseg_engine.volume import Volume, prepare_volumes
 
 HIGH = RANGES[0]
 
 
 @pytest.fixture(scope="module")
 def volume(crystal_map: DensityMap) -> Volume:
-    return prepare_volume(crystal_map, choose_region(crystal_map, "asu"), HIGH)
+    return prepare_volumes(crystal_map, choose_region(crystal_map, "asu"), HIGH)[0]
 
 
 @settings(max_examples=25, deadline=None)
@@ -52,14 +52,14 @@ def test_the_scale_does_not_depend_on_the_solvent_content() -> None:
 
 def test_a_map_in_other_units_gives_the_same_volume(crystal_map: DensityMap, volume: Volume) -> None:
     z = replace(crystal_map, values=crystal_map.values * np.float32(37.5) - np.float32(4.2))
-    other = prepare_volume(z, choose_region(z, "asu"), HIGH)
+    (other,) = prepare_volumes(z, choose_region(z, "asu"), HIGH)
     np.testing.assert_allclose(other.values, volume.values, atol=5e-3)
 
 
 @pytest.mark.parametrize("view", [0, 1, 2])
 def test_the_volume_reads_the_density_where_it_says(crystal_map: DensityMap, view: int) -> None:
     region = choose_region(crystal_map, "asu")
-    volume = prepare_volume(crystal_map, region, HIGH, views(3)[view])
+    volume = prepare_volumes(crystal_map, region, HIGH, 3)[view]
     index = np.flatnonzero(volume.occupied.reshape(-1))[::997]
     low_passed = crystal_map.low_passed(HIGH.d_min) if (crystal_map.d_min or 0) < HIGH.d_min else crystal_map
     offset, scale = density_scale(low_passed.values)
@@ -70,8 +70,7 @@ def test_the_volume_reads_the_density_where_it_says(crystal_map: DensityMap, vie
 
 
 def test_every_view_holds_the_whole_region(crystal_map: DensityMap, volume: Volume) -> None:
-    for axes in views(4):
-        turned = prepare_volume(crystal_map, choose_region(crystal_map, "asu"), HIGH, axes)
+    for turned in prepare_volumes(crystal_map, choose_region(crystal_map, "asu"), HIGH, 4):
         assert turned.occupied.sum() == pytest.approx(volume.occupied.sum(), rel=0.02)
         # The margin that the network needs around the region is there, too.
         filled = np.argwhere(turned.occupied)
@@ -142,10 +141,10 @@ def test_views_are_rotations_and_their_grids_lie_apart() -> None:
         assert max(cosines, default=-1.0) < np.cos(np.radians(25))
 
 
-def test_the_votes_of_a_view_point_where_those_of_the_first_do(crystal_map: DensityMap, volume: Volume) -> None:
+def test_the_votes_of_a_view_point_where_those_of_the_first_do(crystal_map: DensityMap) -> None:
     net = choose_weights(None, HIGH).net
-    turned = prepare_volume(crystal_map, choose_region(crystal_map, "asu"), HIGH, views(2)[1])
-    one, other = predict_views(net, [volume, turned], HIGH.frame, torch.device("cpu"), ignore_progress)
+    volumes = prepare_volumes(crystal_map, choose_region(crystal_map, "asu"), HIGH, 2)
+    one, other = predict_views(net, volumes, HIGH.frame, torch.device("cpu"), ignore_progress)
     distance, nearest = cKDTree(other.positions).query(one.positions)
     both = (distance < 0.5) & (one.weights > 0.7)
     assert both.sum() > 1000

@@ -27,7 +27,7 @@ from edseg_engine.progress import ignore_progress
 from edseg_engine.ranges import range_by_name
 from edseg_engine.region import choose_region
 from edseg_engine.results import Segmentation, SegmentOptions
-from edseg_engine.volume import prepare_volume
+from edseg_engine.volume import prepare_volumes
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def compare(density: DensityMap, n_residues: int, weights: Weights) -> Compariso
     """Run both ways on the CPU with all threads that PyTorch was given."""
     resolution_range = range_by_name(weights.card.name)
     region = choose_region(density, "auto")
-    volume = prepare_volume(density, region, resolution_range)
+    (volume,) = prepare_volumes(density, region, resolution_range)
     classifier = Classifier.of(weights)
     device = torch.device("cpu")
     predict_voxels(weights.net, volume, resolution_range.frame, device, ignore_progress)  # warm-up

@@ -30,7 +30,6 @@ from edseg_engine.instances import Instances, find_instances
 from edseg_engine.maps import DensityMap
 from edseg_engine.models import read_model
 from edseg_engine.networks.weights import Weights
-from edseg_engine.orientations import views
 from edseg_engine.predict import VoxelPrediction, pooled, predict_views
 from edseg_engine.progress import ignore_progress
 from edseg_engine.ranges import range_by_name
@@ -39,7 +38,7 @@ from edseg_engine.region import Region, choose_region
 from edseg_engine.residues import BACKGROUND
 from edseg_engine.results import SegmentOptions
 from edseg_engine.symmetry import Symmetry
-from edseg_engine.volume import Volume, prepare_volume
+from edseg_engine.volume import Volume, prepare_volumes
 
 #: Distance (Å) from an atom beyond which the thesis removes density.
 CULLING = 3.0
@@ -167,7 +166,7 @@ def run_network(known: KnownMap, weights: Weights, device: torch.device, protoco
     """Take a map the product's way as far as the network."""
     resolution_range = range_by_name(weights.card.name)
     region = choose_region(known.density, "auto")
-    volumes = [prepare_volume(known.density, region, resolution_range, axes) for axes in views(protocol.views)]
+    volumes = prepare_volumes(known.density, region, resolution_range, protocol.views)
     if protocol.cull:
         volumes = [culled(volume, known.residues, region.symmetry) for volume in volumes]
     parts = predict_views(weights.net, volumes, resolution_range.frame, device, ignore_progress, protocol.orientations)
