@@ -9,14 +9,14 @@ __version__ = "0.1.0"
 #: Public names and the modules they come from. They are imported when they are first used: PyTorch takes seconds to
 #: load.
 _EXPORTS = {
-    "DensityMap": "edseg_engine.maps",
+    "DensityMap": "edseg_engine.crystal.density_map",
     "EdsegError": "edseg_engine.errors",
     "Progress": "edseg_engine.progress",
-    "SegmentOptions": "edseg_engine.results",
-    "Segmentation": "edseg_engine.results",
-    "read_map": "edseg_engine.read",
+    "SegmentOptions": "edseg_engine.results.records",
+    "Segmentation": "edseg_engine.results.records",
+    "read_map": "edseg_engine.io.read",
     "segment": "edseg_engine.pipeline",
-    "write_results": "edseg_engine.report",
+    "write_results": "edseg_engine.results.files",
 }
 
 __all__ = ["__version__", *_EXPORTS]

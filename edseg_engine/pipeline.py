@@ -10,24 +10,24 @@ from pathlib import Path
 
 import numpy as np
 
-from edseg_engine.assembly import assemble
-from edseg_engine.classify import Classifier, classify
-from edseg_engine.classmaps import class_maps
-from edseg_engine.composition import composition_warning
+from edseg_engine.crystal.assembly import assemble
+from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.region import Region, choose_region
 from edseg_engine.devices import available_memory, choose_device
 from edseg_engine.errors import DeviceError, OptionError, ResolutionError
-from edseg_engine.instances import find_instances
-from edseg_engine.maps import DensityMap
+from edseg_engine.inference.orientations import MOST, MOST_VIEWS, views
+from edseg_engine.inference.predict import pooled, predict_views
+from edseg_engine.inference.volume import prepare_volumes
+from edseg_engine.io.read import read_map
 from edseg_engine.networks.weights import Weights, load_weights, weights_folder
-from edseg_engine.orientations import MOST, MOST_VIEWS, views
-from edseg_engine.predict import pooled, predict_views
 from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
-from edseg_engine.ranges import ResolutionRange, range_by_name, range_of_resolution
-from edseg_engine.read import read_map
-from edseg_engine.region import Region, choose_region
-from edseg_engine.results import ResidueProposal, Segmentation, SegmentOptions
-from edseg_engine.volume import prepare_volumes
-from edseg_engine.voxels import residue_voxels
+from edseg_engine.residues.classify import Classifier, classify
+from edseg_engine.residues.composition import composition_warning
+from edseg_engine.residues.instances import find_instances
+from edseg_engine.resolution import ResolutionRange, range_by_name, range_of_resolution
+from edseg_engine.results.class_maps import class_maps
+from edseg_engine.results.records import ResidueProposal, Segmentation, SegmentOptions
+from edseg_engine.results.residue_voxels import residue_voxels
 
 #: Bytes needed for each voxel of the region's box, and for each value of the input map, with all intermediate arrays.
 _BYTES_PER_VOXEL, _BYTES_PER_VALUE, _BYTES_FIXED = 60, 16, 1.2e9

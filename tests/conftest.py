@@ -11,9 +11,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 import gemmi
 import pytest
 
+from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.dataset.labelled import KnownResidues, known_residues
-from edseg_engine.maps import DensityMap
-from edseg_engine.read import read_map
+from edseg_engine.io.read import read_map
 
 DATA = Path(__file__).parent / "data"
 #: PDB entry 1AZ5: 2.0 Å, P 32 2 1, 95 residues.

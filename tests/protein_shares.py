@@ -2,7 +2,8 @@
 
     .venv/bin/python tests/protein_shares.py STRUCTURES
 
-The first are `SHARES` of `edseg_engine.composition`, the last is what its `FARTHEST` rests on. Every third structure.
+The first are `SHARES` of `edseg_engine.residues.composition`, the last is what its `FARTHEST` rests on. Every third
+structure.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edseg_engine.composition import FEWEST, distance_from_proteins
 from edseg_engine.dataset.labelled import known_residues
 from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.errors import ModelFormatError
-from edseg_engine.residues import LABELS, N_LABELS
+from edseg_engine.labels import LABELS, N_LABELS
+from edseg_engine.residues.composition import FEWEST, distance_from_proteins
 
 
 def main(folder: Path) -> None:

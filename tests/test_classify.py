@@ -11,17 +11,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edseg_engine.classify import Calibration, Classifier, classify
 from edseg_engine.dataset.labelled import random_rotation
 from edseg_engine.errors import WeightsError
-from edseg_engine.instances import Instances
+from edseg_engine.inference.predict import VoxelPrediction, pooled
 from edseg_engine.networks.residuenet import ResidueNet
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import Weights, WeightsCard, load_state, load_weights
-from edseg_engine.predict import VoxelPrediction, pooled
-from edseg_engine.residue_features import N_FEATURES, residue_features
-from edseg_engine.results import WeightsInfo
-from edseg_engine.training.residues import ResidueSet, fit_residue_net
+from edseg_engine.residues.classify import Calibration, Classifier, classify
+from edseg_engine.residues.features import N_FEATURES, residue_features
+from edseg_engine.residues.instances import Instances
+from edseg_engine.results.records import WeightsInfo
+from edseg_engine.training.classifier import ResidueSet, fit_residue_net
 
 TINY = StackNetConfig((4, 8, 8), (1, 1, 1), (0, 1, 1))
 

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edseg_engine.composition import (
+from edseg_engine.dataset.labelled import KnownResidues
+from edseg_engine.labels import LABELS, N_LABELS
+from edseg_engine.residues.composition import (
     FEWEST,
     SHARES,
     composition_warning,
     distance_from_proteins,
     highest_confidence,
 )
-from edseg_engine.dataset.labelled import KnownResidues
-from edseg_engine.residues import LABELS, N_LABELS
 
 
 def test_shares_are_those_of_all_labels() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edseg_engine.cli import main
-from edseg_engine.read import read_map
+from edseg_engine.io.read import read_map
 
 MTZ = Path(__file__).parent / "data/1az5/data.mtz.gz"
 

@@ -10,6 +10,8 @@ import gemmi
 import numpy as np
 import pytest
 
+from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.dataset.experimental import ExperimentalCrystal, ExperimentalEntry, read_index
 from edseg_engine.dataset.labelled import KnownResidues, LabelledCrystal, known_residues, owners, random_rotation
 from edseg_engine.dataset.packs import StructurePack, structures_of_split
@@ -21,9 +23,7 @@ from edseg_engine.dataset.simulate import (
     simulation_options,
 )
 from edseg_engine.errors import ModelFormatError, OptionError, TrainingDataError
-from edseg_engine.maps import DensityMap
-from edseg_engine.residues import BACKGROUND, LABELS, N_LABELS, PDB_NAMES, label_of_letter, label_of_residue
-from edseg_engine.symmetry import Symmetry
+from edseg_engine.labels import BACKGROUND, LABELS, N_LABELS, PDB_NAMES, label_of_letter, label_of_residue
 
 CRYSTAL = Path(__file__).parent / "data" / "1az5"
 

@@ -9,7 +9,7 @@ from test_report import segmentation
 
 from edseg_engine import errors
 from edseg_engine.progress import STAGES
-from edseg_engine.report import RESULT_FILES, result_to_json
+from edseg_engine.results.files import RESULT_FILES, result_to_json
 
 ROOT = Path(__file__).parents[1]
 FORMATS = (ROOT / "docs/file-formats.md").read_text(encoding="utf-8")

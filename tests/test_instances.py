@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from edseg_engine.assembly import assemble
+from edseg_engine.crystal.assembly import assemble
+from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.region import Region, choose_region
+from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.evaluation.matching import match
-from edseg_engine.instances import EXCLUSION, find_instances, vote_peaks
-from edseg_engine.maps import DensityMap
-from edseg_engine.region import Region, choose_region
-from edseg_engine.symmetry import Symmetry
+from edseg_engine.residues.instances import EXCLUSION, find_instances, vote_peaks
 
 
 def region_of(name: str, cell: tuple[float, ...]) -> Region:

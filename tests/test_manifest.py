@@ -13,7 +13,7 @@ from update_manifest import weights_entries
 
 from edseg_engine import __version__
 from edseg_engine.cli import COMMANDS, main
-from edseg_engine.report import SCHEMA
+from edseg_engine.results.files import SCHEMA
 
 ROOT = Path(__file__).parents[1]
 MANIFEST = json.loads((ROOT / "plugin_manifest.json").read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edseg_engine.errors import EdsegError
-from edseg_engine.read import read_map
+from edseg_engine.io.read import read_map
 
 DATA = Path(__file__).parent / "data" / "1az5"
 FUZZ = settings(

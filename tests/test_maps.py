@@ -13,9 +13,9 @@ import pytest
 from ccp4_files import ccp4_bytes, write_ccp4
 from numpy.typing import NDArray
 
+from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.errors import EdsegError, MapContentError, MapFormatError, OptionError, ResolutionError
-from edseg_engine.maps import DensityMap
-from edseg_engine.read import read_map
+from edseg_engine.io.read import read_map
 
 DATA = Path(__file__).parent / "data" / "1az5"
 CELLS = {

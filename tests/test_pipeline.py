@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 import edseg_engine
+from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.dataset.labelled import KnownResidues
 from edseg_engine.errors import Cancelled, DeviceError, OptionError, ResolutionError, WeightsError
 from edseg_engine.evaluation.matching import match
 from edseg_engine.evaluation.metrics import ResidueCounts, count_residues
-from edseg_engine.maps import DensityMap
+from edseg_engine.labels import LABELS
 from edseg_engine.pipeline import segment
 from edseg_engine.progress import STAGES, Progress
-from edseg_engine.residues import LABELS
-from edseg_engine.results import Segmentation, SegmentOptions
-from edseg_engine.symmetry import Symmetry
+from edseg_engine.results.records import Segmentation, SegmentOptions
 
 CRYSTAL = Path(__file__).parent / "data" / "1az5"
 N_RESIDUES = 95

@@ -11,10 +11,10 @@ import gemmi
 import numpy as np
 import pytest
 
+from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.errors import MapContentError, MapFormatError, OptionError, PhaseError, ResolutionError
-from edseg_engine.maps import DensityMap
-from edseg_engine.read import read_map
-from edseg_engine.reflections import MAP_COEFFICIENTS
+from edseg_engine.io.read import read_map
+from edseg_engine.io.reflections import MAP_COEFFICIENTS
 
 DATA = Path(__file__).parent / "data" / "1az5"
 BOX = ((1.0, 2.0, 3.0), None, (25, 25, 25), 0.9)

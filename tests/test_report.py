@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from edseg_engine import __version__
 from edseg_engine.errors import Cancelled, OutputError
+from edseg_engine.io.read import read_map
+from edseg_engine.labels import LABELS, PDB_NAMES
 from edseg_engine.progress import Progress
-from edseg_engine.read import read_map
-from edseg_engine.report import CLASS_MAP_FILES, RESULT_FILES, check_output, write_results
-from edseg_engine.residues import LABELS, PDB_NAMES
-from edseg_engine.results import ResidueProposal, Segmentation, SegmentOptions, WeightsInfo
+from edseg_engine.results.files import CLASS_MAP_FILES, RESULT_FILES, check_output, write_results
+from edseg_engine.results.records import ResidueProposal, Segmentation, SegmentOptions, WeightsInfo
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edseg_engine.errors import ModelFormatError
-from edseg_engine.sequence import count_residues
+from edseg_engine.io.sequence import count_residues
 
 LETTERS = "ABCDEFGHIKLMNPQRSTUVWXYZ"
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.region import choose_region
+from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.errors import OptionError
-from edseg_engine.maps import DensityMap
-from edseg_engine.region import choose_region
-from edseg_engine.symmetry import Symmetry
 
 CELLS = {
     "triclinic": (41, 55, 70, 80, 100, 112),

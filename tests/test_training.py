@@ -20,9 +20,9 @@ from safetensors.torch import save_file
 from edseg_engine.cli import main
 from edseg_engine.dataset.labelled import IGNORED
 from edseg_engine.errors import OptionError, TrainingDataError, WeightsError
+from edseg_engine.labels import BACKGROUND, N_CLASSES
 from edseg_engine.networks.stacknet import OFFSET_SCALE, StackNet, StackNetConfig
 from edseg_engine.networks.weights import WeightsCard, load_weights, save_weights
-from edseg_engine.residues import BACKGROUND, N_CLASSES
 from edseg_engine.training.loop import TrainOptions, learning_rate_factor
 from edseg_engine.training.losses import combined_loss, frame_weights
 

@@ -18,17 +18,17 @@ import torch.multiprocessing as mp
 
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.simulate import NOISE_FREE, SimulationOptions
-from edseg_engine.dataset.windows import CrystalSource, DataOptions
 from edseg_engine.errors import OutputError, TrainingDataError
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import WeightsCard, load_weights, save_weights
-from edseg_engine.ranges import range_by_name
+from edseg_engine.resolution import range_by_name
 from edseg_engine.training.checkpoint import MovingAverage, load_checkpoint, restore, save_checkpoint
+from edseg_engine.training.distributed import Ranks, join_ranks, leave_ranks
 from edseg_engine.training.job import pack_job
 from edseg_engine.training.loop import Trainer, TrainOptions
 from edseg_engine.training.muon import Muon, optimizers_of, orthogonalized
-from edseg_engine.training.ranks import Ranks, join_ranks, leave_ranks
 from edseg_engine.training.replay import Replay
+from edseg_engine.training.windows import CrystalSource, DataOptions
 from tests.test_training import CRYSTAL, TINY, arguments, training_folder
 
 

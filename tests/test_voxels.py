@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from test_report import segmentation
 
+from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.region import choose_region
+from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.errors import OptionError
-from edseg_engine.maps import DensityMap
-from edseg_engine.region import choose_region
-from edseg_engine.report import write_results
-from edseg_engine.symmetry import Symmetry
-from edseg_engine.voxels import MARGIN, ResidueVoxels, density_around, residue_voxels
+from edseg_engine.results.files import write_results
+from edseg_engine.results.residue_voxels import MARGIN, ResidueVoxels, density_around, residue_voxels
 
 CELLS = {
     "P 1": gemmi.UnitCell(31, 37, 43, 81, 97, 105),

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.evaluation.page import write_page
     from edseg_engine.networks.weights import Weights
     from edseg_engine.pipeline import choose_weights
-    from edseg_engine.ranges import ResolutionRange, range_of_resolution
+    from edseg_engine.resolution import ResolutionRange, range_of_resolution
 
     @cache
     def shipped(resolution_range: ResolutionRange) -> Weights:

@@ -28,10 +28,10 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
     import torch
 
-    from edseg_engine.evaluation.calibrate import calibration_error, calibration_to_json, fit_calibration
     from edseg_engine.evaluation.evaluate import score_maps
     from edseg_engine.networks.weights import load_weights
-    from edseg_engine.ranges import range_by_name
+    from edseg_engine.resolution import range_by_name
+    from edseg_engine.training.calibration import calibration_error, calibration_to_json, fit_calibration
     from edseg_engine.training.validate import Validation
 
     weights = load_weights(args.weights)

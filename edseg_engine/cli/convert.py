@@ -26,10 +26,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand and return its exit code."""
-    from edseg_engine.ccp4 import write_ccp4
     from edseg_engine.cli.progress import emit
     from edseg_engine.errors import OutputError
-    from edseg_engine.read import read_map
+    from edseg_engine.io.ccp4 import write_ccp4
+    from edseg_engine.io.read import read_map
 
     density = read_map(args.input, resolution=args.resolution, f_label=args.f, phi_label=args.phi)
     part = args.output.with_name(f".{args.output.name}.part")

@@ -10,7 +10,7 @@ from edseg_engine.errors import Cancelled, EdsegError
 from edseg_engine.progress import ProgressCallback
 
 if TYPE_CHECKING:
-    from edseg_engine.results import Segmentation
+    from edseg_engine.results.records import Segmentation
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -131,11 +131,11 @@ def run(args: argparse.Namespace) -> int:
 def _segment(args: argparse.Namespace, directory: Path, progress: ProgressCallback) -> Segmentation:
     """Do the work, from the input file to the written results."""
     try:
+        from edseg_engine.io.read import read_map
+        from edseg_engine.io.sequence import count_residues
         from edseg_engine.pipeline import segment
-        from edseg_engine.read import read_map
-        from edseg_engine.report import check_output, write_results
-        from edseg_engine.results import SegmentOptions
-        from edseg_engine.sequence import count_residues
+        from edseg_engine.results.files import check_output, write_results
+        from edseg_engine.results.records import SegmentOptions
 
         check_output(directory, args.overwrite)
         options = SegmentOptions(

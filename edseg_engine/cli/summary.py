@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path
 from statistics import fmean
 
-from edseg_engine.residues import LABELS
-from edseg_engine.results import Segmentation
+from edseg_engine.labels import LABELS
+from edseg_engine.results.records import Segmentation
 
 
 def print_summary(segmentation: Segmentation, directory: Path) -> None:

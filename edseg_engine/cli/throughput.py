@@ -29,10 +29,10 @@ def run(args: argparse.Namespace) -> int:
 
     import torch
 
-    from edseg_engine.dataset.windows import DataOptions
     from edseg_engine.devices import choose_device
-    from edseg_engine.ranges import range_by_name
+    from edseg_engine.resolution import range_by_name
     from edseg_engine.training.throughput import VARIANTS, measure_throughput
+    from edseg_engine.training.windows import DataOptions
 
     torch.set_num_threads(args.threads)
     result = measure_throughput(

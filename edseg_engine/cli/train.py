@@ -77,16 +77,16 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from edseg_engine.dataset.simulate import simulation_options
-    from edseg_engine.dataset.windows import DataOptions
     from edseg_engine.devices import choose_device
     from edseg_engine.errors import OptionError
     from edseg_engine.networks.stacknet import StackNetConfig
     from edseg_engine.networks.weights import network_of
-    from edseg_engine.ranges import range_by_name
+    from edseg_engine.resolution import range_by_name
+    from edseg_engine.training.distributed import join_ranks, leave_ranks
     from edseg_engine.training.loop import Trainer, TrainOptions
     from edseg_engine.training.plot import plot_log
-    from edseg_engine.training.ranks import join_ranks, leave_ranks
     from edseg_engine.training.validate import Validation
+    from edseg_engine.training.windows import DataOptions
 
     if args.patience and not args.validation_maps:
         raise OptionError("--patience needs whole maps to validate on; give their number with --validation-maps.")

@@ -30,10 +30,10 @@ def run(args: argparse.Namespace) -> int:
     """Run the subcommand and return its exit code."""
     from dataclasses import replace
 
-    from edseg_engine.dataset.windows import CrystalSource, DataOptions
     from edseg_engine.networks.weights import load_weights
-    from edseg_engine.ranges import range_by_name
-    from edseg_engine.training.residues import fit_residue_net, gather_residues
+    from edseg_engine.resolution import range_by_name
+    from edseg_engine.training.classifier import fit_residue_net, gather_residues
+    from edseg_engine.training.windows import CrystalSource, DataOptions
 
     weights = load_weights(args.weights)
     data = DataOptions(args.structures, args.experimental, _EXPERIMENTAL_SHARE)

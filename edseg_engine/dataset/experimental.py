@@ -13,9 +13,9 @@ from pathlib import Path
 import gemmi
 import numpy as np
 
+from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.dataset.labelled import KnownResidues, known_residues
 from edseg_engine.errors import TrainingDataError
-from edseg_engine.maps import DensityMap
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.errors import ModelFormatError
-from edseg_engine.maps import DensityMap
-from edseg_engine.normalise import density_scale, normalise
-from edseg_engine.residues import BACKGROUND, label_of_residue
-from edseg_engine.symmetry import Symmetry
+from edseg_engine.inference.normalise import density_scale, normalise
+from edseg_engine.labels import BACKGROUND, label_of_residue
 
 #: Class of voxels that no loss looks at: they belong to an amino acid without a class.
 IGNORED = -1

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edseg_engine.errors import TrainingDataError
-from edseg_engine.models import read_model
+from edseg_engine.io.coordinates import read_model
 
 _MODEL_NAME = re.compile(r"\.(pdb|ent|cif|mmcif)(\.gz)?$")
 _XYZ_STEP, _B_STEP, _OCCUPANCY_STEP = 0.02, 0.5, 0.01

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import i0e, i1e
 
+from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.errors import ModelFormatError, OptionError
-from edseg_engine.maps import DensityMap
-from edseg_engine.residues import label_of_residue
+from edseg_engine.labels import label_of_residue
 
 #: Grid points per d_min of a simulated map: enough for cubic interpolation.
 SAMPLE_RATE = 3.0

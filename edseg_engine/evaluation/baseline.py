@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from sklearn.cluster import KMeans
 
-from edseg_engine.instances import Instances
+from edseg_engine.inference.predict import VoxelPrediction
+from edseg_engine.inference.volume import Volume
+from edseg_engine.labels import BACKGROUND, N_LABELS
 from edseg_engine.networks.stacknet import OFFSET_SCALE, StackNet
-from edseg_engine.predict import VoxelPrediction
-from edseg_engine.residues import BACKGROUND, N_LABELS
-from edseg_engine.volume import Volume
+from edseg_engine.residues.instances import Instances
 
 WINDOW, FRAME = 48, 8
 _BATCH = 4

@@ -14,20 +14,20 @@ import gemmi
 import numpy as np
 import torch
 
-from edseg_engine.ccp4 import write_ccp4
-from edseg_engine.classify import Classifier, classify
+from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.region import choose_region
 from edseg_engine.evaluation.baseline import cluster_from_random_starts, predict_windows
 from edseg_engine.evaluation.matching import match
-from edseg_engine.instances import find_instances
-from edseg_engine.maps import DensityMap
+from edseg_engine.inference.predict import predict_voxels
+from edseg_engine.inference.volume import prepare_volumes
+from edseg_engine.io.ccp4 import write_ccp4
 from edseg_engine.networks.weights import Weights
 from edseg_engine.pipeline import segment
-from edseg_engine.predict import predict_voxels
 from edseg_engine.progress import ignore_progress
-from edseg_engine.ranges import range_by_name
-from edseg_engine.region import choose_region
-from edseg_engine.results import Segmentation, SegmentOptions
-from edseg_engine.volume import prepare_volumes
+from edseg_engine.residues.classify import Classifier, classify
+from edseg_engine.residues.instances import find_instances
+from edseg_engine.resolution import range_by_name
+from edseg_engine.results.records import Segmentation, SegmentOptions
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edseg_engine.classify import Classes, Classifier, classify
+from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.region import Region, choose_region
+from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.labelled import KnownResidues, known_residues, owners
 from edseg_engine.dataset.packs import structures_of_split
@@ -26,19 +28,17 @@ from edseg_engine.evaluation.metrics import (
     count_voxels,
     instance_dice,
 )
-from edseg_engine.instances import Instances, find_instances
-from edseg_engine.maps import DensityMap
-from edseg_engine.models import read_model
+from edseg_engine.inference.predict import VoxelPrediction, pooled, predict_views
+from edseg_engine.inference.volume import Volume, prepare_volumes
+from edseg_engine.io.coordinates import read_model
+from edseg_engine.io.read import read_map
+from edseg_engine.labels import BACKGROUND
 from edseg_engine.networks.weights import Weights
-from edseg_engine.predict import VoxelPrediction, pooled, predict_views
 from edseg_engine.progress import ignore_progress
-from edseg_engine.ranges import range_by_name
-from edseg_engine.read import read_map
-from edseg_engine.region import Region, choose_region
-from edseg_engine.residues import BACKGROUND
-from edseg_engine.results import SegmentOptions
-from edseg_engine.symmetry import Symmetry
-from edseg_engine.volume import Volume, prepare_volumes
+from edseg_engine.residues.classify import Classes, Classifier, classify
+from edseg_engine.residues.instances import Instances, find_instances
+from edseg_engine.resolution import range_by_name
+from edseg_engine.results.records import SegmentOptions
 
 #: Distance (Å) from an atom beyond which the thesis removes density.
 CULLING = 3.0
@@ -136,7 +136,7 @@ class Protocol:
     Attributes
     ----------
     orientations, views
-        See `edseg_engine.results.SegmentOptions`.
+        See `edseg_engine.results.records.SegmentOptions`.
     cull
         Remove all density that is not of the model first, see `culled`.
     summed

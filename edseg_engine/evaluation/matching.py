@@ -10,7 +10,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from edseg_engine.symmetry import Symmetry
+from edseg_engine.crystal.symmetry import Symmetry
 
 #: A residue is found when a centroid lies within this distance (Å) of its own.
 MATCH_DISTANCE = 3.0

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edseg_engine.evaluation.matching import Matching
-from edseg_engine.residues import N_CLASSES, N_LABELS
+from edseg_engine.labels import N_CLASSES, N_LABELS
 
 
 @dataclass(frozen=True)

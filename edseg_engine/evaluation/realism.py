@@ -8,9 +8,9 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.dataset.simulate import structure_factors
-from edseg_engine.maps import DensityMap
-from edseg_engine.residues import label_of_residue
+from edseg_engine.labels import label_of_residue
 
 #: Bulk solvent of the model density, as refinement programs find it on average (Fokine & Urzhumtsev, 2002).
 K_SOL, B_SOL = 0.35, 46.0

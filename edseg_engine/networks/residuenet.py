@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edseg_engine.residues import N_LABELS
+from edseg_engine.labels import N_LABELS
 
 
 class ResidueNet(nn.Module):
@@ -16,7 +16,7 @@ class ResidueNet(nn.Module):
     Parameters
     ----------
     n_features
-        See `edseg_engine.residue_features`.
+        See `edseg_engine.residues.features`.
     hidden
         Units of each hidden layer.
     dropout

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from edseg_engine.residues import N_CLASSES
+from edseg_engine.labels import N_CLASSES
 
 #: Å per unit of the offset head, so that its outputs are of the order of one.
 OFFSET_SCALE = 3.0

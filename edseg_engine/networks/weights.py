@@ -15,11 +15,11 @@ from safetensors.torch import save
 from torch import Tensor
 
 from edseg_engine.errors import WeightsError
+from edseg_engine.labels import LABELS
 from edseg_engine.networks.residuenet import ResidueNet
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
-from edseg_engine.residue_features import N_FEATURES
-from edseg_engine.residues import LABELS
-from edseg_engine.results import WeightsInfo
+from edseg_engine.residues.features import N_FEATURES
+from edseg_engine.results.records import WeightsInfo
 
 FORMAT = "edseg-weights/1"
 
@@ -46,7 +46,7 @@ class WeightsCard:
     classifier
         How the classifier of residues was trained, if there is one.
     calibration
-        Parameters that turn summed votes into probabilities, see `edseg_engine.classify`.
+        Parameters that turn summed votes into probabilities, see `edseg_engine.residues.classify`.
     """
 
     name: str

@@ -14,7 +14,7 @@ import numpy as np
 
 from edseg_engine.dataset.experimental import ExperimentalEntry, read_index
 from edseg_engine.errors import OutputError, TrainingDataError
-from edseg_engine.ranges import RANGES
+from edseg_engine.resolution import RANGES
 
 _MEGABYTE = 1e6
 _FINEST = min(r.d_min for r in RANGES)

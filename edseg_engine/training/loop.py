@@ -15,17 +15,17 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from edseg_engine.dataset.windows import DataOptions, WindowStream
 from edseg_engine.devices import expect_fixed_sizes, runs_bfloat16
 from edseg_engine.errors import TrainingDataError
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import WeightsCard, load_state, save_weights
-from edseg_engine.ranges import ResolutionRange
+from edseg_engine.resolution import ResolutionRange
 from edseg_engine.training.checkpoint import MovingAverage, load_checkpoint, restore, save_checkpoint
+from edseg_engine.training.distributed import Ranks
 from edseg_engine.training.losses import combined_loss, frame_weights
 from edseg_engine.training.muon import descend, optimizers_of
-from edseg_engine.training.ranks import Ranks
 from edseg_engine.training.replay import Replay
+from edseg_engine.training.windows import DataOptions, WindowStream
 
 #: Columns of the log, one line for each report.
 LOG_FIELDS = ("windows", "loss", "class_loss", "offset_loss", "voxel_accuracy", "learning_rate", "windows_per_second")

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edseg_engine.dataset.labelled import IGNORED
+from edseg_engine.inference.normalise import DENSITY_THRESHOLD
+from edseg_engine.labels import BACKGROUND
 from edseg_engine.networks.stacknet import OFFSET_SCALE
-from edseg_engine.normalise import DENSITY_THRESHOLD
-from edseg_engine.residues import BACKGROUND
 
 #: Weight of the offset loss beside the class loss.
 OFFSET_WEIGHT = 2.0

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from edseg_engine.orientations import MOST, orientations
+from edseg_engine.inference.orientations import MOST, orientations
 
 #: Windows that are kept; 2.5 GB.
 _CAPACITY = 2048
@@ -24,7 +24,7 @@ class Replay:
     Parameters
     ----------
     fresh
-        Batches of fresh windows on the device (see `edseg_engine.dataset.windows.WindowStream`), all of one size.
+        Batches of fresh windows on the device (see `edseg_engine.training.windows.WindowStream`), all of one size.
     times
         Size of a batch drawn, as a multiple of that of a fresh one.
     """

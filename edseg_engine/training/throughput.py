@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from edseg_engine.dataset.windows import DataOptions, WindowStream
 from edseg_engine.devices import expect_fixed_sizes
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
-from edseg_engine.ranges import ResolutionRange
+from edseg_engine.resolution import ResolutionRange
 from edseg_engine.training.loop import TrainOptions
 from edseg_engine.training.losses import combined_loss, frame_weights
 from edseg_engine.training.muon import descend, optimizers_of
+from edseg_engine.training.windows import DataOptions, WindowStream
 
 _BATCH = {"cpu": 4, "cuda": 32}
 _ROUNDS = 5

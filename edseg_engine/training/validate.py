@@ -13,7 +13,7 @@ from edseg_engine.dataset.simulate import SimulationOptions
 from edseg_engine.evaluation.evaluate import KnownMap, Protocol, experimental_maps, score_maps, simulated_maps
 from edseg_engine.evaluation.metrics import total
 from edseg_engine.networks.weights import load_weights
-from edseg_engine.ranges import ResolutionRange
+from edseg_engine.resolution import ResolutionRange
 
 #: Columns of the validation log.
 VALIDATION_FIELDS = ("windows", "maps", "rank1", "rank3", "recall", "precision", "found_over_true")

@@ -8,11 +8,11 @@ import gemmi
 import numpy as np
 from scipy import ndimage
 
-from edseg_engine.maps import DensityMap
-from edseg_engine.report import write_results
-from edseg_engine.residues import LABELS
-from edseg_engine.results import ResidueProposal, Segmentation, SegmentOptions, WeightsInfo
-from edseg_engine.voxels import ResidueVoxels, density_around
+from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.labels import LABELS
+from edseg_engine.results.files import write_results
+from edseg_engine.results.records import ResidueProposal, Segmentation, SegmentOptions, WeightsInfo
+from edseg_engine.results.residue_voxels import ResidueVoxels, density_around
 
 _APART, _VOXELS, _GRID = 5.2, 35, 0.7
 

@@ -17,7 +17,7 @@ from pymol import CmdException
 from scipy.spatial import cKDTree
 from test_pymol_end_to_end import atoms, vertices
 
-from edseg_engine.read import read_map
+from edseg_engine.io.read import read_map
 from pymol_edseg.pump import pump
 from pymol_edseg.state import state_of
 

@@ -16,8 +16,8 @@ import pytest
 from benchmark import start_up
 
 from edseg_engine import __version__ as engine_version
-from edseg_engine.report import SCHEMA
-from edseg_engine.residues import LABELS, PDB_NAMES
+from edseg_engine.labels import LABELS, PDB_NAMES
+from edseg_engine.results.files import SCHEMA
 from pymol_edseg import engine, palette, proposals, register
 
 ROOT = Path(__file__).parents[2]

@@ -20,8 +20,8 @@ from edseg_engine.dataset.labelled import LabelledCrystal, Window, known_residue
 from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.dataset.simulate import SimulationOptions, simulate_map
 from edseg_engine.errors import ModelFormatError, TrainingDataError
-from edseg_engine.normalise import CLIP, DENSITY_THRESHOLD
-from edseg_engine.ranges import ResolutionRange
+from edseg_engine.inference.normalise import CLIP, DENSITY_THRESHOLD
+from edseg_engine.resolution import ResolutionRange
 
 #: Crystals with more atoms or a larger cell (Å³) than this are left out: they cost more than they teach.
 MAX_ATOMS, MAX_VOLUME = 12_000, 3.0e6

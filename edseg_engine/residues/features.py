@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from edseg_engine.instances import Instances
-from edseg_engine.predict import VoxelPrediction
-from edseg_engine.residues import N_LABELS
+from edseg_engine.inference.predict import VoxelPrediction
+from edseg_engine.labels import N_LABELS
+from edseg_engine.residues.instances import Instances
 
 #: Shells of the voxels' distance from the centroid, as they vote, in Å.
 SHELLS = (0.0, 1.0, 2.0, 3.0, 4.5, np.inf)

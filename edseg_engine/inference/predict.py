@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from edseg_engine.devices import is_out_of_memory, largest_tile, out_of_memory, runs_bfloat16
+from edseg_engine.inference.orientations import Orientation, orientations
+from edseg_engine.inference.tiling import Tile, plan_tiles
+from edseg_engine.inference.volume import Volume
+from edseg_engine.labels import BACKGROUND, N_LABELS
 from edseg_engine.networks.stacknet import OFFSET_SCALE, StackNet
-from edseg_engine.orientations import Orientation, orientations
 from edseg_engine.progress import Progress, ProgressCallback
-from edseg_engine.residues import BACKGROUND, N_LABELS
-from edseg_engine.tiling import Tile, plan_tiles
-from edseg_engine.volume import Volume
 
 #: Below this edge (voxels) a tile is not made smaller when memory runs out.
 _SMALLEST_TILE = 32

@@ -10,8 +10,8 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.errors import MapContentError
-from edseg_engine.maps import DensityMap
 
 _MAX_LENGTH = 5000.0
 _MAX_VALUE = 1e15

@@ -11,9 +11,9 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from edseg_engine.checks import check_cell, check_symmetry, check_values, described
+from edseg_engine.crystal.density_map import MIN_SAMPLING, DensityMap
 from edseg_engine.errors import MapContentError, MapFormatError, OptionError, PhaseError, ResolutionError
-from edseg_engine.maps import MIN_SAMPLING, DensityMap
+from edseg_engine.io.validation import check_cell, check_symmetry, check_values, described
 
 #: Usual labels of map coefficients (amplitude, phase), the likeliest first.
 MAP_COEFFICIENTS: tuple[tuple[str, str], ...] = (

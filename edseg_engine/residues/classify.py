@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edseg_engine.composition import highest_confidence
-from edseg_engine.instances import Instances
+from edseg_engine.inference.predict import VoxelPrediction
+from edseg_engine.labels import N_LABELS
 from edseg_engine.networks.residuenet import ResidueNet
 from edseg_engine.networks.weights import Weights
-from edseg_engine.predict import VoxelPrediction
-from edseg_engine.residue_features import residue_features
-from edseg_engine.residues import N_LABELS
+from edseg_engine.residues.composition import highest_confidence
+from edseg_engine.residues.features import residue_features
+from edseg_engine.residues.instances import Instances
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edseg_engine.residues import LABELS, N_LABELS
+from edseg_engine.labels import LABELS, N_LABELS
 
 #: Share of each label, in the order of `LABELS`, among 500,000 residues of the training structures
 #: (``tests/protein_shares.py``).

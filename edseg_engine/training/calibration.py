@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
 
-from edseg_engine.classify import Calibration, confidence_features
 from edseg_engine.evaluation.evaluate import MapScore
-from edseg_engine.instances import Instances
+from edseg_engine.residues.classify import Calibration, confidence_features
+from edseg_engine.residues.instances import Instances
 
 _BINS = 10
 

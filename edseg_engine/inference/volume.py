@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edseg_engine.maps import DensityMap
-from edseg_engine.normalise import DENSITY_THRESHOLD, density_scale, normalise
-from edseg_engine.orientations import views
-from edseg_engine.ranges import ResolutionRange
-from edseg_engine.region import Region
+from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.region import Region
+from edseg_engine.inference.normalise import DENSITY_THRESHOLD, density_scale, normalise
+from edseg_engine.inference.orientations import views
+from edseg_engine.resolution import ResolutionRange
 
 #: Voxels whose membership of the region is settled at a time: bounds the memory for their coordinates.
 _CHUNK = 2_000_000
@@ -57,7 +57,8 @@ def prepare_volumes(
     Parameters
     ----------
     n_views
-        How many voxel grids, each of them a volume: the first along x, y, z, see `edseg_engine.orientations.views`.
+        How many voxel grids, each of them a volume: the first along x, y, z, see
+        `edseg_engine.inference.orientations.views`.
     """
     if density.d_min is None or density.d_min < resolution_range.d_min:
         density = density.low_passed(resolution_range.d_min)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from edseg_engine.symmetry import Images, Symmetry
+from edseg_engine.crystal.symmetry import Images, Symmetry
 
 #: Vote density: grid spacing and Gaussian width in Å, and the least distance of two residues' centroids.
 GRID_SPACING, GAUSSIAN, EXCLUSION = 0.6, 0.7, 2.4

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from edseg_engine.symmetry import Symmetry
+from edseg_engine.crystal.symmetry import Symmetry
 
 #: Residues farther apart than this (Å) do not draw each other to their molecule.
 NEIGHBOUR = 12.0

@@ -11,10 +11,10 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from edseg_engine.checks import check_cell, check_symmetry, check_values, described
+from edseg_engine.crystal.density_map import MIN_SAMPLING, DensityMap
 from edseg_engine.errors import MapContentError, MapFormatError
-from edseg_engine.maps import MIN_SAMPLING, DensityMap
-from edseg_engine.results import ClassMaps
+from edseg_engine.io.validation import check_cell, check_symmetry, check_values, described
+from edseg_engine.results.records import ClassMaps
 
 HEADER_BYTES = 1024
 #: Value types of the MODEs that hold real numbers.

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from edseg_engine.dataset.windows import CrystalSource
 from edseg_engine.evaluation.evaluate import AS_IS, KnownMap, run_network, with_k_given
 from edseg_engine.networks.residuenet import ResidueNet
 from edseg_engine.networks.weights import Weights
-from edseg_engine.residue_features import N_FEATURES, residue_features
+from edseg_engine.residues.features import N_FEATURES, residue_features
+from edseg_engine.training.windows import CrystalSource
 
 #: Crystals with fewer or more residues in the asymmetric unit are left out: they teach little, or cost too much.
 RESIDUES = (40, 700)

@@ -11,8 +11,8 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from edseg_engine.residues import LABELS
-from edseg_engine.voxels import ResidueVoxels
+from edseg_engine.labels import LABELS
+from edseg_engine.results.residue_voxels import ResidueVoxels
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,9 @@ class WeightsInfo:
 
 
 class ClassMaps(Protocol):
-    """Class probabilities on the user's own grid; `edseg_engine.classmaps` makes each map when it is asked for.
+    """Class probabilities on the user's own grid; made one by one by `edseg_engine.results.class_maps`.
 
-    Cell, space group, sampling, start and origin say where the grid lies, as in `edseg_engine.maps.DensityMap`.
+    Cell, space group, sampling, start and origin say where the grid lies, as in `DensityMap`.
     """
 
     @property

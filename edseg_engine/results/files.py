@@ -18,12 +18,12 @@ from pathlib import Path
 import gemmi
 
 from edseg_engine import __version__
-from edseg_engine.ccp4 import write_ccp4
 from edseg_engine.errors import OutputError
+from edseg_engine.io.ccp4 import write_ccp4
+from edseg_engine.labels import LABELS, PDB_NAMES
 from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
-from edseg_engine.residues import LABELS, PDB_NAMES
-from edseg_engine.results import ResidueProposal, Segmentation
-from edseg_engine.voxels import ResidueVoxels
+from edseg_engine.results.records import ResidueProposal, Segmentation
+from edseg_engine.results.residue_voxels import ResidueVoxels
 
 SCHEMA = "edseg-result/1"
 #: Path of each label's class map below the output directory.

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edseg_engine.ccp4 import read_ccp4
+from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.errors import MapFormatError, OptionError, ResolutionError
-from edseg_engine.maps import DensityMap
-from edseg_engine.reflections import read_mtz, read_sf_cif
+from edseg_engine.io.ccp4 import read_ccp4
+from edseg_engine.io.reflections import read_mtz, read_sf_cif
 
 _CIF_START = re.compile(rb"(\s|#[^\n]*\n)*data_", re.IGNORECASE)
 

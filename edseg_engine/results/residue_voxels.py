@@ -8,8 +8,8 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from edseg_engine.maps import DensityMap
-from edseg_engine.symmetry import Symmetry
+from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.symmetry import Symmetry
 
 #: Å of density around the voxels that go with them.
 MARGIN = 4.0

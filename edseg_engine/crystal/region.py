@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import Voronoi, cKDTree
 
+from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.errors import OptionError
-from edseg_engine.maps import DensityMap
-from edseg_engine.symmetry import Symmetry
 
 REGIONS = ("auto", "asu", "cell", "box")
 

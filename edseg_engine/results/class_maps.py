@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from edseg_engine.maps import DensityMap
-from edseg_engine.normalise import DENSITY_THRESHOLD, density_scale
-from edseg_engine.predict import VoxelPrediction
-from edseg_engine.region import Region
-from edseg_engine.volume import Volume
+from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.region import Region
+from edseg_engine.inference.normalise import DENSITY_THRESHOLD, density_scale
+from edseg_engine.inference.predict import VoxelPrediction
+from edseg_engine.inference.volume import Volume
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class ClassMaps:
     Attributes
     ----------
     cell, spacegroup, sampling, start, origin
-        Where the grid lies, as in `edseg_engine.maps.DensityMap`; it is the grid of the input.
+        Where the grid lies, as in `edseg_engine.crystal.density_map.DensityMap`; it is the grid of the input.
     shape
         Points of the grid along u, v, w.
     """

@@ -1,0 +1,1 @@
+"""The crystal: density on its grid, symmetry, regions and the placing of copies."""

@@ -1,0 +1,1 @@
+"""Files to records: maps, reflections, coordinates, sequences."""

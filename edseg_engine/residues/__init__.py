@@ -1,0 +1,1 @@
+"""From voxels to residues: instances, their features, classes and composition."""

@@ -1,0 +1,1 @@
+"""Results as records and as files."""
