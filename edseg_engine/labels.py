@@ -18,6 +18,11 @@ N_LABELS = len(LABELS)
 BACKGROUND = N_LABELS
 N_CLASSES = N_LABELS + 1
 
+#: Points of a residue that its voxels vote for: its centroid, its backbone with CB (virtual for GLY), and the CA of its
+#: neighbours in the chain.
+POINTS: tuple[str, ...] = ("centroid", "N", "CA", "C", "O", "CB", "next CA", "previous CA")
+N_POINTS = len(POINTS)
+
 #: Residue name of each label in coordinate files. ASX and GLX are the standard ambiguous codes;
 #: none exists for VAL/THR, which is written as VAL.
 PDB_NAMES: tuple[str, ...] = tuple(

@@ -23,7 +23,7 @@ from edseg_engine.dataset.simulate import (
     simulation_options,
 )
 from edseg_engine.errors import ModelFormatError, OptionError, TrainingDataError
-from edseg_engine.labels import BACKGROUND, LABELS, N_LABELS, PDB_NAMES, label_of_letter, label_of_residue
+from edseg_engine.labels import BACKGROUND, LABELS, N_LABELS, N_POINTS, PDB_NAMES, label_of_letter, label_of_residue
 
 CRYSTAL = Path(__file__).parent / "data" / "1az5"
 
@@ -134,15 +134,21 @@ def test_windows_label_density_in_any_orientation(crystal_map: DensityMap, cryst
         inside = window.classes != BACKGROUND
         assert 0.02 < inside.mean() < 0.5
         assert (window.density[inside] > 0.2).all()
-        assert (window.offsets[:, ~inside] == 0).all()
-        # The votes of all voxels point at centroids of the model or of its copies.
-        index = np.argwhere(inside)
-        local = index * 1.0 + window.offsets[:, inside].T - 15.5
-        targets = center + local @ rotation.T
+        np.testing.assert_array_equal(inside, window.residues >= 0)
+        # The points of all voxels are those of residues of the model or of their copies.
+        points = window.points[window.residues[inside]]
+        assert points.shape[1:] == (N_POINTS, 3)
+        targets = center + (points[:, 0] - 15.5) @ rotation.T
         images = crystal.symmetry.images_in_box(crystal_residues.centroids, targets.min(0) - 1, targets.max(0) + 1)
         distance = np.linalg.norm(targets[:, None] - images.positions[None], axis=-1)
         assert distance.min(1).max() < 0.02
         np.testing.assert_array_equal(window.classes[inside], crystal_residues.labels[images.index[distance.argmin(1)]])
+        n, ca, c, o, cb, following, previous = points[:, 1:].transpose(1, 0, 2)
+        for a, b, length in ((n, ca, 1.46), (ca, c, 1.52), (c, o, 1.24), (ca, cb, 1.53), (ca, following, 3.8)):
+            assert np.nanmedian(np.linalg.norm(a - b, axis=1)) == pytest.approx(length, abs=0.03)
+        assert np.nanmedian(np.linalg.norm(previous - following, axis=1)) > 5.0
+        # Looked at from H (here: against the sum of the bonds) CO, R and N of an L-amino acid stand clockwise.
+        assert (np.einsum("ij,ij->i", np.cross(c - ca, cb - ca), n - ca) > 0).all()
 
 
 def test_rotations_are_proper_and_spread_over_all_directions() -> None:

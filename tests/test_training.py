@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from edseg_engine.cli import main
 from edseg_engine.dataset.labelled import IGNORED
 from edseg_engine.errors import OptionError, TrainingDataError, WeightsError
-from edseg_engine.labels import BACKGROUND, N_CLASSES
+from edseg_engine.labels import BACKGROUND, N_CLASSES, N_POINTS
 from edseg_engine.networks.stacknet import OFFSET_SCALE, StackNet, StackNetConfig
 from edseg_engine.networks.weights import WeightsCard, load_weights, save_weights
 from edseg_engine.training.loop import TrainOptions, learning_rate_factor
@@ -36,7 +36,7 @@ def test_any_window_size_goes_through(shape: tuple[int, int, int]) -> None:
     with torch.inference_mode():
         scores, offsets = net(torch.randn(2, 1, *shape))
     assert scores.shape == (2, N_CLASSES, *shape)
-    assert offsets.shape == (2, 3, *shape)
+    assert offsets.shape == (2, 3 * TINY.points, *shape)
 
 
 def test_the_network_sees_its_neighbourhood_alike_everywhere() -> None:
@@ -80,10 +80,15 @@ def test_frame_weights_fall_towards_the_border() -> None:
 def perfect_batch() -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
     torch.manual_seed(0)
     classes = torch.randint(0, N_CLASSES, (2, 8, 8, 8))
-    offsets = torch.randn(2, 3, 8, 8, 8) * 2
-    batch = {"density": torch.ones(2, 1, 8, 8, 8), "classes": classes.to(torch.int8), "offsets": offsets}
+    residues = torch.randint(0, 5, (2, 8, 8, 8), dtype=torch.int16)
+    points = torch.rand(2, 6, N_POINTS, 3) * 12 - 2
+    points[:, 3, 4] = torch.nan
+    batch = {"density": torch.ones(2, 1, 8, 8, 8), "classes": classes.to(torch.int8)}
+    batch |= {"residues": residues, "points": points}
     scores = torch.nn.functional.one_hot(classes, N_CLASSES).permute(0, 4, 1, 2, 3) * 30.0
-    return batch, scores, offsets / OFFSET_SCALE
+    voxels = torch.stack(torch.meshgrid(*[torch.arange(8.0)] * 3, indexing="ij"), -1)[..., None, :]
+    offsets = torch.stack([p[r.long()] - voxels for p, r in zip(points, residues, strict=True)])
+    return batch, scores, offsets.flatten(4).permute(0, 4, 1, 2, 3).nan_to_num(7.0) / OFFSET_SCALE
 
 
 def test_losses_vanish_for_the_truth_and_only_there() -> None:
@@ -93,7 +98,15 @@ def test_losses_vanish_for_the_truth_and_only_there() -> None:
     assert right.total < 1e-3
     assert right.accuracy == pytest.approx(1.0)
     assert combined_loss(scores.roll(1, 1), offsets, batch, w, 10_000).classes > 5
-    assert combined_loss(scores, offsets + 0.5, batch, w, 10_000).offsets > 0.5
+    moved = combined_loss(scores, offsets + 0.5, batch, w, 10_000)
+    assert moved.offsets > 0.5
+    assert moved.atoms > 0.5
+    only_atoms = combined_loss(scores, offsets + 0.5 * (torch.arange(24) == 5).view(1, 24, 1, 1, 1), batch, w, 10_000)
+    assert only_atoms.offsets < 1e-6 < only_atoms.atoms
+    # A network that votes for centroids alone is trained by the same call.
+    thesis = combined_loss(scores, offsets[:, :3], batch, w, 10_000)
+    assert thesis.total < 1e-3
+    assert thesis.atoms == 0
 
 
 def test_ignored_and_empty_voxels_do_not_count() -> None:
@@ -232,7 +245,8 @@ def test_the_loss_goes_down_on_one_window() -> None:
     batch = {
         "density": torch.from_numpy(rng.random((1, 1, 12, 12, 12), np.float32) + 0.5 + classes[None, None] / 8).float(),
         "classes": torch.from_numpy(classes[None].astype(np.int8)),
-        "offsets": torch.zeros(1, 3, 12, 12, 12),
+        "residues": torch.zeros(1, 12, 12, 12, dtype=torch.int16),
+        "points": torch.zeros(1, 1, N_POINTS, 3),
     }
     optimizer = torch.optim.AdamW(net.parameters(), lr=5e-3)
     w = torch.ones(12, 12, 12)

@@ -177,10 +177,14 @@ def test_kernels_of_one_shape_are_updated_each_for_itself() -> None:
 
 
 def _labelled(number: int, n: int = 2) -> dict[str, torch.Tensor]:
-    """Return a fresh batch whose offsets are the gradient of its density and whose classes tell its number."""
+    """Return a fresh batch whose first residue is the densest voxel and whose classes tell its number."""
     density = torch.randn(n, 1, 8, 8, 8)
-    offsets = torch.stack(torch.gradient(density[:, 0], dim=(1, 2, 3)), 1)
-    return {"density": density, "classes": torch.full((n, 8, 8, 8), number), "offsets": offsets}
+    densest = density.flatten(1).argmax(1)
+    residues = torch.full((n, 512), -1, dtype=torch.int16)
+    residues[torch.arange(n), densest] = 0
+    points = torch.stack(torch.unravel_index(densest, (8, 8, 8)), 1)[:, None, None].float().expand(n, 4, 8, 3)
+    classes = torch.full((n, 8, 8, 8), number)
+    return {"density": density, "classes": classes, "residues": residues.view(n, 8, 8, 8), "points": points}
 
 
 def test_replayed_windows_come_up_as_often_as_asked_and_turn_with_their_labels() -> None:
@@ -192,8 +196,9 @@ def test_replayed_windows_come_up_as_often_as_asked_and_turn_with_their_labels()
         batch = next(replay)
         assert batch["density"].shape == (6, 1, 8, 8, 8)
         seen += torch.bincount(batch["classes"][:, 0, 0, 0], minlength=200)
-        gradient = torch.stack(torch.gradient(batch["density"][:, 0], dim=(1, 2, 3)), 1)
-        torch.testing.assert_close(batch["offsets"], gradient)
+        places = torch.argwhere(batch["residues"] == 0)
+        torch.testing.assert_close(batch["points"][:, 0, 0], places[:, 1:].float())
+        assert (batch["density"].amax((1, 2, 3, 4)) == batch["density"][:, 0][tuple(places.T)]).all()
     assert seen[20:80].mean() / 2 == pytest.approx(3.0, rel=0.1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Train the network of one resolution range on simulated and experimental crystals. Started again "
         "with the same --out, it goes on from the last checkpoint.",
     )
-    parser.add_argument("range", choices=("high", "medium", "low"), help="better than 2.5 Å, 2.5-3.5 Å, beyond 3.5 Å")
+    parser.add_argument(
+        "range",
+        choices=("high", "medium", "low", "wide"),
+        help="better than 2.5 Å, 2.5-3.5 Å, beyond 3.5 Å, all but the low",
+    )
     parser.add_argument(
         "--structures",
         type=Path,
@@ -45,6 +50,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="NAME=VALUE",
         help="settings of the simulation (missing=0,0.1)",
     )
+    parser.add_argument(
+        "--poor-phases-share",
+        type=float,
+        default=0.55,
+        help="fraction of crystals with poor phases",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run: checkpoint, log, weights")
     parser.add_argument("--windows", type=int, default=8000, help="training windows in all (default: %(default)s)")
     parser.add_argument("--minutes", type=float, default=0.0, help="end after so many minutes if not before")
@@ -67,6 +78,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=0,
         help="stop after so many validations in a row without a better rank-1, and keep the best weights",
     )
+    parser.add_argument(
+        "--frozen-statistics", action="store_true", help="keep the normalisation of --start-from, for small batches"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.set_defaults(run=run)
 
@@ -79,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.dataset.simulate import simulation_options
     from edseg_engine.devices import choose_device
     from edseg_engine.errors import OptionError
+    from edseg_engine.labels import N_POINTS
     from edseg_engine.networks.stacknet import StackNetConfig
     from edseg_engine.networks.weights import network_of
     from edseg_engine.resolution import range_by_name
@@ -100,13 +115,14 @@ def run(args: argparse.Namespace) -> int:
     trainer = Trainer(
         args.out,
         range_by_name(args.range),
-        network_of(args.start_from) if args.start_from else StackNetConfig(),
+        replace(network_of(args.start_from), points=N_POINTS) if args.start_from else StackNetConfig(),
         DataOptions(
             args.structures,
             args.experimental,
             args.experimental_share,
             args.crystal_share,
             args.noise_free_share,
+            args.poor_phases_share,
             simulation=simulation_options(args.simulation),
         ),
         TrainOptions(
@@ -120,6 +136,7 @@ def run(args: argparse.Namespace) -> int:
             checkpoint_seconds=args.checkpoint_seconds,
             validate_every=args.validate_every,
             compiled=args.compile,
+            frozen_statistics=args.frozen_statistics,
             patience=args.patience,
         ),
         ranks,
@@ -130,7 +147,8 @@ def run(args: argparse.Namespace) -> int:
         console.print(
             f"{row['windows']:7.0f} of {args.windows} windows  loss {row['loss']:.3f}  "
             f"classes {row['class_loss']:.3f}  "
-            f"offsets {row['offset_loss']:.3f}  voxels right {row['voxel_accuracy']:.3f}  "
+            f"offsets {row['offset_loss']:.3f}  atoms {row['atom_loss']:.3f}  "
+            f"voxels right {row['voxel_accuracy']:.3f}  "
             f"{row['windows_per_second']:.2f} windows/s",
             highlight=False,
         )

@@ -12,9 +12,12 @@ from pathlib import Path
 
 import gemmi
 import numpy as np
+from numpy.typing import NDArray
 
 from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.phasing import Complex, Reflections, reciprocal_lengths
 from edseg_engine.dataset.labelled import KnownResidues, known_residues
+from edseg_engine.dataset.phases import PhaseQuality, initial_coefficients
 from edseg_engine.errors import TrainingDataError
 
 
@@ -73,8 +76,15 @@ class ExperimentalCrystal:
         good = np.isfinite(data.value_array)
         self._cell, self._spacegroup = data.unit_cell, data.spacegroup
         self._miller, self._f = data.miller_array[good], data.value_array[good]
-        self._inv_d2 = gemmi.ComplexAsuData(self._cell, self._spacegroup, self._miller, self._f).make_1_d2_array()
-        self.residues: KnownResidues = known_residues(gemmi.read_structure(str(entry.model_path))[0])
+        self._inv_d2 = reciprocal_lengths(self._cell, self._spacegroup, self._miller)
+        self._structure = gemmi.read_structure(str(entry.model_path))
+        self.residues: KnownResidues = known_residues(self._structure[0])
+        self._amplitudes = _amplitudes(mtz, self._miller)
+
+    @property
+    def has_amplitudes(self) -> bool:
+        """Whether the measured amplitudes are there, from which maps of poorer phases can be made."""
+        return self._amplitudes is not None
 
     def density(
         self, d_min: float, *, b_add: float = 0.0, phase_error: float = 0.0, rng: np.random.Generator | None = None
@@ -89,12 +99,44 @@ class ExperimentalCrystal:
             Standard deviation of errors added to the phases (radians) at the resolution limit, growing with 1/d².
         """
         keep = self._inv_d2 <= 1 / d_min**2
-        inv_d2 = self._inv_d2[keep].astype(np.float64)
+        inv_d2 = self._inv_d2[keep]
         f = self._f[keep] * np.exp(-b_add * inv_d2 / 4)
         if phase_error and rng is not None:
             f = f * np.exp(1j * rng.normal(size=len(f)) * phase_error * inv_d2 * d_min**2)
-        data = gemmi.ComplexAsuData(self._cell, self._spacegroup, self._miller[keep], f.astype(np.complex64))
+        return self._map(self._miller[keep], f, d_min, {"file": str(self.entry.data_path)})
+
+    def initial_density(self, d_min: float, quality: PhaseQuality, rng: np.random.Generator) -> DensityMap:
+        """Return a map of the measured amplitudes to `d_min` Å with phases as before the structure was solved.
+
+        Raises
+        ------
+        TrainingDataError
+            If the file has no amplitudes F.
+        """
+        if self._amplitudes is None:
+            raise TrainingDataError(f"{self.entry.data_path} has no amplitudes F; only its own map can be used.")
+        keep = np.isfinite(self._amplitudes) & (self._inv_d2 <= 1 / d_min**2)
+        true = Reflections(self._cell, self._spacegroup, self._miller[keep], self._amplitudes[keep], self._f[keep])
+        f = initial_coefficients(true, self._structure, quality, rng)
+        return self._map(true.miller, f, d_min, {"file": str(self.entry.data_path), "phases": quality.kind})
+
+    def _map(self, miller: NDArray[np.int32], f: Complex, d_min: float, source: dict[str, object]) -> DensityMap:
+        data = gemmi.ComplexAsuData(self._cell, self._spacegroup, miller, f.astype(np.complex64))
         values = np.ascontiguousarray(data.transform_f_phi_to_map(sample_rate=3.0).array, dtype=np.float32)
-        return DensityMap(
-            values, self._cell, self._spacegroup, values.shape, d_min=d_min, source={"file": str(self.entry.data_path)}
-        )
+        return DensityMap(values, self._cell, self._spacegroup, values.shape, d_min=d_min, source=source)
+
+
+def _amplitudes(mtz: gemmi.Mtz, miller: NDArray[np.int32]) -> NDArray[np.float32] | None:
+    """Return the amplitudes F of reflections (n, 3), NaN where one was not measured; None where the file has none."""
+    if "F" not in mtz.column_labels():
+        return None
+    column = np.array(mtz.column_with_label("F"), np.float32)
+    known, wanted = _codes(mtz.make_miller_array()), _codes(miller)
+    order = np.argsort(known)
+    place = order[np.minimum(np.searchsorted(known, wanted, sorter=order), len(known) - 1)]
+    return np.where(known[place] == wanted, column[place], np.float32(np.nan))
+
+
+def _codes(miller: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return one number for each reflection (n, 3)."""
+    return np.asarray((miller.astype(np.int64) + 2**15) @ np.array([2**32, 2**16, 1]))

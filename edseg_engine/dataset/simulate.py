@@ -16,16 +16,16 @@ from typing import Any
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import i0e, i1e
 
 from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.phasing import Reflections, sigma_a_coefficients
+from edseg_engine.dataset.phases import REFINED, PhaseQuality, initial_coefficients, moved
+from edseg_engine.dataset.structure_factors import structure_factors
 from edseg_engine.errors import ModelFormatError, OptionError
 from edseg_engine.labels import label_of_residue
 
 #: Grid points per d_min of a simulated map: enough for cubic interpolation.
 SAMPLE_RATE = 3.0
-
-Complex = NDArray[np.complex64]
 
 
 @dataclass(frozen=True)
@@ -122,26 +122,6 @@ def _rescale_b(model: gemmi.Model, mean_b: float, spread: float) -> None:
         atom.b_iso = float(value)
 
 
-def structure_factors(
-    structure: gemmi.Structure, d_min: float, k_sol: float, b_sol: float
-) -> tuple[NDArray[np.int32], Complex]:
-    """Return Miller indices (n, 3) and the total structure factors (n,): atoms and bulk solvent."""
-    calculator = gemmi.DensityCalculatorX()
-    calculator.d_min, calculator.rate = d_min, 1.5
-    calculator.set_grid_cell_and_spacegroup(structure)
-    calculator.put_model_density_on_grid(structure[0])
-    data = gemmi.transform_map_to_f_phi(calculator.grid, half_l=True).prepare_asu_data(
-        dmin=d_min, unblur=calculator.blur
-    )
-    mask = gemmi.FloatGrid(*calculator.grid.shape)
-    mask.set_unit_cell(structure.cell)
-    mask.spacegroup = calculator.grid.spacegroup
-    gemmi.SolventMasker(gemmi.AtomicRadiiSet.Cctbx).put_mask_on_float_grid(mask, structure[0])
-    solvent = gemmi.transform_map_to_f_phi(mask, half_l=True).prepare_asu_data(dmin=d_min)
-    k = k_sol * np.exp(-b_sol * data.make_1_d2_array() / 4)
-    return data.miller_array, (data.value_array + k * solvent.value_array).astype(np.complex64)
-
-
 def _disturbed(structure: gemmi.Structure, rms: float, incomplete: float, rng: np.random.Generator) -> gemmi.Structure:
     """Return the phasing model: smooth and independent coordinate errors, no ligands, some side chains missing."""
     model = structure.clone()
@@ -156,45 +136,8 @@ def _disturbed(structure: gemmi.Structure, rms: float, incomplete: float, rng: n
                             del residue[j]
             elif not (keep_waters and residue.is_water()):
                 del chain[i]
-    atoms = [site.atom for site in model[0].all()]
-    xyz = np.array([atom.pos.tolist() for atom in atoms])
-    n_waves = 24
-    direction = rng.normal(size=(n_waves, 3))
-    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    waves = direction * (2 * np.pi / rng.uniform(6.0, 40.0, (n_waves, 1)))
-    phase = xyz @ waves.T + rng.uniform(0, 2 * np.pi, n_waves)
-    smooth = np.sin(phase) @ rng.normal(size=(n_waves, 3))
-    smooth *= rms / max(np.sqrt((smooth**2).sum(1).mean()), 1e-6)
-    # Where atoms move most they are known least: errors grow with the B-factor.
-    b = np.array([atom.b_iso for atom in atoms])
-    size = np.clip(b / b.mean(), 0.4, 2.5)[:, None]
-    moved = xyz + size * (smooth + rng.normal(size=xyz.shape) * (0.25 * rms / np.sqrt(3)))
-    new_b = np.clip(b * np.exp(rng.normal(0, 0.15, len(b))), 2.0, 500.0)
-    for atom, position, value in zip(atoms, moved, new_b, strict=True):
-        atom.pos, atom.b_iso = gemmi.Position(*position), float(value)
+    moved(model, rms, rng)
     return model
-
-
-def sigma_a_coefficients(
-    f_obs: NDArray[np.float32], f_calc: Complex, inv_d2: NDArray[np.float64], per_shell: int = 400
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the figure of merit m and the scale D of each reflection, estimated in resolution shells.
-
-    The shell's D and error variance come from the moments of |Fo|² and |Fc|² (Read 1986), so phases are never looked
-    at."""
-    order = np.argsort(inv_d2)
-    m, d = np.ones(len(f_obs)), np.ones(len(f_obs))
-    amplitude = np.abs(f_calc).astype(np.float64)
-    for shell in np.array_split(order, max(1, len(order) // per_shell)):
-        fo2, fc2 = f_obs[shell].astype(np.float64) ** 2, amplitude[shell] ** 2
-        covariance = np.cov(fo2, fc2)
-        correlation = covariance[0, 1] / max(np.sqrt(covariance[0, 0] * covariance[1, 1]), 1e-9)
-        sigma_a = np.sqrt(np.clip(correlation, 0.0025, 0.995))
-        d[shell] = sigma_a * np.sqrt(fo2.mean() / fc2.mean())
-        variance = max((1 - sigma_a**2) * fo2.mean(), 1e-9)
-        x = 2 * f_obs[shell] * d[shell] * amplitude[shell] / variance
-        m[shell] = i1e(x) / i0e(x)
-    return m, d
 
 
 def simulate_map(
@@ -202,8 +145,9 @@ def simulate_map(
     d_min: float,
     rng: np.random.Generator,
     options: SimulationOptions = SimulationOptions(),
+    quality: PhaseQuality = REFINED,
 ) -> DensityMap:
-    """Return the map of a crystal of `structure` at `d_min` Å, over the whole cell.
+    """Return the map of a crystal of `structure` at `d_min` Å, over the whole cell, with phases of some `quality`.
 
     The B-factors of `structure` are changed in place; a structure without a crystal is put into a P1 box in place.
 
@@ -242,8 +186,13 @@ def simulate_map(
         missing = rng.random(len(f_obs)) < rng.uniform(*options.missing)
         if rng.random() < 0.3:
             missing |= inv_d2 < rng.uniform(15.0, 40.0) ** -2
-        filled = d * np.abs(f_calc) * unit
-        coefficients = np.where(missing, filled, 2 * m * f_obs * unit - filled).astype(np.complex64)
+        if quality.kind == "refined":
+            filled = d * np.abs(f_calc) * unit
+            coefficients = np.where(missing, filled, 2 * m * f_obs * unit - filled).astype(np.complex64)
+        else:
+            miller, seen = miller[~missing], f_obs[~missing]
+            true = Reflections(cell, spacegroup, miller, seen, f_true[~missing])
+            coefficients = initial_coefficients(true, structure, quality, rng)
     grid = gemmi.ComplexAsuData(cell, spacegroup, miller, coefficients).transform_f_phi_to_map(sample_rate=SAMPLE_RATE)
     values = np.ascontiguousarray(grid.array, dtype=np.float32)
     return DensityMap(

@@ -23,10 +23,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from edseg_engine.labels import N_CLASSES
+from edseg_engine.labels import N_CLASSES, N_POINTS
 
 #: Å per unit of the offset head, so that its outputs are of the order of one.
 OFFSET_SCALE = 3.0
+_ATOM_FEATURES = 64
 
 
 @dataclass(frozen=True)
@@ -43,18 +44,22 @@ class StackNetConfig:
         Residual blocks in each Concatenation Block of a level.
     dropout
         Drop probability after the second convolution of a residual block (thesis: 0.2).
+    points
+        How many of `edseg_engine.labels.POINTS` each voxel votes for; 1 is the thesis's network.
     """
 
     widths: tuple[int, ...] = (32, 64, 96)
     blocks: tuple[int, ...] = (1, 3, 2)
     concatenation_blocks: tuple[int, ...] = (0, 1, 1)
     dropout: float = 0.05
+    points: int = N_POINTS
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> StackNetConfig:
+        values = {"points": 1, **values}  # weights written before there were votes for atoms
         shape: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**shape)
 
@@ -102,8 +107,9 @@ class StackNet(nn.Module):
     -------
     S : Tensor, shape (batch, 18, nx, ny, nz)
         Unnormalised class scores; softmax over axis 1 gives S(X).
-    I : Tensor, shape (batch, 3, nx, ny, nz)
-        Offsets I(X) along x, y, z to the centroid of the voxel's residue, in units of `OFFSET_SCALE` Å.
+    I : Tensor, shape (batch, 3 * points, nx, ny, nz)
+        Offsets along x, y, z to the centroid of the voxel's residue, I(X), then to its other points, B(X), in the order
+        of `edseg_engine.labels.POINTS` and units of `OFFSET_SCALE` Å.
     """
 
     def __init__(self, config: StackNetConfig) -> None:
@@ -126,6 +132,14 @@ class StackNet(nn.Module):
         self.up = nn.ModuleList(nn.ConvTranspose3d(w[i + 1], w[i], 2, stride=2, bias=False) for i in levels[:-1])
         self.class_heads = nn.ModuleList(nn.Conv3d(w[i], N_CLASSES, 1, bias=i == 0) for i in levels)
         self.offset_head = nn.Conv3d(w[0], 3, 1)
+        # Chain direction is not a linear function of the features that tell classes and centroids.
+        self.atom_head = nn.Sequential()
+        if config.points > 1:
+            self.atom_head = nn.Sequential(
+                nn.Conv3d(w[0], _ATOM_FEATURES, 1),
+                nn.ReLU(inplace=True),
+                nn.Conv3d(_ATOM_FEATURES, 3 * (config.points - 1), 1),
+            )
 
     def for_inference(self, device: torch.device, dtype: torch.dtype) -> StackNet:
         """Return a copy that is faster and cannot be trained: normalisations folded in, channels last.
@@ -139,6 +153,12 @@ class StackNet(nn.Module):
         convolution, norm, relu = net.stem
         net.stem = nn.Sequential(_folded(convolution, norm), relu)
         return net.to(device, dtype).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+    def freeze_statistics(self) -> None:
+        """Let batch normalisations use, and keep, the statistics that they have, also while training."""
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm3d):
+                module.eval()
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x = self.stem(x)
@@ -156,4 +176,5 @@ class StackNet(nn.Module):
             own = self.class_heads[level](self.concatenation_blocks[level](x))
             resized = F.interpolate(scores, scale_factor=2, mode="trilinear", align_corners=False)
             scores = own + _pad_to(resized, own.shape)
-        return scores, self.offset_head(x)
+        offsets = self.offset_head(x)
+        return scores, torch.cat([offsets, self.atom_head(x)], 1) if self.config.points > 1 else offsets

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -107,13 +107,15 @@ def network_of(path: Path) -> StackNetConfig:
 def load_state(net: StackNet, path: Path) -> None:
     """Load the weights of `path` into `net`, which may be of another range but must have the same shape.
 
+    The votes for atoms may be missing in the file; they then start at random.
+
     Raises
     ------
     WeightsError
         If the file cannot be read or the shapes differ.
     """
     state, card = _read(path)
-    if card.network != net.config:
+    if replace(card.network, points=net.config.points) != net.config:
         raise WeightsError(f"{path} belongs to a network of another shape ({card.network}).")
     net.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
 

@@ -28,7 +28,8 @@ from edseg_engine.training.replay import Replay
 from edseg_engine.training.windows import DataOptions, WindowStream
 
 #: Columns of the log, one line for each report.
-LOG_FIELDS = ("windows", "loss", "class_loss", "offset_loss", "voxel_accuracy", "learning_rate", "windows_per_second")
+LOSSES = ("loss", "class_loss", "offset_loss", "atom_loss", "voxel_accuracy")
+LOG_FIELDS = ("windows", *LOSSES, "learning_rate", "windows_per_second")
 _REPORT_SECONDS = 30.0
 
 
@@ -56,6 +57,9 @@ class TrainOptions:
         Processes that make windows, for each process that trains.
     compiled
         Compile the network (`torch.compile`).
+    frozen_statistics
+        Normalise by the statistics of the weights that training started from, not by those of each batch: for batches
+        of one or two windows.
     patience
         Validations in a row without a better score after which training stops (early stopping; thesis 6.4.3). The
         weights are then those of the best validation. 0: never, and the weights are the last.
@@ -75,6 +79,7 @@ class TrainOptions:
     checkpoint_seconds: float = 90.0
     validate_every: int = 2000
     compiled: bool = False
+    frozen_statistics: bool = False
     patience: int = 0
 
 
@@ -179,6 +184,7 @@ class Trainer:
                 "experimental_share": self.data.experimental_share if self.data.experimental else 0.0,
                 "crystal_share": self.data.crystal_share,
                 "noise_free_share": self.data.noise_free_share,
+                "poor_phases_share": self.data.poor_phases_share,
                 "simulation": asdict(self.data.simulation),
                 "started_from": self.started_from,
             },
@@ -201,7 +207,7 @@ class Trainer:
             pin_memory=self.device.type == "cuda",
         )
         batches = ({k: v.to(self.device, non_blocking=True) for k, v in batch.items()} for batch in loader)
-        return batches if self.options.replay == 1 else Replay(batches, self.options.replay)
+        return batches if self.options.replay == 1 else Replay(batches, self.options.replay, spacing=self.range.spacing)
 
     def run(
         self, report: Callable[[dict[str, float]], None], validate: Callable[[Path, int], float] | None = None
@@ -229,8 +235,10 @@ class Trainer:
             self._out_of_patience(validate)
         batches = self._batches()
         last_save = last_report = last_step = time.monotonic()
-        sums, steps, done, stopped = torch.zeros(4, device=self.device), 0, 0, False
+        sums, steps, done, stopped = torch.zeros(len(LOSSES), device=self.device), 0, 0, False
         self.net.train()
+        if options.frozen_statistics:
+            self.net.freeze_statistics()
         while not stopped and self.progress < 1:
             rate = options.learning_rate * learning_rate_factor(self.progress, done, options)
             sums += self._step(net, next(batches), rate)
@@ -271,15 +279,16 @@ class Trainer:
         return 0 < self.options.patience <= self.stale
 
     def _step(self, net: nn.Module, batch: dict[str, Tensor], rate: float) -> Tensor:
-        """Take one step; returns total, class and offset loss and voxel accuracy, shape (4,)."""
+        """Take one step; returns total, class, offset and atom loss and voxel accuracy, shape (5,)."""
         for group in (g for optimizer in self.optimizers for g in optimizer.param_groups):
             group["lr"] = rate
         density = batch["density"].contiguous(memory_format=torch.channels_last_3d)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced_precision):
             scores, offsets = net(density)
-        losses = combined_loss(scores, offsets, batch, self.frame, self.options.samples * self.options.batch)
+        samples = self.options.samples * self.options.batch
+        losses = combined_loss(scores, offsets, batch, self.frame, samples, self.range.spacing)
         descend(self.net, self.optimizers, losses.total)
-        return torch.stack([losses.total, losses.classes, losses.offsets, losses.accuracy]).detach()
+        return torch.stack([losses.total, losses.classes, losses.offsets, losses.atoms, losses.accuracy]).detach()
 
 
 def append_row(path: Path, row: Mapping[str, float]) -> None:

@@ -18,8 +18,8 @@ from edseg_engine.inference.normalise import DENSITY_THRESHOLD
 from edseg_engine.labels import BACKGROUND
 from edseg_engine.networks.stacknet import OFFSET_SCALE
 
-#: Weight of the offset loss beside the class loss.
-OFFSET_WEIGHT = 2.0
+#: Weights of the offset losses beside the class loss: to the centroid, and the mean over all other points.
+OFFSET_WEIGHT, ATOM_WEIGHT = 2.0, 2.0
 
 
 def frame_weights(size: int, frame: float) -> Tensor:
@@ -37,20 +37,26 @@ class Losses:
     total: Tensor
     classes: Tensor
     offsets: Tensor
+    atoms: Tensor
     accuracy: Tensor
 
 
-def combined_loss(scores: Tensor, offsets: Tensor, batch: dict[str, Tensor], weights: Tensor, n_samples: int) -> Losses:
+def combined_loss(
+    scores: Tensor, offsets: Tensor, batch: dict[str, Tensor], weights: Tensor, n_samples: int, spacing: float = 1.0
+) -> Losses:
     """Return the losses over a random sample of `n_samples` voxels with density of each batch.
 
     Parameters
     ----------
     scores, offsets
-        Output of the network: (b, 18, n, n, n) and (b, 3, n, n, n).
+        Output of the network: (b, 18, n, n, n) and (b, 3 * n_points, n, n, n).
     batch
-        ``density`` (b, 1, n, n, n), ``classes`` (b, n, n, n), ``offsets`` (b, 3, n, n, n) in Å.
+        ``density`` (b, 1, n, n, n), ``classes`` and ``residues`` (b, n, n, n), ``points`` (b, k, n_points, 3) in Å, see
+        `edseg_engine.dataset.labelled.Window`.
     weights
         Frame weights (n, n, n).
+    spacing
+        Å between voxels.
     """
     classes = batch["classes"].flatten()
     usable = (batch["density"].flatten() > DENSITY_THRESHOLD) & (classes != IGNORED)
@@ -59,7 +65,7 @@ def combined_loss(scores: Tensor, offsets: Tensor, batch: dict[str, Tensor], wei
         index = index[torch.randint(len(index), (n_samples,), device=index.device)]
     if len(index) == 0:
         zero = scores.sum() * 0.0
-        return Losses(zero, zero, zero, zero.detach())
+        return Losses(zero, zero, zero, zero, zero.detach())
     sample, voxel = index // weights.numel(), index % weights.numel()
     w = weights.flatten()[voxel]
     target = classes[index].long()
@@ -67,12 +73,20 @@ def combined_loss(scores: Tensor, offsets: Tensor, batch: dict[str, Tensor], wei
     s = scores.flatten(2).permute(0, 2, 1)[sample, voxel].float()
     class_loss = (F.cross_entropy(s, target, reduction="none") * w).sum() / w.sum()
     inside = target != BACKGROUND
-    o = offsets.flatten(2).permute(0, 2, 1)[sample, voxel][inside].float()
-    truth = batch["offsets"].flatten(2).permute(0, 2, 1)[sample, voxel][inside].float() / OFFSET_SCALE
     w_inside = w[inside]
     norm = w_inside.sum().clamp(min=1.0)
-    offset_loss = (F.smooth_l1_loss(o, truth, reduction="none", beta=0.2).sum(1) * w_inside).sum() / norm
+    sample, voxel = sample[inside], voxel[inside]
+    o = offsets.flatten(2).permute(0, 2, 1)[sample, voxel].float().view(-1, offsets.shape[1] // 3, 3)
+    size = torch.tensor(weights.shape, device=voxel.device)
+    place = torch.stack([voxel // (size[1] * size[2]), voxel // size[2] % size[1], voxel % size[2]], 1) * spacing
+    points = batch["points"][sample, batch["residues"].flatten()[index[inside]].long()]
+    truth = (points[:, : o.shape[1]] - place[:, None]) / OFFSET_SCALE
+    known = torch.isfinite(truth).all(2)
+    error = F.smooth_l1_loss(o, truth.where(known[..., None], o.detach()), reduction="none", beta=0.2).sum(2)
+    by_point = (error * w_inside[:, None]).sum(0) / (known * w_inside[:, None]).sum(0).clamp(min=1.0)
+    offset_loss, atom_loss = by_point[0], by_point[1:].sum() / max(1, len(by_point) - 1)
     with torch.no_grad():
         right = (s[:, :BACKGROUND].argmax(1) == target)[inside]
         accuracy = (right * w_inside).sum() / norm
-    return Losses(class_loss + OFFSET_WEIGHT * offset_loss, class_loss, offset_loss, accuracy)
+    total = class_loss + OFFSET_WEIGHT * offset_loss + ATOM_WEIGHT * atom_loss
+    return Losses(total, class_loss, offset_loss, atom_loss, accuracy)

@@ -12,6 +12,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from edseg_engine.devices import runs_bfloat16
+
 #: Odd quintic polynomial whose iteration drives singular values towards one (Jordan et al. 2024).
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
@@ -22,11 +24,13 @@ _LARGEST_GRADIENT = 2.0
 
 
 def orthogonalized(matrices: Tensor) -> Tensor:
-    """Return roughly ``U V^T`` of the singular value decomposition of `matrices` (..., rows, columns), in bfloat16.
+    """Return roughly ``U V^T`` of the singular value decomposition of `matrices` (..., rows, columns).
+
+    It is computed in bfloat16 where the device does so itself.
 
     The singular values come out between about 0.7 and 1.2, which trains as well as one and costs only products.
     """
-    x = matrices.bfloat16()
+    x = matrices.to(torch.bfloat16 if runs_bfloat16(matrices.device) else torch.float32)
     is_wide = x.shape[-2] <= x.shape[-1]
     wide = x if is_wide else x.mT
     wide = wide / (wide.norm(dim=(-2, -1), keepdim=True) + 1e-7)

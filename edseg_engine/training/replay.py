@@ -7,12 +7,18 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from edseg_engine.inference.orientations import MOST, orientations
+from edseg_engine.inference.orientations import MOST, Orientation, orientations
 
 #: Windows that are kept; 2.5 GB.
 _CAPACITY = 2048
 #: Batches' worth of windows without which no batch is drawn, lest the first windows come up again and again.
 _FIRST = 8
+
+
+def turned_points(points: Tensor, turn: Orientation, edge: float) -> Tensor:
+    """Return positions (..., 3) in a cube with corners at 0 and `edge`, after it was turned about its centre."""
+    matrix = torch.as_tensor(turn.matrix, dtype=points.dtype, device=points.device)
+    return (points - edge / 2) @ matrix.T + edge / 2
 
 
 class Replay:
@@ -29,8 +35,10 @@ class Replay:
         Size of a batch drawn, as a multiple of that of a fresh one.
     """
 
-    def __init__(self, fresh: Iterator[dict[str, Tensor]], times: int, capacity: int = _CAPACITY) -> None:
-        self.fresh, self.times, self.capacity = fresh, times, capacity
+    def __init__(
+        self, fresh: Iterator[dict[str, Tensor]], times: int, capacity: int = _CAPACITY, spacing: float = 1.0
+    ) -> None:
+        self.fresh, self.times, self.capacity, self.spacing = fresh, times, capacity, spacing
         self._store: dict[str, Tensor] = {}
         self._seen = 0
 
@@ -49,7 +57,8 @@ class Replay:
         return {
             "density": turn.turn(batch["density"]).contiguous(),
             "classes": turn.turn(batch["classes"]),
-            "offsets": turn.turn_vectors(batch["offsets"]),
+            "residues": turn.turn(batch["residues"]),
+            "points": turned_points(batch["points"], turn, (batch["density"].shape[-1] - 1) * self.spacing),
         }
 
     def _add(self) -> int:

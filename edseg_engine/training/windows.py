@@ -18,6 +18,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.labelled import LabelledCrystal, Window, known_residues, random_rotation
 from edseg_engine.dataset.packs import structures_of_split
+from edseg_engine.dataset.phases import KINDS, REFINED, PhaseQuality, draw_quality
 from edseg_engine.dataset.simulate import SimulationOptions, simulate_map
 from edseg_engine.errors import ModelFormatError, TrainingDataError
 from edseg_engine.inference.normalise import CLIP, DENSITY_THRESHOLD
@@ -27,6 +28,8 @@ from edseg_engine.resolution import ResolutionRange
 MAX_ATOMS, MAX_VOLUME = 12_000, 3.0e6
 #: Windows a crystal gives per visit in the pool.
 MIN_WINDOWS, MAX_WINDOWS = 3, 10
+#: More residues, copies counted, than touch any window.
+MAX_RESIDUES = 1536
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,9 @@ class DataOptions:
         chains in a made-up box; they are more numerous but loosely packed.
     noise_free_share
         Fraction of the simulated crystals without errors of amplitudes and phases, as good as the best of real maps.
+    poor_phases_share
+        Fraction of the crystals whose phases are those before the structure is solved, a third of each kind of
+        `edseg_engine.dataset.phases`, from nearly good to nearly hopeless.
     pool
         Crystals kept at a time by each worker.
     """
@@ -55,6 +61,7 @@ class DataOptions:
     experimental_share: float = 0.35
     crystal_share: float = 0.65
     noise_free_share: float = 0.12
+    poor_phases_share: float = 0.55
     pool: int = 24
     simulation: SimulationOptions = field(default_factory=SimulationOptions)
 
@@ -88,7 +95,9 @@ class CrystalSource:
             if structure.cell.is_crystal() and structure.cell.volume > MAX_VOLUME:
                 continue
             try:
-                density = simulate_map(structure, d_min, rng, self._simulation(rng))
+                quality = self._quality(rng)
+                options = self._simulation(rng) if quality.kind == "refined" else self.options.simulation
+                density = simulate_map(structure, d_min, rng, options, quality)
                 return LabelledCrystal(density, known_residues(structure[0]))
             except (ModelFormatError, RuntimeError):  # gemmi: cells too small for their structure and the like
                 continue
@@ -98,9 +107,17 @@ class CrystalSource:
         simulation = self.options.simulation
         return replace(simulation, noise_free=True) if rng.random() < self.options.noise_free_share else simulation
 
+    def _quality(self, rng: np.random.Generator) -> PhaseQuality:
+        if rng.random() >= self.options.poor_phases_share:
+            return REFINED
+        return draw_quality(KINDS[int(rng.integers(1, len(KINDS)))], rng)
+
     def _experimental(self, crystal: ExperimentalCrystal, rng: np.random.Generator) -> LabelledCrystal:
         own = crystal.entry.d_min
         d_min = rng.uniform(max(own, self.range.d_min), self.range.d_max)
+        quality = self._quality(rng)
+        if quality.kind != "refined" and crystal.has_amplitudes:
+            return LabelledCrystal(crystal.initial_density(d_min, quality, rng), crystal.residues)
         # Data cut far from their own limit are better than data that end there: blur them and disturb the phases.
         excess = np.clip((d_min - own) / d_min, 0.0, 0.5)
         density = crystal.density(
@@ -124,11 +141,24 @@ def random_window(crystal: LabelledCrystal, resolution_range: ResolutionRange, r
         DENSITY_THRESHOLD,
     )
     density = window.density * np.float32(rng.normal(1.0, 0.08)) + np.float32(rng.normal(0.0, 0.03))
-    return Window(np.clip(density, *CLIP), window.classes, window.offsets)
+    return replace(window, density=np.clip(density, *CLIP))
+
+
+def tensors(window: Window) -> dict[str, torch.Tensor]:
+    """Return a window as tensors that can be stacked: its `points` are padded with NaN to `MAX_RESIDUES`."""
+    points = np.full((MAX_RESIDUES, *window.points.shape[1:]), np.nan, np.float32)
+    points[: len(window.points)] = window.points[:MAX_RESIDUES]
+    return {
+        "density": torch.from_numpy(window.density)[None],
+        "classes": torch.from_numpy(window.classes),
+        "residues": torch.from_numpy(window.residues),
+        "points": torch.from_numpy(points),
+    }
 
 
 class WindowStream(IterableDataset[dict[str, torch.Tensor]]):
-    """Endless windows as tensors: density (1, n, n, n), classes (n, n, n), offsets (3, n, n, n) in Å.
+    """Endless windows as tensors: density (1, n, n, n), classes and residues (n, n, n), and the points
+    (MAX_RESIDUES, n_points, 3) in Å of these residues, see `Window`.
 
     Streams of different `seed` draw different crystals, and so do the workers of one stream.
     """
@@ -153,8 +183,4 @@ class WindowStream(IterableDataset[dict[str, torch.Tensor]]):
                 pool[index] = (crystal, left - 1)
             else:
                 pool.pop(index)
-            yield {
-                "density": torch.from_numpy(window.density)[None],
-                "classes": torch.from_numpy(window.classes),
-                "offsets": torch.from_numpy(window.offsets),
-            }
+            yield tensors(window)

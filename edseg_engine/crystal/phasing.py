@@ -1,0 +1,156 @@
+"""Phases and what they are worth: figures of merit, their combination, sigmaA weights and solvent flipping.
+
+A phase is known as a distribution over the circle, ``exp(A cos φ + B sin φ)`` (Hendrickson & Lattman, 1970, Acta Cryst.
+B26, 136, without the terms of twice the angle). Its centroid is a complex number: the best phase, as long as the figure
+of merit. Arrays of reflections have shape (n,) and belong to Miller indices (n, 3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.special import i0e, i1e
+
+Complex = NDArray[np.complex64]
+Floats = NDArray[np.float64]
+Millers = NDArray[np.int32]
+
+#: Grid points per d_min of maps that are modified and transformed back.
+SAMPLE_RATE = 2.5
+#: Å over which the fluctuation of the density is averaged to tell protein from solvent (Leslie, 1987).
+_AVERAGING = 4.0
+#: Factor by which solvent fluctuations are multiplied (Abrahams & Leslie, 1996, Acta Cryst. D52, 30).
+_FLIP = -0.4
+#: Density beyond this many standard deviations is cut before it is transformed back.
+_CEILING = 5.0
+
+_CONCENTRATIONS = np.concatenate([np.linspace(0, 4, 161), np.geomspace(4.05, 500, 120)])
+_FIGURES = i1e(_CONCENTRATIONS) / i0e(_CONCENTRATIONS)
+
+
+@dataclass(frozen=True)
+class Reflections:
+    """Amplitudes of one asymmetric unit and the centroids of their phases.
+
+    Attributes
+    ----------
+    cell, spacegroup
+        Of the crystal.
+    miller
+        int32, shape (n, 3).
+    amplitudes
+        float32, shape (n,).
+    centroids
+        complex64, shape (n,): figure of merit times ``exp(i φ)``.
+    """
+
+    cell: gemmi.UnitCell
+    spacegroup: gemmi.SpaceGroup
+    miller: Millers
+    amplitudes: NDArray[np.float32]
+    centroids: Complex
+
+    @property
+    def inv_d2(self) -> Floats:
+        """1/d² (Å⁻²) of each reflection."""
+        return reciprocal_lengths(self.cell, self.spacegroup, self.miller)
+
+
+def reciprocal_lengths(cell: gemmi.UnitCell, spacegroup: gemmi.SpaceGroup, miller: Millers) -> Floats:
+    """Return 1/d² (Å⁻²) of reflections (n, 3)."""
+    nothing = np.zeros(len(miller), np.complex64)
+    return gemmi.ComplexAsuData(cell, spacegroup, miller, nothing).make_1_d2_array().astype(np.float64)
+
+
+def figure_of_merit(concentration: Floats) -> Floats:
+    """Return I1(X)/I0(X), the mean cosine of phase errors of concentration X."""
+    return np.asarray(i1e(concentration) / i0e(concentration))
+
+
+def concentration(merit: Floats) -> Floats:
+    """Return X such that ``figure_of_merit(X)`` is `merit` (0 to 1)."""
+    return np.asarray(np.interp(merit, _FIGURES, _CONCENTRATIONS))
+
+
+def combined(first: Complex, second: Complex, weight: float = 1.0) -> Complex:
+    """Return the centroids of the product of two phase distributions given by their centroids (n,).
+
+    Parameters
+    ----------
+    weight
+        Exponent of the second distribution: less than one where it is not independent of the first.
+    """
+    total = np.zeros(len(first), np.complex128)
+    for centroids, share in ((first, 1.0), (second, weight)):
+        merit = np.abs(centroids).astype(np.float64)
+        total += share * concentration(merit) * centroids / np.maximum(merit, 1e-9)
+    strength = np.abs(total)
+    return (figure_of_merit(strength) * total / np.maximum(strength, 1e-9)).astype(np.complex64)
+
+
+def sigma_a_coefficients(
+    f_obs: NDArray[np.float32], f_calc: Complex, inv_d2: Floats, per_shell: int = 400
+) -> tuple[Floats, Floats]:
+    """Return the figure of merit m and the scale D of each reflection, estimated in resolution shells.
+
+    The shell's D and error variance come from the moments of |Fo|² and |Fc|² (Read 1986), so phases are never looked
+    at."""
+    order = np.argsort(inv_d2)
+    m, d = np.ones(len(f_obs)), np.ones(len(f_obs))
+    amplitude = np.abs(f_calc).astype(np.float64)
+    for shell in np.array_split(order, max(1, len(order) // per_shell)):
+        fo2, fc2 = f_obs[shell].astype(np.float64) ** 2, amplitude[shell] ** 2
+        covariance = np.cov(fo2, fc2)
+        correlation = covariance[0, 1] / max(np.sqrt(covariance[0, 0] * covariance[1, 1]), 1e-9)
+        sigma_a = np.sqrt(np.clip(correlation, 0.0025, 0.995))
+        d[shell] = sigma_a * np.sqrt(fo2.mean() / max(fc2.mean(), 1e-9))
+        variance = max((1 - sigma_a**2) * fo2.mean(), 1e-9)
+        x = 2 * f_obs[shell] * d[shell] * amplitude[shell] / variance
+        m[shell] = i1e(x) / i0e(x)
+    return m, d
+
+
+def solvent_mask(grid: gemmi.FloatGrid, solvent: float) -> NDArray[np.bool_]:
+    """Return where a map, shape (nu, nv, nw), is solvent: the fraction `solvent` of it whose density varies least."""
+    values = grid.array - grid.array.mean()
+    lengths = grid.unit_cell.parameters[:3]
+    sigma = [_AVERAGING / 2 * n / length for n, length in zip(values.shape, lengths, strict=True)]
+    variation = ndimage.gaussian_filter(values * values, sigma, mode="wrap")
+    return np.asarray(variation < np.quantile(variation, solvent))
+
+
+def density_modified(reflections: Reflections, solvent: float, cycles: int = 6) -> Complex:
+    """Return better phase centroids (n,): those given, combined with those of the map whose solvent is flipped.
+
+    Parameters
+    ----------
+    solvent
+        Fraction of the cell that is solvent.
+    """
+    inv_d2 = reflections.inv_d2
+    centroids = reflections.centroids
+    for _ in range(cycles):
+        data = gemmi.ComplexAsuData(
+            reflections.cell,
+            reflections.spacegroup,
+            reflections.miller,
+            (reflections.amplitudes * centroids).astype(np.complex64),
+        )
+        grid = data.transform_f_phi_to_map(sample_rate=SAMPLE_RATE)
+        values = grid.array
+        outside = solvent_mask(grid, solvent)
+        level = float(values[outside].mean())
+        ceiling = _CEILING * float(values.std())
+        modified = np.clip(values, None, ceiling)
+        modified[outside] = level + _FLIP * (modified[outside] - level)
+        values[...] = modified
+        f_modified = gemmi.transform_map_to_f_phi(grid, half_l=True).get_value_by_hkl(reflections.miller)
+        m, _ = sigma_a_coefficients(reflections.amplitudes, f_modified, inv_d2)
+        phase = f_modified / np.maximum(np.abs(f_modified), 1e-9)
+        # A modified map still holds the amplitudes and much of the phases that it was made of.
+        centroids = combined(reflections.centroids, (np.clip(m, 0, 0.95) * phase).astype(np.complex64), 0.7)
+    return centroids

@@ -1,0 +1,42 @@
+"""Structure factors of a model: atoms and bulk solvent."""
+
+from __future__ import annotations
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+from edseg_engine.crystal.phasing import Complex
+
+
+def structure_factors(
+    structure: gemmi.Structure, d_min: float, k_sol: float, b_sol: float, miller: NDArray[np.int32] | None = None
+) -> tuple[NDArray[np.int32], Complex]:
+    """Return Miller indices (n, 3) and the total structure factors (n,) of a crystal.
+
+    Parameters
+    ----------
+    k_sol, b_sol
+        Density (electrons/Å³) and B-factor (Å²) of the bulk solvent.
+    miller
+        int32, shape (n, 3): the reflections wanted; None takes all of the asymmetric unit to `d_min` Å.
+    """
+    calculator = gemmi.DensityCalculatorX()
+    calculator.d_min, calculator.rate = d_min, 1.5
+    calculator.set_grid_cell_and_spacegroup(structure)
+    calculator.put_model_density_on_grid(structure[0])
+    mask = gemmi.FloatGrid(*calculator.grid.shape)
+    mask.set_unit_cell(structure.cell)
+    mask.spacegroup = calculator.grid.spacegroup
+    gemmi.SolventMasker(gemmi.AtomicRadiiSet.Cctbx).put_mask_on_float_grid(mask, structure[0])
+    atoms, solvent = (gemmi.transform_map_to_f_phi(grid, half_l=True) for grid in (calculator.grid, mask))
+    if miller is None:
+        data = atoms.prepare_asu_data(dmin=d_min, unblur=calculator.blur)
+        miller, of_atoms = data.miller_array, data.value_array
+        inv_d2, of_solvent = data.make_1_d2_array(), solvent.prepare_asu_data(dmin=d_min).value_array
+    else:
+        of_atoms = atoms.get_value_by_hkl(miller, unblur=calculator.blur)
+        of_solvent = solvent.get_value_by_hkl(miller)
+        inv_d2 = gemmi.ComplexAsuData(structure.cell, mask.spacegroup, miller, of_solvent).make_1_d2_array()
+    k = k_sol * np.exp(-b_sol * inv_d2 / 4)
+    return miller, (of_atoms + k * of_solvent).astype(np.complex64)
