@@ -15,10 +15,10 @@ test: .venv/dev
 	.venv/bin/python -m pytest
 
 plugin:
-	$(PYTHON) tests/plugin_zip.py
+	$(PYTHON) tools/plugin_zip.py
 
 manifest: .venv/engine
-	.venv/bin/python tests/update_manifest.py
+	.venv/bin/python tools/update_manifest.py
 
 .venv/engine: pyproject.toml
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
-from update_manifest import weights_entries
+from tools.update_manifest import weights_entries
 
 from edseg_engine import __version__
 from edseg_engine.cli import COMMANDS, main

@@ -14,14 +14,14 @@ import torch
 from edseg_engine.cli import main
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.errors import ModelFormatError, OptionError, ResolutionError
-from edseg_engine.evaluation import benchmark
-from edseg_engine.evaluation.benchmark import compare, write_cube
+from tools import timing as benchmark
+from tools.timing import compare, write_cube
 from edseg_engine.io.read import read_map
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import Weights, WeightsCard, load_weights, weights_folder
 from edseg_engine.resolution import range_by_name
 from edseg_engine.results.records import WeightsInfo
-from edseg_engine.training import throughput
+from tools import training_speed as throughput
 from edseg_engine.training.calibration import calibration_error, reliability
 from edseg_engine.training.windows import DataOptions
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from edseg_engine.labels import LABELS, N_LABELS
 
 #: Share of each label, in the order of `LABELS`, among 500,000 residues of the training structures
-#: (``tests/protein_shares.py``).
+#: (``tools/protein_shares.py``).
 SHARES = (
     0.080, 0.071, 0.059, 0.094, 0.045, 0.126, 0.042, 0.014, 0.036,
     0.101, 0.105, 0.050, 0.023, 0.058, 0.061, 0.013, 0.022,

@@ -51,7 +51,7 @@ print("REPORT", json.dumps({
 @pytest.fixture(scope="module")
 def zip_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("zip")
-    command = [sys.executable, str(ROOT / "tests/plugin_zip.py"), "--out", str(folder)]
+    command = [sys.executable, str(ROOT / "tools/plugin_zip.py"), "--out", str(folder)]
     return Path(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
 
 

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from edseg_engine.errors import ResolutionError
-    from edseg_engine.evaluation.benchmark import AVERAGING, averaging_times, compare, measure_size, write_cube
+    from tools.timing import AVERAGING, averaging_times, compare, measure_size, write_cube
     from edseg_engine.io.read import read_map
     from edseg_engine.pipeline import choose_weights
     from edseg_engine.resolution import range_of_resolution

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
     from edseg_engine.devices import choose_device
     from edseg_engine.resolution import range_by_name
-    from edseg_engine.training.throughput import VARIANTS, measure_throughput
+    from tools.training_speed import VARIANTS, measure_throughput
     from edseg_engine.training.windows import DataOptions
 
     torch.set_num_threads(args.threads)

@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.devices import choose_device
     from edseg_engine.errors import OutputError
     from edseg_engine.evaluation.evaluate import KnownMap
-    from edseg_engine.evaluation.page import write_page
+    from tools.accuracy_page import write_page
     from edseg_engine.networks.weights import Weights
     from edseg_engine.pipeline import choose_weights
     from edseg_engine.resolution import ResolutionRange, range_of_resolution

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     import sys
 
     from edseg_engine.errors import OutputError
-    from edseg_engine.training.job import pack_job
+    from tools.job import pack_job
 
     contents = pack_job(args.out, args.structures, args.megabytes, args.experimental, args.start_from)
     gemmi = f"gemmi=={importlib.metadata.version('gemmi')}"
