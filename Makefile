@@ -15,10 +15,10 @@ test: .venv/dev
 	.venv/bin/python -m pytest
 
 plugin:
-	$(PYTHON) tools/plugin_zip.py
+	$(PYTHON) -m tools.plugin_zip
 
 manifest: .venv/engine
-	.venv/bin/python tools/update_manifest.py
+	.venv/bin/python -m tools.update_manifest
 
 .venv/engine: pyproject.toml
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv

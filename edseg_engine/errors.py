@@ -69,6 +69,12 @@ class TrainingDataError(EdsegError):
     exit_code = 11
 
 
+class DependencyError(EdsegError):
+    """A package that only some commands need is not installed."""
+
+    exit_code = 12
+
+
 class Cancelled(EdsegError):
     """The caller asked the run to stop."""
 

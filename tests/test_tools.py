@@ -14,16 +14,15 @@ import torch
 from edseg_engine.cli import main
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.errors import ModelFormatError, OptionError, ResolutionError
-from tools import timing as benchmark
-from tools.timing import compare, write_cube
+from edseg_engine.evaluation.metrics import calibration_error, reliability
 from edseg_engine.io.read import read_map
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import Weights, WeightsCard, load_weights, weights_folder
 from edseg_engine.resolution import range_by_name
 from edseg_engine.results.records import WeightsInfo
-from tools import training_speed as throughput
-from edseg_engine.training.calibration import calibration_error, reliability
 from edseg_engine.training.windows import DataOptions
+from tools import accuracy, benchmark, throughput, timing
+from tools.timing import compare, write_cube
 
 CRYSTAL = Path(__file__).parent / "data" / "1az5"
 MAP, MODEL = CRYSTAL / "data.mtz.gz", CRYSTAL / "model.cif.gz"
@@ -85,13 +84,13 @@ def test_train_classifier_adds_one_to_weights(
 ) -> None:
     tiny.save(tmp_path / "tiny.safetensors")
     out = tmp_path / "out.safetensors"
-    command = ["train-classifier", str(tmp_path / "tiny.safetensors"), "--out", str(out), "--crystals", "2"]
+    command = ["train", "classifier", str(tmp_path / "tiny.safetensors"), "--out", str(out), "--crystals", "2"]
     assert main([*command, "--structures", str(data), "--experimental", str(data)]) == 0
     assert "rank 1 is right" in capsys.readouterr().out
     loaded = load_weights(out)
     assert loaded.residue_net is not None
     assert loaded.card.classifier["crystals"] == 2
-    assert main(["calibrate", str(out), "--out", str(out), "--structures", str(data), "--maps", "1"]) == 0
+    assert main(["train", "calibration", str(out), "--out", str(out), "--structures", str(data), "--maps", "1"]) == 0
     calibrated = load_weights(out)
     assert calibrated.card.calibration["temperature"] > 0
     assert calibrated.residue_net is not None
@@ -132,7 +131,7 @@ def test_calibrate_writes_weights_with_honest_probabilities(data: Path, tmp_path
     source = weights_folder() / "high.safetensors"
     out = tmp_path / "high.safetensors"
     arguments = ["--structures", str(data), "--experimental", str(data), "--maps", "1"]
-    assert main(["calibrate", str(source), "--out", str(out), *arguments]) == 0
+    assert main(["train", "calibration", str(source), "--out", str(out), *arguments]) == 0
     before, after = load_weights(source), load_weights(out)
     assert set(after.card.calibration) == {"temperature", "intercept", "slope", "votes", "spread"}
     assert after.card.training == before.card.training
@@ -142,7 +141,7 @@ def test_calibrate_writes_weights_with_honest_probabilities(data: Path, tmp_path
 
 def test_the_accuracy_page_holds_every_table(data: Path, tmp_path: Path) -> None:
     page = tmp_path / "accuracy.md"
-    assert main(["accuracy", "--structures", str(data), "--experimental", str(data), "--out", str(page)]) == 0
+    assert accuracy.main(["--structures", str(data), "--experimental", str(data), "--out", str(page)]) == 0
     text = page.read_text()
     for heading in ("## All sets", "class by class", "mean what it says", "as bad as real ones"):
         assert heading in text
@@ -172,8 +171,8 @@ def test_a_cube_is_filled_with_the_crystal(crystal_map: DensityMap, tmp_path: Pa
 def test_bench_command_prints_what_averaging_costs(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(benchmark, "AVERAGING", ((1, 1), (3, 1), (1, 2)))
-    assert main(["benchmark", str(MAP), "--averaging", "--threads", "2"]) == 0
+    monkeypatch.setattr(timing, "AVERAGING", ((1, 1), (3, 1), (1, 2)))
+    assert benchmark.main([str(MAP), "--averaging", "--threads", "2"]) == 0
     rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][2:]
     ratio = {(int(o), int(v)): float(r) for o, v, _, r in rows}
     assert ratio[1, 1] == 1
@@ -181,7 +180,7 @@ def test_bench_command_prints_what_averaging_costs(
 
 
 def test_bench_command_prints_sizes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["benchmark", str(MAP), "--cube", "40", "--threads", "2"]) == 0
+    assert benchmark.main([str(MAP), "--cube", "40", "--threads", "2"]) == 0
     assert "| box |" in capsys.readouterr().out
 
 

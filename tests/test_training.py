@@ -159,7 +159,8 @@ def training_folder(folder: Path) -> Path:
 
 
 def arguments(data: Path, out: Path, windows: int) -> list[str]:
-    return ["train", "low", "--structures", str(data), "--out", str(out), "--windows", str(windows), "--batch", "2"]
+    command = ["train", "network", "low", "--structures", str(data), "--out", str(out)]
+    return [*command, "--windows", str(windows), "--batch", "2"]
 
 
 @pytest.fixture(scope="module")

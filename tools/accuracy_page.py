@@ -13,7 +13,6 @@ import torch
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.dataset.simulate import NOISE_FREE, SimulationOptions, simulate_map
-from tools.diagrams import reliability_diagrams
 from edseg_engine.evaluation.evaluate import (
     AS_IS,
     KnownMap,
@@ -23,11 +22,12 @@ from edseg_engine.evaluation.evaluate import (
     score_maps,
     simulated_maps,
 )
-from tools.realism import Quality, map_quality
+from edseg_engine.evaluation.metrics import reliability
 from edseg_engine.evaluation.tables import class_table, map_table, markdown_table, summary_table
 from edseg_engine.networks.weights import Weights
 from edseg_engine.resolution import RANGES
-from edseg_engine.training.calibration import reliability
+from tools.diagrams import reliability_diagrams
+from tools.realism import Quality, map_quality
 
 _HEAD = """# Accuracy
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from many import write_many
 from PIL import Image
 
 from pymol_edseg import persist
 from pymol_edseg.palette import COLORS, rgb
+from tools.made_up import write_many
 
 ROOT = Path(__file__).parents[2]
 MTZ = ROOT / "tests/data/1az5/data.mtz.gz"
