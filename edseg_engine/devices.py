@@ -72,7 +72,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 def out_of_memory(device: torch.device) -> DeviceError:
     """Return the error for a device whose memory is full."""
-    return DeviceError(f"The memory of {device.type} is full; close other programs or choose another --device.")
+    return DeviceError(f"The device {device.type} is out of memory; close other programs or choose another --device.")
 
 
 def available_memory() -> int | None:

@@ -86,7 +86,7 @@ def test_train_classifier_adds_one_to_weights(
     out = tmp_path / "out.safetensors"
     command = ["train", "classifier", str(tmp_path / "tiny.safetensors"), "--out", str(out), "--crystals", "2"]
     assert main([*command, "--structures", str(data), "--experimental", str(data)]) == 0
-    assert "rank 1 is right" in capsys.readouterr().out
+    assert "rank 1 is correct" in capsys.readouterr().out
     loaded = load_weights(out)
     assert loaded.residue_net is not None
     assert loaded.card.classifier["crystals"] == 2
@@ -143,7 +143,7 @@ def test_the_accuracy_page_holds_every_table(data: Path, tmp_path: Path) -> None
     page = tmp_path / "accuracy.md"
     assert accuracy.main(["--structures", str(data), "--experimental", str(data), "--out", str(page)]) == 0
     text = page.read_text()
-    for heading in ("## All sets", "class by class", "mean what it says", "as bad as real ones"):
+    for heading in ("## All sets", "class by class", "confidence reliable", "as bad as real ones"):
         assert heading in text
     assert "noise-free, culled (1 maps, 95 residues)" in text
     assert "nan" not in text

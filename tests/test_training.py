@@ -212,7 +212,7 @@ def test_a_folder_of_another_range_is_refused(
 
 def test_training_data_that_are_missing_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(tmp_path, tmp_path / "run", 10)) == TrainingDataError.exit_code
-    assert "neither a pack" in capsys.readouterr().err
+    assert "neither packs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("times", ["0", "3", "-1"])

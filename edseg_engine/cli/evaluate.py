@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         maps, weights_of, choose_device(args.device), report, Protocol(args.orientations, args.views, args.culled)
     )
     if not scores:
-        console.print("There is no map to evaluate.", highlight=False)
+        console.print("There are no maps to evaluate.", highlight=False)
         return 1
     print("\n".join([summary_table([(args.name, scores)]), map_table(scores), class_table(scores)]))
     if args.json:
@@ -102,13 +102,13 @@ def _maps(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # an itera
 
     if args.map:
         if not args.model:
-            raise OptionError("--map needs --model, the file of the model that is in the map.")
+            raise OptionError("--map needs --model, the file with the model of the map.")
         return iter([one_map(args.map, args.model, args.resolution)])
     if args.experimental:
         return experimental_maps(
             args.experimental, args.split or "dev", args.worse_than, args.better_than, args.resolution
         )
     if args.resolution is None:
-        raise OptionError("Simulated maps need --resolution.")
+        raise OptionError("Maps simulated from --structures need --resolution.")
     options = NOISE_FREE if args.noise_free else SimulationOptions()
     return simulated_maps(args.structures, args.split or "val", args.resolution, options)

@@ -50,6 +50,6 @@ def composition_warning(labels: NDArray[np.intp]) -> str | None:
     counts = np.bincount(labels, minlength=N_LABELS)
     first, second = (int(i) for i in np.argsort(counts)[:-3:-1])
     return (
-        f"{(counts[first] + counts[second]) / len(labels):.0%} of the residues are called {LABELS[first]} or "
-        f"{LABELS[second]}, as in no protein: the map hardly shows side chains, and few labels can be right."
+        f"{(counts[first] + counts[second]) / len(labels):.0%} of the residues are labelled {LABELS[first]} or "
+        f"{LABELS[second]}, unlike any known protein: the map hardly shows side chains, and few labels can be right."
     )
