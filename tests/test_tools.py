@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,15 @@ import torch
 
 from edseg_engine.cli import main
 from edseg_engine.crystal.density_map import DensityMap
-from edseg_engine.errors import ModelFormatError, OptionError, ResolutionError
+from edseg_engine.errors import DependencyError, ModelFormatError, OptionError, ResolutionError
 from edseg_engine.evaluation.metrics import calibration_error, reliability
 from edseg_engine.io.read import read_map
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
-from edseg_engine.networks.weights import Weights, WeightsCard, load_weights, weights_folder
+from edseg_engine.networks.weights import Weights, WeightsCard, load_weights
 from edseg_engine.resolution import range_by_name
 from edseg_engine.results.records import WeightsInfo
 from edseg_engine.training.windows import DataOptions
-from tools import accuracy, benchmark, throughput, timing
+from tools import accuracy, accuracy_page, benchmark, throughput, timing
 from tools.timing import compare, write_cube
 
 CRYSTAL = Path(__file__).parent / "data" / "1az5"
@@ -96,6 +97,20 @@ def test_train_classifier_adds_one_to_weights(
     assert calibrated.residue_net is not None
 
 
+def test_calibration_without_scikit_learn_says_what_to_install(
+    data: Path, tmp_path: Path, tiny: Weights, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
+    monkeypatch.delitem(sys.modules, "edseg_engine.training.calibration", raising=False)
+    tiny.save(tmp_path / "tiny.safetensors")
+    command = ["train", "calibration", str(tmp_path / "tiny.safetensors"), "--structures", str(data)]
+    assert main([*command, "--out", str(tmp_path / "out.safetensors")]) == DependencyError.exit_code
+    printed = capsys.readouterr()
+    assert "scikit-learn" in printed.err
+    assert "pip install '.[train]'" in printed.err
+    assert printed.out == "", "no map is run in vain"
+
+
 def test_evaluate_one_map(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "figures.json"
     assert main(["evaluate", "--map", str(MAP), "--model", str(MODEL), "--orientations", "1", "--json", str(out)]) == 0
@@ -110,7 +125,9 @@ def test_evaluate_one_map(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_evaluate_folders(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", "--experimental", str(data), "--resolution", "3.0", "--culled"]) == 0
+    assert (
+        main(["evaluate", "--experimental", str(data), "--resolution", "3.0", "--culled", "--orientations", "1"]) == 0
+    )
     assert "| 1az5 | 3.00 | 95 |" in capsys.readouterr().out
     assert main(["evaluate", "--structures", str(data), "--resolution", "2.2", "--orientations", "1"]) == 0
     assert "| 1az5 | 2.20 | 95 |" in capsys.readouterr().out
@@ -127,9 +144,9 @@ def test_calibration_error_is_zero_for_honest_confidence() -> None:
     assert all(abs(mean - fraction) < 0.03 for _, mean, fraction in reliability(confidence, right))
 
 
-def test_calibrate_writes_weights_with_honest_probabilities(data: Path, tmp_path: Path) -> None:
-    source = weights_folder() / "high.safetensors"
-    out = tmp_path / "high.safetensors"
+def test_calibration_writes_weights_with_honest_probabilities(data: Path, tmp_path: Path, tiny: Weights) -> None:
+    source, out = tmp_path / "tiny.safetensors", tmp_path / "out.safetensors"
+    tiny.save(source)
     arguments = ["--structures", str(data), "--experimental", str(data), "--maps", "1"]
     assert main(["train", "calibration", str(source), "--out", str(out), *arguments]) == 0
     before, after = load_weights(source), load_weights(out)
@@ -139,7 +156,18 @@ def test_calibrate_writes_weights_with_honest_probabilities(data: Path, tmp_path
         torch.testing.assert_close(a, b)
 
 
-def test_the_accuracy_page_holds_every_table(data: Path, tmp_path: Path) -> None:
+def test_the_accuracy_page_holds_every_table(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: Weights
+) -> None:
+    """Of the sets of maps one of each kind is measured, by a small network: the page is what is tested."""
+    every = accuracy_page.sections
+    kinds = ("better than 2.5 Å", "summed", "simulated, 3.0 Å, noise-free, culled")
+    monkeypatch.setattr(
+        accuracy_page,
+        "sections",
+        lambda *folders: [next(s for s in every(*folders) if kind in s.name) for kind in kinds],
+    )
+    monkeypatch.setattr(accuracy, "choose_weights", lambda path, resolution_range: tiny)
     page = tmp_path / "accuracy.md"
     assert accuracy.main(["--structures", str(data), "--experimental", str(data), "--out", str(page)]) == 0
     text = page.read_text()
