@@ -1,24 +1,29 @@
 # make demo       segment the experimental map in tests/data
-# make test       run the tests
+# make test       run the tests, in parallel; PYTEST adds options
+# make docs       write the pages of the programming interface into docs/api/
 # make plugin     pack the PyMOL plugin into dist/, for its Plugin Manager
 # make manifest   write the weights into plugin_manifest.json, after they changed
 # They make the virtual environment .venv first. PYTHON chooses the interpreter, TORCH the build of PyTorch.
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
+PYTEST ?=
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 
-.PHONY: demo test manifest plugin
+.PHONY: demo test docs manifest plugin
 demo: .venv/engine
 	.venv/bin/edseg segment tests/data/1az5/data.mtz.gz --out runs/demo --overwrite
 
 test: .venv/dev
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadgroup $(PYTEST)
+
+docs: .venv/dev
+	.venv/bin/python -m tools.api_pages --out docs/api
 
 plugin:
-	$(PYTHON) tests/plugin_zip.py
+	$(PYTHON) -m tools.plugin_zip
 
 manifest: .venv/engine
-	.venv/bin/python tests/update_manifest.py
+	.venv/bin/python -m tools.update_manifest
 
 .venv/engine: pyproject.toml
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
@@ -27,5 +32,5 @@ manifest: .venv/engine
 	touch $@
 
 .venv/dev: .venv/engine
-	$(PIP) install --editable '.[dev,pymol]'
+	$(PIP) install --editable '.[train,pymol,dev,docs]'
 	touch $@

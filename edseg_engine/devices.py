@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-
-import torch
+from typing import TYPE_CHECKING
 
 from edseg_engine.errors import DeviceError, OptionError
 
+if TYPE_CHECKING:
+    import torch
+
+# The command line names the devices before PyTorch, which takes seconds to load, is needed.
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 #: Edges of the largest blocks of voxels that are run at once.
@@ -24,6 +27,8 @@ def choose_device(name: str) -> torch.device:
     DeviceError
         If this machine does not have it.
     """
+    import torch
+
     if name not in DEVICES:
         raise OptionError(f"There is no device {name!r}; choose one of {', '.join(DEVICES)}.")
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -41,6 +46,8 @@ def largest_tile(device: torch.device) -> int:
 
 def runs_bfloat16(device: torch.device) -> bool:
     """Whether the device computes in bfloat16 itself; a processor that has to emulate it is faster in float32."""
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
@@ -51,17 +58,21 @@ def runs_bfloat16(device: torch.device) -> bool:
 
 def expect_fixed_sizes(device: torch.device) -> None:
     """Let cuDNN try its algorithms once for each shape; pays where all inputs have the same."""
+    import torch
+
     torch.backends.cudnn.benchmark = device.type == "cuda"
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether PyTorch raised `error` because memory ran out (the CPU allocator has no class of its own for it)."""
+    import torch
+
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def out_of_memory(device: torch.device) -> DeviceError:
     """Return the error for a device whose memory is full."""
-    return DeviceError(f"The memory of {device.type} is full; close other programs or choose another --device.")
+    return DeviceError(f"The device {device.type} is out of memory; close other programs or choose another --device.")
 
 
 def available_memory() -> int | None:

@@ -22,19 +22,19 @@ class MapFormatError(EdsegError):
 
 
 class MapContentError(EdsegError):
-    """The input was read, but its values are no density: NaNs, a constant, an absurd cell."""
+    """The input was read, but its values are not a density: NaNs, a constant, an absurd cell."""
 
     exit_code = 4
 
 
 class PhaseError(EdsegError):
-    """A reflection file without the map coefficients or phases that were asked for."""
+    """A reflection file without the map coefficients or phases that were requested."""
 
     exit_code = 5
 
 
 class ResolutionError(EdsegError):
-    """The resolution is missing and cannot be told from the file, or lies outside every range."""
+    """The resolution is missing and not stored in the file, or lies outside every range."""
 
     exit_code = 6
 
@@ -46,7 +46,7 @@ class WeightsError(EdsegError):
 
 
 class OutputError(EdsegError):
-    """The results cannot be written where they were asked for."""
+    """The results cannot be written at the requested place."""
 
     exit_code = 8
 
@@ -67,6 +67,12 @@ class TrainingDataError(EdsegError):
     """Training or evaluation data that cannot be used."""
 
     exit_code = 11
+
+
+class DependencyError(EdsegError):
+    """A package that only some commands need is not installed."""
+
+    exit_code = 12
 
 
 class Cancelled(EdsegError):

@@ -85,7 +85,7 @@ def segment(
         resolution = options.resolution or density.d_min
         if resolution is None:
             raise ResolutionError(
-                f"{density.source.get('file', 'The map')} does not tell its resolution; give it, for instance "
+                f"{density.source.get('file', 'The map')} does not store its resolution; give it, for instance "
                 "--resolution 2.8."
             )
         density = replace(density, d_min=max(resolution, density.d_min or 0.0))

@@ -117,8 +117,11 @@ class Engine:
         return resolution
 
 
+#: How to install edseg. It is in no package index; once it is, this is what changes in messages.
+INSTALL = "pip install . in a checkout of edseg, or pip install edseg-VERSION-py3-none-any.whl"
+
 _ADVICE = (
-    "install edseg (pip install edseg) in a Python of your own and tell its path with "
+    f"install edseg in a Python of your own ({INSTALL}) and set its path with "
     "'edseg_status python=/path/to/python' or the environment variable EDSEG_PYTHON"
 )
 

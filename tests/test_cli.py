@@ -43,7 +43,8 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def arguments(weights: Path, out: Path) -> list[str]:
-    return ["segment", str(MTZ), "--weights", str(weights), "--residues", "95", "--out", str(out), "--device", "cpu"]
+    command = ["segment", str(MTZ), "--weights", str(weights), "--residues", "95", "--out", str(out), "--device", "cpu"]
+    return [*command, "--orientations", "1"]
 
 
 def start(arguments: list[str], **options: object) -> subprocess.Popen[str]:
@@ -236,7 +237,7 @@ def test_a_run_ends_when_nobody_reads_its_progress(arguments: list[str], out: Pa
         process.stdout.close()
         stderr = process.stderr.read()
         assert process.wait(timeout=60) == 130
-    assert stderr == "edseg: Stopped, because the program that started the run is gone.\n"
+    assert stderr == "edseg: Stopped, because the program that started the run has exited.\n"
     assert list(out.parent.iterdir()) == []
 
 

@@ -195,7 +195,7 @@ def test_experimental_data_are_cut_and_blurred(tmp_path: Path) -> None:
 def test_bad_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingDataError, match=r"index\.tsv"):
         read_index(tmp_path, "train")
-    with pytest.raises(TrainingDataError, match="neither a pack"):
+    with pytest.raises(TrainingDataError, match="neither packs"):
         structures_of_split(tmp_path, "train")
     (tmp_path / "train-00.npz").write_text("no pack")
     with pytest.raises(TrainingDataError, match="is not a pack"):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
-from update_manifest import weights_entries
 
 from edseg_engine import __version__
 from edseg_engine.cli import COMMANDS, main
 from edseg_engine.results.files import SCHEMA
+from tools.update_manifest import weights_entries
 
 ROOT = Path(__file__).parents[1]
 MANIFEST = json.loads((ROOT / "plugin_manifest.json").read_text(encoding="utf-8"))

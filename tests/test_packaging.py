@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import hashlib
 import os
 import subprocess
@@ -10,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 
@@ -77,3 +79,17 @@ def test_installed_wheel_has_the_command(installed: Path) -> None:
     result = run_python(installed, installed / "bin" / "edseg", "--version")
     assert result.stdout == run_python(installed, "-m", "edseg_engine", "--version").stdout
     assert result.stdout.startswith("edseg "), result.stderr
+
+
+def test_wheel_says_what_it_is_and_what_users_need(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = email.message_from_bytes(archive.read(name))
+        assert any(name.endswith("/licenses/LICENSE") for name in archive.namelist())
+    assert metadata["License-Expression"] == "BSD-3-Clause"
+    assert metadata["Author"] == "edseg developers"
+    needed = [Requirement(text) for text in metadata.get_all("Requires-Dist", [])]
+    always = {requirement.name for requirement in needed if requirement.marker is None}
+    assert always == {"gemmi", "numpy", "rich", "safetensors", "scipy", "torch"}
+    train = {r.name for r in needed if r.marker is not None and r.marker.evaluate({"extra": "train"})}
+    assert train == {"matplotlib", "scikit-learn"}

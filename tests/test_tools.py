@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +14,16 @@ import torch
 
 from edseg_engine.cli import main
 from edseg_engine.crystal.density_map import DensityMap
-from edseg_engine.errors import ModelFormatError, OptionError, ResolutionError
-from edseg_engine.evaluation import benchmark
-from edseg_engine.evaluation.benchmark import compare, write_cube
+from edseg_engine.errors import DependencyError, ModelFormatError, OptionError, ResolutionError
+from edseg_engine.evaluation.metrics import calibration_error, reliability
 from edseg_engine.io.read import read_map
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
-from edseg_engine.networks.weights import Weights, WeightsCard, load_weights, weights_folder
+from edseg_engine.networks.weights import Weights, WeightsCard, load_weights
 from edseg_engine.resolution import range_by_name
 from edseg_engine.results.records import WeightsInfo
-from edseg_engine.training import throughput
-from edseg_engine.training.calibration import calibration_error, reliability
 from edseg_engine.training.windows import DataOptions
+from tools import accuracy, accuracy_page, benchmark, throughput, timing
+from tools.timing import compare, write_cube
 
 CRYSTAL = Path(__file__).parent / "data" / "1az5"
 MAP, MODEL = CRYSTAL / "data.mtz.gz", CRYSTAL / "model.cif.gz"
@@ -85,16 +85,30 @@ def test_train_classifier_adds_one_to_weights(
 ) -> None:
     tiny.save(tmp_path / "tiny.safetensors")
     out = tmp_path / "out.safetensors"
-    command = ["train-classifier", str(tmp_path / "tiny.safetensors"), "--out", str(out), "--crystals", "2"]
+    command = ["train", "classifier", str(tmp_path / "tiny.safetensors"), "--out", str(out), "--crystals", "2"]
     assert main([*command, "--structures", str(data), "--experimental", str(data)]) == 0
-    assert "rank 1 is right" in capsys.readouterr().out
+    assert "rank 1 is correct" in capsys.readouterr().out
     loaded = load_weights(out)
     assert loaded.residue_net is not None
     assert loaded.card.classifier["crystals"] == 2
-    assert main(["calibrate", str(out), "--out", str(out), "--structures", str(data), "--maps", "1"]) == 0
+    assert main(["train", "calibration", str(out), "--out", str(out), "--structures", str(data), "--maps", "1"]) == 0
     calibrated = load_weights(out)
     assert calibrated.card.calibration["temperature"] > 0
     assert calibrated.residue_net is not None
+
+
+def test_calibration_without_scikit_learn_says_what_to_install(
+    data: Path, tmp_path: Path, tiny: Weights, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
+    monkeypatch.delitem(sys.modules, "edseg_engine.training.calibration", raising=False)
+    tiny.save(tmp_path / "tiny.safetensors")
+    command = ["train", "calibration", str(tmp_path / "tiny.safetensors"), "--structures", str(data)]
+    assert main([*command, "--out", str(tmp_path / "out.safetensors")]) == DependencyError.exit_code
+    printed = capsys.readouterr()
+    assert "scikit-learn" in printed.err
+    assert "pip install '.[train]'" in printed.err
+    assert printed.out == "", "no map is run in vain"
 
 
 def test_evaluate_one_map(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,7 +125,9 @@ def test_evaluate_one_map(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_evaluate_folders(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", "--experimental", str(data), "--resolution", "3.0", "--culled"]) == 0
+    assert (
+        main(["evaluate", "--experimental", str(data), "--resolution", "3.0", "--culled", "--orientations", "1"]) == 0
+    )
     assert "| 1az5 | 3.00 | 95 |" in capsys.readouterr().out
     assert main(["evaluate", "--structures", str(data), "--resolution", "2.2", "--orientations", "1"]) == 0
     assert "| 1az5 | 2.20 | 95 |" in capsys.readouterr().out
@@ -128,11 +144,11 @@ def test_calibration_error_is_zero_for_honest_confidence() -> None:
     assert all(abs(mean - fraction) < 0.03 for _, mean, fraction in reliability(confidence, right))
 
 
-def test_calibrate_writes_weights_with_honest_probabilities(data: Path, tmp_path: Path) -> None:
-    source = weights_folder() / "high.safetensors"
-    out = tmp_path / "high.safetensors"
+def test_calibration_writes_weights_with_honest_probabilities(data: Path, tmp_path: Path, tiny: Weights) -> None:
+    source, out = tmp_path / "tiny.safetensors", tmp_path / "out.safetensors"
+    tiny.save(source)
     arguments = ["--structures", str(data), "--experimental", str(data), "--maps", "1"]
-    assert main(["calibrate", str(source), "--out", str(out), *arguments]) == 0
+    assert main(["train", "calibration", str(source), "--out", str(out), *arguments]) == 0
     before, after = load_weights(source), load_weights(out)
     assert set(after.card.calibration) == {"temperature", "intercept", "slope", "votes", "spread"}
     assert after.card.training == before.card.training
@@ -140,11 +156,22 @@ def test_calibrate_writes_weights_with_honest_probabilities(data: Path, tmp_path
         torch.testing.assert_close(a, b)
 
 
-def test_the_accuracy_page_holds_every_table(data: Path, tmp_path: Path) -> None:
+def test_the_accuracy_page_holds_every_table(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: Weights
+) -> None:
+    """Of the sets of maps one of each kind is measured, by a small network: the page is what is tested."""
+    every = accuracy_page.sections
+    kinds = ("better than 2.5 Å", "summed", "simulated, 3.0 Å, noise-free, culled")
+    monkeypatch.setattr(
+        accuracy_page,
+        "sections",
+        lambda *folders: [next(s for s in every(*folders) if kind in s.name) for kind in kinds],
+    )
+    monkeypatch.setattr(accuracy, "choose_weights", lambda path, resolution_range: tiny)
     page = tmp_path / "accuracy.md"
-    assert main(["accuracy", "--structures", str(data), "--experimental", str(data), "--out", str(page)]) == 0
+    assert accuracy.main(["--structures", str(data), "--experimental", str(data), "--out", str(page)]) == 0
     text = page.read_text()
-    for heading in ("## All sets", "class by class", "mean what it says", "as bad as real ones"):
+    for heading in ("## All sets", "class by class", "confidence reliable", "as bad as real ones"):
         assert heading in text
     assert "noise-free, culled (1 maps, 95 residues)" in text
     assert "nan" not in text
@@ -172,8 +199,8 @@ def test_a_cube_is_filled_with_the_crystal(crystal_map: DensityMap, tmp_path: Pa
 def test_bench_command_prints_what_averaging_costs(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(benchmark, "AVERAGING", ((1, 1), (3, 1), (1, 2)))
-    assert main(["benchmark", str(MAP), "--averaging", "--threads", "2"]) == 0
+    monkeypatch.setattr(timing, "AVERAGING", ((1, 1), (3, 1), (1, 2)))
+    assert benchmark.main([str(MAP), "--averaging", "--threads", "2"]) == 0
     rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][2:]
     ratio = {(int(o), int(v)): float(r) for o, v, _, r in rows}
     assert ratio[1, 1] == 1
@@ -181,7 +208,7 @@ def test_bench_command_prints_what_averaging_costs(
 
 
 def test_bench_command_prints_sizes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["benchmark", str(MAP), "--cube", "40", "--threads", "2"]) == 0
+    assert benchmark.main([str(MAP), "--cube", "40", "--threads", "2"]) == 0
     assert "| box |" in capsys.readouterr().out
 
 

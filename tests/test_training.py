@@ -172,7 +172,8 @@ def training_folder(folder: Path) -> Path:
 
 
 def arguments(data: Path, out: Path, windows: int) -> list[str]:
-    return ["train", "low", "--structures", str(data), "--out", str(out), "--windows", str(windows), "--batch", "2"]
+    command = ["train", "network", "low", "--structures", str(data), "--out", str(out)]
+    return [*command, "--windows", str(windows), "--batch", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +225,7 @@ def test_a_folder_of_another_range_is_refused(
 
 def test_training_data_that_are_missing_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(tmp_path, tmp_path / "run", 10)) == TrainingDataError.exit_code
-    assert "neither a pack" in capsys.readouterr().err
+    assert "neither packs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("times", ["0", "3", "-1"])

@@ -24,12 +24,12 @@ from edseg_engine.networks.weights import WeightsCard, load_weights, save_weight
 from edseg_engine.resolution import range_by_name
 from edseg_engine.training.checkpoint import MovingAverage, load_checkpoint, restore, save_checkpoint
 from edseg_engine.training.distributed import Ranks, join_ranks, leave_ranks
-from edseg_engine.training.job import pack_job
 from edseg_engine.training.loop import Trainer, TrainOptions
 from edseg_engine.training.muon import Muon, optimizers_of, orthogonalized
 from edseg_engine.training.replay import Replay
 from edseg_engine.training.windows import CrystalSource, DataOptions
 from tests.test_training import CRYSTAL, TINY, arguments, training_folder
+from tools.pack_job import pack_job
 
 
 @pytest.mark.parametrize("shape", [(16, 432), (96, 2592), (432, 16), (48, 48)])

@@ -10,36 +10,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from edseg_engine import __version__
-from edseg_engine.cli import (
-    accuracy,
-    benchmark,
-    calibrate,
-    convert,
-    evaluate,
-    pack_job,
-    segment,
-    simulate,
-    throughput,
-    train,
-    train_classifier,
-)
+from edseg_engine.cli import convert, evaluate, segment, simulate, train
 from edseg_engine.errors import Cancelled, EdsegError
 
 #: Each has ``add_parser(subparsers)``, which sets ``run``, a function from the arguments to the exit code.
 #: They import the engine only in ``run``, so that ``--help`` is quick.
-COMMANDS = (
-    segment,
-    convert,
-    simulate,
-    train,
-    pack_job,
-    train_classifier,
-    calibrate,
-    evaluate,
-    accuracy,
-    benchmark,
-    throughput,
-)
+COMMANDS = (segment, convert, simulate, train, evaluate)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

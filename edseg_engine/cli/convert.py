@@ -5,21 +5,28 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from edseg_engine.cli.arguments import columns_parser
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "convert",
+        parents=[columns_parser()],
         help="write the density of reflections as a CCP4 map",
-        description="Write the density that edseg reads from a file as a CCP4 map, for programs without reflections.",
+        description="Write the density that edseg reads from a file as a CCP4 map, for programs that cannot read "
+        "reflections.",
     )
-    parser.add_argument("input", type=Path, metavar="FILE", help="as of edseg segment")
+    parser.add_argument(
+        "input",
+        type=Path,
+        metavar="FILE",
+        help="MTZ, structure-factor mmCIF, CCP4 or MRC file, plain or compressed with gzip",
+    )
     parser.add_argument("output", type=Path, metavar="MAP", help="CCP4 file to write; replaced if it exists")
     parser.add_argument("--resolution", type=float, metavar="D", help="leave out reflections finer than D Å")
-    parser.add_argument("--f", metavar="LABEL", help="column of the map coefficients' amplitudes")
-    parser.add_argument("--phi", metavar="LABEL", help="column of the map coefficients' phases")
     parser.add_argument(
-        "--progress", choices=("none", "json"), default="none", help="json: tell the end as a JSON line"
+        "--progress", choices=("none", "json"), default="none", help="json: report the result as a JSON line"
     )
     parser.set_defaults(run=run)
 

@@ -5,35 +5,48 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from edseg_engine.cli.arguments import averaging_parser, device_parser
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand to `subparsers`."""
     parser = subparsers.add_parser(
         "evaluate",
-        help="compare with known models",
-        description="Run maps whose models are known and print how many residues were found (within 3 Å of their "
-        "centroid, under symmetry) and labelled right; missed residues count as wrong.",
+        parents=[averaging_parser(), device_parser()],
+        help="compare results with known models",
+        description="Segment maps whose models are known and print how many residues were found (within 3 Å of their "
+        "centroid, under symmetry) and labelled correctly; missed residues count as wrong.",
     )
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--map", type=Path, help="one map or reflection file, together with --model")
-    source.add_argument("--experimental", type=Path, help="folder of experimental crystals with an index.tsv")
-    source.add_argument("--structures", type=Path, help="folder of structure packs, from which maps are simulated")
-    parser.add_argument("--model", type=Path, help="PDB or mmCIF file of the model that is in --map")
+    source.add_argument("--map", type=Path, metavar="FILE", help="one map or reflection file; needs --model")
+    source.add_argument(
+        "--experimental", type=Path, metavar="DIR", help="folder of experimental crystals, with an index.tsv"
+    )
+    source.add_argument("--structures", type=Path, metavar="DIR", help="folder of structures to simulate maps of")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="PDB or mmCIF file with the model of --map")
     parser.add_argument("--split", help="split of the folder (default: dev of --experimental, val of --structures)")
     parser.add_argument(
-        "--resolution", type=float, help="d_min in Å: of --map, of simulated maps, or where experimental data are cut"
+        "--resolution",
+        type=float,
+        metavar="D",
+        help="d_min in Å: of --map, of simulated maps, or at which experimental data are cut",
     )
-    parser.add_argument("--better-than", type=float, default=99.0, help="only experimental sets finer than this (Å)")
-    parser.add_argument("--worse-than", type=float, default=0.0, help="only experimental sets not finer than this (Å)")
-    parser.add_argument("--noise-free", action="store_true", help="simulate without any errors (as the thesis did)")
-    parser.add_argument("--culled", action="store_true", help="remove density 3 Å from the model (as the thesis did)")
-    parser.add_argument("--orientations", type=int, default=4, help="rotations of the grid to average, 1 to 24")
-    parser.add_argument("--views", type=int, default=1, help="turned voxel grids to pool, 1 to 12")
-    parser.add_argument("--weights", type=Path, help="weights file in place of the shipped ones")
-    parser.add_argument("--limit", type=int, help="only the first so many maps")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--name", default="all", help="name of the set in the tables")
-    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+    parser.add_argument(
+        "--better-than", type=float, default=99.0, metavar="D", help="only experimental sets finer than D Å"
+    )
+    parser.add_argument(
+        "--worse-than", type=float, default=0.0, metavar="D", help="only experimental sets at D Å or coarser"
+    )
+    parser.add_argument("--noise-free", action="store_true", help="simulate maps without errors, as the thesis did")
+    parser.add_argument(
+        "--culled", action="store_true", help="remove density farther than 3 Å from the model, as the thesis did"
+    )
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="weights file to use instead of the one for the resolution"
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N maps")
+    parser.add_argument("--name", default="all", help="name of the set in the tables (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
     parser.set_defaults(run=run)
 
 
@@ -73,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         maps, weights_of, choose_device(args.device), report, Protocol(args.orientations, args.views, args.culled)
     )
     if not scores:
-        console.print("There is no map to evaluate.", highlight=False)
+        console.print("There are no maps to evaluate.", highlight=False)
         return 1
     print("\n".join([summary_table([(args.name, scores)]), map_table(scores), class_table(scores)]))
     if args.json:
@@ -89,13 +102,13 @@ def _maps(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # an itera
 
     if args.map:
         if not args.model:
-            raise OptionError("--map needs --model, the file of the model that is in the map.")
+            raise OptionError("--map needs --model, the file with the model of the map.")
         return iter([one_map(args.map, args.model, args.resolution)])
     if args.experimental:
         return experimental_maps(
             args.experimental, args.split or "dev", args.worse_than, args.better_than, args.resolution
         )
     if args.resolution is None:
-        raise OptionError("Simulated maps need --resolution.")
+        raise OptionError("Maps simulated from --structures need --resolution.")
     options = NOISE_FREE if args.noise_free else SimulationOptions()
     return simulated_maps(args.structures, args.split or "val", args.resolution, options)

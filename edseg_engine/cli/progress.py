@@ -64,7 +64,7 @@ def emit(event: str, **values: object) -> None:
     except BrokenPipeError:
         # What the interpreter flushes at its exit must find an open file, too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise Cancelled("Stopped, because the program that started the run is gone.") from None
+        raise Cancelled("Stopped, because the program that started the run has exited.") from None
 
 
 def emit_progress(progress: Progress) -> None:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edseg_engine.cli.arguments import averaging_parser, columns_parser, device_parser
 from edseg_engine.errors import Cancelled, EdsegError
 from edseg_engine.progress import ProgressCallback
 
@@ -17,6 +18,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "segment",
+        parents=[columns_parser(), averaging_parser(), device_parser()],
         help="locate and label the residues of a map",
         description="Locate the residues of an electron density map and name their three most likely types.",
     )
@@ -24,47 +26,30 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "map",
         type=Path,
         metavar="MAP",
-        help="MTZ, structure-factor mmCIF, CCP4 or MRC file, also compressed with gzip",
+        help="MTZ, structure-factor mmCIF, CCP4 or MRC file, plain or compressed with gzip",
     )
     parser.add_argument(
         "--resolution",
         type=float,
         metavar="D",
-        help="resolution in Å; taken from the file where it tells it, which maps do not",
+        help="resolution in Å; read from the file if present; map files do not store it",
     )
     number = parser.add_mutually_exclusive_group()
-    number.add_argument("--residues", type=int, metavar="N", help="number of residues in the region; found if not told")
+    number.add_argument(
+        "--residues", type=int, metavar="N", help="number of residues in the region; estimated if omitted"
+    )
     number.add_argument(
         "--sequence",
         type=Path,
         metavar="FILE",
-        help="FASTA file with one entry for each protein chain in the region; only their number of residues is used",
+        help="FASTA file with one entry per protein chain in the region; only the number of residues is used",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="directory of the results (default: MAP's name + -edseg)"
+        "--out", type=Path, metavar="DIR", help="directory for the results (default: MAP's name + -edseg)"
     )
     parser.add_argument(
-        "--orientations",
-        type=int,
-        default=4,
-        metavar="N",
-        help="rotations of the map to average, 1 to 24: more are slower and better (default: %(default)s)",
+        "--class-maps", action="store_true", help="also write a CCP4 map of the probability of each class"
     )
-    parser.add_argument(
-        "--views",
-        type=int,
-        default=1,
-        metavar="N",
-        help="voxel grids, turned against each other, to pool, 1 to 12: more find a few more residues; each takes "
-        "as long as the first, or up to 2.5 times as long (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--device",
-        choices=("auto", "cpu", "cuda", "mps"),
-        default="auto",
-        help="where the network runs (default: a GPU if there is one)",
-    )
-    parser.add_argument("--class-maps", action="store_true", help="also write a CCP4 map of each class's probability")
     parser.add_argument(
         "--voxels",
         action="store_true",
@@ -74,26 +59,26 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--region",
         choices=("auto", "asu", "cell", "box"),
         default="auto",
-        help="asymmetric unit, whole cell, or the box of the file without symmetry (default: asu of a crystal's map, "
-        "box of a map that covers less)",
+        help="asymmetric unit, whole unit cell, or the box covered by the file without symmetry (default: asu for "
+        "the map of a crystal, box for a map that covers less)",
     )
     parser.add_argument(
         "--box",
         type=float,
         nargs=6,
         metavar=("X0", "Y0", "Z0", "X1", "Y1", "Z1"),
-        help="work on this box (lowest and highest x, y, z in Å) instead of a region",
+        help="work on this box (lowest, then highest x, y, z in Å) instead of a region",
     )
-    parser.add_argument("--f", metavar="LABEL", help="column of the map coefficients' amplitudes")
-    parser.add_argument("--phi", metavar="LABEL", help="column of the map coefficients' phases")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="weights other than those of the resolution")
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="weights file to use instead of the one for the resolution"
+    )
     parser.add_argument(
         "--progress",
         choices=("auto", "json", "none"),
         default="auto",
-        help="auto: bars on a terminal; json: one JSON object per line on stdout",
+        help="auto: bars on a terminal; json: one JSON object per line on standard output",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace older results in DIR")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier result in DIR")
     parser.set_defaults(run=run)
 
 

@@ -10,15 +10,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand to `subparsers`."""
     parser = subparsers.add_parser(
         "simulate",
-        help="make maps of known structures",
-        description="For each model write NAME.ccp4, the map of its crystal (or of a box around it where the file has "
-        "no crystal), and NAME-residues.csv, the residues that are in it.",
+        help="simulate maps of known structures",
+        description="For each model write NAME.ccp4, the map of its crystal (or of a box around it if the file has no "
+        "unit cell), and NAME-residues.csv, the residues in that map.",
     )
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="PDB or mmCIF files")
-    parser.add_argument("--resolution", type=float, required=True, help="d_min in Å")
+    parser.add_argument("--resolution", type=float, required=True, metavar="D", help="d_min in Å")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the maps")
-    parser.add_argument("--noise-free", action="store_true", help="no errors in amplitudes and phases")
-    parser.add_argument("--seed", type=int, default=1, help="of all random choices (default: %(default)s)")
+    parser.add_argument("--noise-free", action="store_true", help="simulate no errors in amplitudes and phases")
+    parser.add_argument("--seed", type=int, default=1, help="seed of all random choices (default: %(default)s)")
     parser.set_defaults(run=run)
 
 

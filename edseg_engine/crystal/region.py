@@ -115,15 +115,15 @@ def _box_between(symmetry: Symmetry, low: NDArray[np.float64], high: NDArray[np.
 def _part(density: DensityMap, name: str, box: tuple[float, float, float, float, float, float]) -> Region:
     low, high = np.array(box[:3]), np.array(box[3:])
     if name not in ("auto", "box"):
-        raise OptionError(f"The region {name!r} and a box exclude each other; give one of them.")
+        raise OptionError(f"The region {name!r} and a box exclude each other; give only one of them.")
     if not np.isfinite(box).all() or not (low < high).all():
-        raise OptionError("A box is told by its lowest x, y, z and its highest x, y, z in Å, all of them numbers.")
+        raise OptionError("A box needs its lowest x, y, z and its highest x, y, z in Å, all of them finite numbers.")
     symmetry = Symmetry(density.cell, density.spacegroup, periodic=False)
     if not density.periodic:
         whole = _box(density)
         low, high = np.maximum(low, whole.low), np.minimum(high, whole.high)
         if not (low < high).all():
-            raise OptionError("The box lies outside of the map.")
+            raise OptionError("The box lies outside the map.")
     return _box_between(symmetry, low, high)
 
 

@@ -62,7 +62,7 @@ def read_index(folder: Path, split: str) -> list[ExperimentalEntry]:
     except (OSError, KeyError, ValueError) as error:
         raise TrainingDataError(f"{folder / 'index.tsv'} cannot be read as an index of crystals ({error}).") from error
     if not entries:
-        raise TrainingDataError(f"{folder / 'index.tsv'} has no crystal of the split {split!r}.")
+        raise TrainingDataError(f"{folder / 'index.tsv'} lists no crystals of the split {split!r}.")
     return entries
 
 

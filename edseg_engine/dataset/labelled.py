@@ -86,7 +86,7 @@ def known_residues(model: gemmi.Model) -> KnownResidues:
                 owner += [-2 if unknown else -1] * len(xyz)
             atoms += xyz
     if not labels:
-        raise ModelFormatError("The model has no amino-acid residue; a protein model is needed.")
+        raise ModelFormatError("The model has no amino-acid residues; a protein model is needed.")
     return KnownResidues(
         np.array(labels), np.array(points), tuple(names), np.array(atoms), np.array(owner, dtype=np.intp)
     )
@@ -194,7 +194,7 @@ class LabelledCrystal:
         """Cut the cube of `size` voxels of `spacing` Å around `center`, turned by `rotation` (3, 3).
 
         A voxel above `threshold` (normalised density) belongs to the nearest atom within `label_radius` Å. Voxels below
-        are background; nobody asks for their class.
+        are background; their class is not needed.
         """
         shape = (size, size, size)
         origin = center - rotation @ np.full(3, spacing * (size - 1) / 2)

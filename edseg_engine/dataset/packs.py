@@ -130,4 +130,4 @@ def structures_of_split(folder: Path, split: str) -> Sequence[StructurePack | Mo
         models = ModelFolder(folder / split)
         if len(models):
             return [models]
-    raise TrainingDataError(f"There is neither a pack {split}*.npz nor a folder {split} with models in {folder}.")
+    raise TrainingDataError(f"{folder} contains neither packs {split}*.npz nor a folder {split} with models.")

@@ -91,8 +91,8 @@ def simulation_options(settings: Sequence[str]) -> SimulationOptions:
         except ValueError as error:
             names = ", ".join(f.name for f in fields(SimulationOptions))
             raise OptionError(
-                f"The simulation cannot be set by {setting!r} ({error}); write, for instance, missing=0,0.1. "
-                f"There are {names}."
+                f"{setting!r} is not a setting of the simulation ({error}); write, for instance, missing=0,0.1. "
+                f"The settings are {names}."
             ) from error
     return SimulationOptions(**changes)
 
@@ -157,7 +157,7 @@ def simulate_map(
         If the structure has no atoms or an unknown space group.
     """
     if len(structure) == 0 or structure[0].count_atom_sites() == 0:
-        raise ModelFormatError(f"{structure.name} has no atoms to simulate a map of.")
+        raise ModelFormatError(f"{structure.name} has no atoms to simulate a map from.")
     if not structure.cell.is_crystal():
         put_in_box(structure, rng)
     if structure.find_spacegroup() is None:

@@ -263,5 +263,5 @@ def one_map(map_path: Path, model_path: Path, d_min: float | None) -> KnownMap:
     """
     density = read_map(map_path, resolution=d_min)
     if density.d_min is None:
-        raise ResolutionError(f"{map_path} does not tell its resolution; give it with --resolution.")
+        raise ResolutionError(f"{map_path} does not store its resolution; give it with --resolution.")
     return KnownMap(map_path.name, density, known_residues(read_model(model_path)[0]))

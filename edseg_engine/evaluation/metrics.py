@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from edseg_engine.evaluation.matching import Matching
 from edseg_engine.labels import N_CLASSES, N_LABELS
 
+_BINS = 10
+
 
 @dataclass(frozen=True)
 class ResidueCounts:
@@ -120,3 +122,22 @@ def instance_dice(members: NDArray[np.intp], owner: NDArray[np.intp], matching: 
 def total(counts: Sequence[ResidueCounts]) -> ResidueCounts:
     """Return the sum over maps."""
     return ResidueCounts(*(np.sum([getattr(c, f.name) for c in counts], axis=0) for f in fields(ResidueCounts)))
+
+
+def calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+    """Return the expected calibration error (Guo, 2017): the gap of confidence and accuracy over ten equal bins."""
+    if not len(confidence):
+        return 0.0
+    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    gaps = np.bincount(bins, confidence - right, minlength=_BINS)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> list[tuple[int, float, float]]:
+    """Return (number, mean confidence, fraction right) of each of ten equal bins that is not empty."""
+    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    return [
+        (int((bins == b).sum()), float(confidence[bins == b].mean()), float(right[bins == b].mean()))
+        for b in range(_BINS)
+        if (bins == b).any()
+    ]

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from edseg_engine.evaluation.evaluate import MapScore
-from edseg_engine.evaluation.metrics import ResidueCounts, VoxelCounts, total
+from edseg_engine.evaluation.metrics import ResidueCounts, VoxelCounts, calibration_error, total
 from edseg_engine.labels import LABELS
-from edseg_engine.training.calibration import calibration_error
 
 #: The three ways to get instances, with their heading.
 WAYS = {"k_given": "K given", "k_found": "K found", "true_instances": "true instances"}

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from edseg_engine.labels import LABELS, N_LABELS
 
 #: Share of each label, in the order of `LABELS`, among 500,000 residues of the training structures
-#: (``tests/protein_shares.py``).
+#: (``tools/protein_shares.py``).
 SHARES = (
     0.080, 0.071, 0.059, 0.094, 0.045, 0.126, 0.042, 0.014, 0.036,
     0.101, 0.105, 0.050, 0.023, 0.058, 0.061, 0.013, 0.022,
@@ -50,6 +50,6 @@ def composition_warning(labels: NDArray[np.intp]) -> str | None:
     counts = np.bincount(labels, minlength=N_LABELS)
     first, second = (int(i) for i in np.argsort(counts)[:-3:-1])
     return (
-        f"{(counts[first] + counts[second]) / len(labels):.0%} of the residues are called {LABELS[first]} or "
-        f"{LABELS[second]}, as in no protein: the map hardly shows side chains, and few labels can be right."
+        f"{(counts[first] + counts[second]) / len(labels):.0%} of the residues are labelled {LABELS[first]} or "
+        f"{LABELS[second]}, unlike any known protein: the map hardly shows side chains, and few labels can be right."
     )

@@ -8,32 +8,16 @@ from dataclasses import asdict
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from sklearn.linear_model import LogisticRegression
 
 from edseg_engine.evaluation.evaluate import MapScore
+from edseg_engine.extras import missing_extra
 from edseg_engine.residues.classify import Calibration, confidence_features
 from edseg_engine.residues.instances import Instances
 
-_BINS = 10
-
-
-def calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
-    """Return the expected calibration error (Guo, 2017): the gap of confidence and accuracy over ten equal bins."""
-    if not len(confidence):
-        return 0.0
-    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
-    gaps = np.bincount(bins, confidence - right, minlength=_BINS)
-    return float(np.abs(gaps).sum() / len(confidence))
-
-
-def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> list[tuple[int, float, float]]:
-    """Return (number, mean confidence, fraction right) of each of ten equal bins that is not empty."""
-    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
-    return [
-        (int((bins == b).sum()), float(confidence[bins == b].mean()), float(right[bins == b].mean()))
-        for b in range(_BINS)
-        if (bins == b).any()
-    ]
+try:
+    from sklearn.linear_model import LogisticRegression
+except ImportError as error:
+    raise missing_extra("scikit-learn", "train") from error
 
 
 def fit_calibration(scores: Sequence[MapScore]) -> Calibration:

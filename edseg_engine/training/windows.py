@@ -101,7 +101,7 @@ class CrystalSource:
                 return LabelledCrystal(density, known_residues(structure[0]))
             except (ModelFormatError, RuntimeError):  # gemmi: cells too small for their structure and the like
                 continue
-        raise TrainingDataError(f"No structure of {self.options.structures} can be simulated.")
+        raise TrainingDataError(f"No map can be simulated from any structure in {self.options.structures}.")
 
     def _simulation(self, rng: np.random.Generator) -> SimulationOptions:
         simulation = self.options.simulation

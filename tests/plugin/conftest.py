@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("pymol", reason="PyMOL is not installed (pip install edseg[pymol])")
+if "EDSEG_REQUIRE_WINDOW" not in os.environ:
+    pytest.importorskip("pymol", reason="PyMOL is not installed (pip install '.[pymol]')")
 
 import gemmi
 import pymol

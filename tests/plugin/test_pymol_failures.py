@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import time
@@ -43,7 +44,7 @@ def python_script(path: Path, text: str) -> Path:
 def test_no_engine(density: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(CmdException, match="pip install edseg"):
+    with pytest.raises(CmdException, match=re.escape(engine.INSTALL)):
         density.edseg_segment("density", 2.0)
     assert "no engine" in density.edseg_status()["error"]
     assert untouched(density)

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmark import start_up
 
 from edseg_engine import __version__ as engine_version
 from edseg_engine.labels import LABELS, PDB_NAMES
 from edseg_engine.results.files import SCHEMA
 from pymol_edseg import engine, palette, proposals, register
+from tools.plugin_benchmark import start_up
 
 ROOT = Path(__file__).parents[2]
 MANIFEST = json.loads((ROOT / "plugin_manifest.json").read_text(encoding="utf-8"))["plugin"]
@@ -51,8 +51,8 @@ print("REPORT", json.dumps({
 @pytest.fixture(scope="module")
 def zip_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("zip")
-    command = [sys.executable, str(ROOT / "tests/plugin_zip.py"), "--out", str(folder)]
-    return Path(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
+    command = [sys.executable, "-m", "tools.plugin_zip", "--out", str(folder)]
+    return Path(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip())
 
 
 def test_zip_holds_the_package_alone(zip_file: Path) -> None:

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from many import write_many
 from PIL import Image
 
 from pymol_edseg import persist
 from pymol_edseg.palette import COLORS, rgb
+from tools.made_up import write_many
 
 ROOT = Path(__file__).parents[2]
 MTZ = ROOT / "tests/data/1az5/data.mtz.gz"
@@ -27,10 +27,15 @@ DRIVER = Path(__file__).with_name("gui_driver.py")
 #: A machine that does other work, and draws without graphics hardware, may take this many times longer.
 SLACK = 4
 
+#: Set where these tests must run; what they need and do not find is then an error.
+REQUIRED = "EDSEG_REQUIRE_WINDOW" in os.environ
+
 pytestmark = [
-    pytest.mark.skipif(not shutil.which("Xvfb"), reason="Xvfb is not installed (apt-get install xvfb)"),
+    pytest.mark.xdist_group("window"),
+    pytest.mark.skipif(not (REQUIRED or shutil.which("Xvfb")), reason="Xvfb is not installed (apt-get install xvfb)"),
     pytest.mark.skipif(
-        not any(importlib.util.find_spec(name) for name in ("PySide6", "PyQt5")), reason="there is no Qt for Python"
+        not (REQUIRED or any(importlib.util.find_spec(name) for name in ("PySide6", "PyQt5"))),
+        reason="there is no Qt for Python",
     ),
 ]
 

@@ -16,7 +16,6 @@ import torch
 
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.region import choose_region
-from edseg_engine.evaluation.baseline import cluster_from_random_starts, predict_windows
 from edseg_engine.evaluation.matching import match
 from edseg_engine.inference.predict import predict_voxels
 from edseg_engine.inference.volume import prepare_volumes
@@ -28,6 +27,7 @@ from edseg_engine.residues.classify import Classifier, classify
 from edseg_engine.residues.instances import find_instances
 from edseg_engine.resolution import range_by_name
 from edseg_engine.results.records import Segmentation, SegmentOptions
+from tools.baseline import cluster_from_random_starts, predict_windows
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class SizeResult:
 def measure_size(path: Path, options: SegmentOptions, threads: int) -> SizeResult:
     """Run a map in a process of its own."""
     arguments = json.dumps([str(path), options.region, options.residues, options.resolution, threads])
-    command = [sys.executable, "-m", "edseg_engine.evaluation.benchmark", arguments]
+    command = [sys.executable, "-m", "tools.timing", arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return SizeResult(**json.loads(done.stdout.splitlines()[-1]))
 

@@ -13,7 +13,6 @@ import torch
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.dataset.simulate import NOISE_FREE, SimulationOptions, simulate_map
-from edseg_engine.evaluation.diagrams import reliability_diagrams
 from edseg_engine.evaluation.evaluate import (
     AS_IS,
     KnownMap,
@@ -23,33 +22,34 @@ from edseg_engine.evaluation.evaluate import (
     score_maps,
     simulated_maps,
 )
-from edseg_engine.evaluation.realism import Quality, map_quality
+from edseg_engine.evaluation.metrics import reliability
 from edseg_engine.evaluation.tables import class_table, map_table, markdown_table, summary_table
 from edseg_engine.networks.weights import Weights
 from edseg_engine.resolution import RANGES
-from edseg_engine.training.calibration import reliability
+from tools.diagrams import reliability_diagrams
+from tools.realism import Quality, map_quality
 
 _HEAD = """# Accuracy
 
 Everything here is written by `{command}`; nothing is typed in by hand.
 
 **Protocol.** Maps are read as they are: solvent, symmetry copies and noise are in them, unless a table says *culled*
-(then density farther than 3 Å from the model is removed first, as the thesis does; nobody can do that without a
-model). *K given*: the number of residues of the asymmetric unit is told. *K found*: it is not. *True instances*: the
-voxels of each residue are taken from the model, which leaves the labels alone to be judged. A residue is found when a
-centroid lies within 3 Å of its own, under symmetry, paired one to one by linear assignment. **rank-1** and **rank-3**
-are fractions of *all* residues of the models; a missed residue is wrong. *recall* and *precision* are of location
-alone; *label precision* and *label recall* are means over the 17 classes with the label right as well. *ECE* is the
-expected calibration error of the confidence with K found. Four orientations of the grid are averaged, unless a table
-says otherwise. *Views* are voxel grids turned by any angle, whose votes are pooled; one is used, unless a table says
-otherwise. *Summed probabilities*: labels by the mean over a residue's voxels alone, as in the thesis (3.3), without
-the classifier of residues, and not calibrated.
+(then density farther than 3 Å from the model is removed first, as in the thesis; this is impossible without a model).
+*K given*: the number of residues in the asymmetric unit is given. *K found*: it is estimated from the map. *True
+instances*: the voxels of each residue are taken from the model, so that only the labels are judged. A residue is
+found when a centroid lies within 3 Å of its own, under symmetry, paired one to one by linear assignment. **rank-1**
+and **rank-3** are fractions of *all* residues of the models; a missed residue is wrong. *recall* and *precision* are
+of location alone; *label precision* and *label recall* are means over the 17 classes with the label right as well.
+*ECE* is the expected calibration error of the confidence with K found. Four orientations of the grid are averaged,
+unless a table says otherwise. *Views* are voxel grids rotated by any angle, whose votes are pooled; one is used,
+unless a table says otherwise. *Summed probabilities*: labels by the mean over a residue's voxels alone, as in the
+thesis (3.3), without the classifier of residues, and not calibrated.
 
 **Data.** Experimental maps are the split `dev` of the experimental crystals ({n_dev} sets), never trained on and
 sharing no 30 %-identity cluster with anything trained on; they were looked at while the method was developed, and the
-calibration was fitted on them. All but a few are phased by the model that scores them: they have seen the answer, as
-have the maps of the thesis. Simulated maps are of every fourth crystal of the split `val`
-([training.md](training.md) says what is simulated).
+calibration was fitted on them. All but a few are phased by the model that they are compared with: they have seen the
+answer, as have the maps of the thesis. Simulated maps are of every fourth crystal of the split `val`
+([training.md](training.md) describes the simulation).
 
 Weights: {weights}
 
@@ -66,7 +66,7 @@ _REALISM_BINS = (
     (3.5, 4.5, 3.8),
 )
 _LARGEST_MODEL = 6000
-#: Of the structures to simulate every so manieth is used: enough residues for the second decimal.
+#: Of the structures to simulate every fourth is used: enough residues for the second decimal.
 _EVERY = 4
 
 
@@ -146,7 +146,7 @@ def write_page(
             parts += [f"## {section.name[0].upper() + section.name[1:]}: map by map\n", map_table(scores)]
     for section, scores in scored[:2]:
         parts += [f"## {section.name[0].upper() + section.name[1:]}: class by class, K given\n", class_table(scores)]
-    parts += ["## Does the confidence mean what it says?\n", _reliability(scored)]
+    parts += ["## Is the confidence reliable?\n", _reliability(scored)]
     calibrated = {section.name: scores for section, scores in scored if not section.protocol.summed}
     if reliability_diagrams(calibrated, diagrams):
         parts.append(f"![Fraction right against confidence, map set by map set]({diagrams.name})\n")
@@ -165,7 +165,7 @@ def _reliability(scored: list[tuple[Section, list[MapScore]]]) -> str:
         for n, mean, fraction in reliability(confidence, right):
             rows.append([section.name, str(n), f"{mean:.2f}", f"{fraction:.2f}"])
     text = (
-        "Residues found with K found, in bins of confidence; *right*: a residue is there and rank 1 is its class.\n\n"
+        "Residues found with K found, in bins of confidence; *right*: there is a residue, and rank 1 is its class.\n\n"
     )
     return text + markdown_table(["maps", "residues", "mean confidence", "right"], rows)
 

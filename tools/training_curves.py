@@ -1,6 +1,6 @@
 """Draw docs/training-curves.png from the logs of the runs that made the shipped weights, and of those before.
 
-    .venv/bin/python tests/training_curves.py
+    python -m tools.training_curves
 
 ``docs/training-logs/RANGE.csv`` is the ``log.csv`` of that range's network; ``smaller-RANGE-N.csv`` is that of the N-th
 run of the smaller network that was shipped before.

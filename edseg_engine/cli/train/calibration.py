@@ -1,23 +1,29 @@
-"""``edseg calibrate``: fit probabilities and confidence of a weights file on maps with known models."""
+"""``edseg train calibration``: fit the probabilities and the confidence of weights to maps with known models."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from edseg_engine.cli.arguments import training_data_parser
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand to `subparsers`."""
     parser = subparsers.add_parser(
-        "calibrate",
-        help="make probabilities and confidence mean what they say",
-        description="Run a network on maps with known models, fit its calibration, store it in a copy of the weights.",
+        "calibration",
+        parents=[training_data_parser()],
+        help="fit the calibration of the probabilities and the confidence",
+        description="Run a network on maps with known models (the split val of the structures, the split dev of the "
+        "experimental crystals), fit its calibration and store it in a copy of the weights file.",
     )
-    parser.add_argument("weights", type=Path, help="weights file, as training writes it")
-    parser.add_argument("--out", type=Path, required=True, help="weights file to write")
-    parser.add_argument("--structures", type=Path, required=True, help="folder with the split 'val'")
-    parser.add_argument("--experimental", type=Path, help="folder of experimental crystals, whose split 'dev' is used")
-    parser.add_argument("--maps", type=int, default=20, help="maps of each kind (default: %(default)s)")
+    parser.add_argument(
+        "weights", type=Path, metavar="WEIGHTS", help="weights file written by edseg train network or classifier"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="weights file to write")
+    parser.add_argument(
+        "--maps", type=int, default=20, metavar="N", help="number of maps of each kind (default: %(default)s)"
+    )
     parser.set_defaults(run=run)
 
 
@@ -29,9 +35,10 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from edseg_engine.evaluation.evaluate import score_maps
+    from edseg_engine.evaluation.metrics import calibration_error
     from edseg_engine.networks.weights import load_weights
     from edseg_engine.resolution import range_by_name
-    from edseg_engine.training.calibration import calibration_error, calibration_to_json, fit_calibration
+    from edseg_engine.training.calibration import calibration_to_json, fit_calibration
     from edseg_engine.training.validate import Validation
 
     weights = load_weights(args.weights)
@@ -43,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
     replace(weights, card=card).save(args.out)
     confidence = np.concatenate([s.proposals.classes.confidence for s in scores])
     right = np.concatenate([s.proposals.right for s in scores])
-    print(f"Without calibration the confidence was off by {calibration_error(confidence, right):.3f} (ECE).")
+    error = calibration_error(confidence, right)
+    print(f"The expected calibration error of the confidence was {error:.3f} without this calibration.")
     print(f"{args.out}: {card.calibration}")
     return 0

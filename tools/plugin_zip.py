@@ -1,4 +1,4 @@
-"""Pack the PyMOL plugin into a zip that PyMOL's Plugin Manager installs."""
+"""Pack the PyMOL plugin into a zip that PyMOL's Plugin Manager installs: ``python -m tools.plugin_zip``."""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""``edseg train-classifier``: teach trained weights to read residues from the network's voxels."""
+"""``edseg train classifier``: teach trained weights to read residues from the network's voxels."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+
+from edseg_engine.cli.arguments import training_data_parser
 
 #: Experimental crystals are fewer but nearer to what users have.
 _EXPERIMENTAL_SHARE = 0.5
@@ -12,17 +14,18 @@ _EXPERIMENTAL_SHARE = 0.5
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand to `subparsers`."""
     parser = subparsers.add_parser(
-        "train-classifier",
+        "classifier",
+        parents=[training_data_parser()],
         help="train the classifier of residues that follows the network",
-        description="Run a trained network on crystals of the training split and fit the classifier that reads a "
-        "residue's class from what the network says of its voxels. The weights are written with it.",
+        description="Run a trained network on crystals of the training split and fit the classifier that derives "
+        "the class of a residue from the predictions for its voxels. It is stored in a copy of the weights file.",
     )
-    parser.add_argument("weights", type=Path, help="weights file of edseg train")
-    parser.add_argument("--out", type=Path, required=True, help="weights file to write")
-    parser.add_argument("--structures", type=Path, required=True, help="folder of structures, as for edseg train")
-    parser.add_argument("--experimental", type=Path, help="folder of experimental crystals, as for edseg train")
-    parser.add_argument("--crystals", type=int, default=200, help="crystals to run (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="weights file written by edseg train network")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="weights file to write")
+    parser.add_argument(
+        "--crystals", type=int, default=200, metavar="N", help="number of crystals to run (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="seed of all random choices (default: %(default)s)")
     parser.set_defaults(run=run)
 
 
@@ -52,6 +55,6 @@ def run(args: argparse.Namespace) -> int:
         calibration={},
     )
     replace(weights, card=card, residue_net=net).save(args.out)
-    print(f"{len(residues.labels)} residues of {args.crystals} crystals; rank 1 is right for {right:.3f} of them.")
-    print(f"{args.out} has no calibration yet; edseg calibrate adds it.")
+    print(f"{len(residues.labels)} residues of {args.crystals} crystals; rank 1 is correct for {right:.3f} of them.")
+    print(f"{args.out} has no calibration yet; edseg train calibration adds it.")
     return 0

@@ -1,23 +1,28 @@
-"""How fast training is, and what makes it so: variants of a step side by side in one run."""
+"""How fast training is, and what makes it so, variants of a step side by side: ``python -m tools.throughput``."""
 
 from __future__ import annotations
 
+import argparse
 import itertools
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from edseg_engine.devices import expect_fixed_sizes
+from edseg_engine.cli.arguments import device_parser
+from edseg_engine.devices import choose_device, expect_fixed_sizes
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
-from edseg_engine.resolution import ResolutionRange
+from edseg_engine.resolution import ResolutionRange, range_by_name
 from edseg_engine.training.loop import TrainOptions
 from edseg_engine.training.losses import combined_loss, frame_weights
 from edseg_engine.training.muon import descend, optimizers_of
 from edseg_engine.training.windows import DataOptions, WindowStream
+from tools.command import run_tool
 
 _BATCH = {"cpu": 4, "cuda": 32}
 _ROUNDS = 5
@@ -145,3 +150,46 @@ def _peak(device: torch.device) -> float:
     a, b = (torch.randn(n, n, device=device).bfloat16() for _ in range(2))
     seconds: Iterator[float] = (_timed(lambda: a @ b, device) for _ in range(10))
     return 2 * n**3 / min(seconds)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool with `argv` and return the exit code."""
+    parser = argparse.ArgumentParser(
+        "python -m tools.throughput",
+        parents=[device_parser()],
+        description="Time a training step in several forms, side by side, and the making of windows.",
+    )
+    parser.add_argument("--structures", type=Path, required=True, help="folder of structures, as for edseg train")
+    parser.add_argument("--experimental", type=Path, help="folder of experimental crystals, as for edseg train")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
+    parser.add_argument(
+        "--no-compile", action="store_true", help="leave out the compiled form, which needs a C++ compiler"
+    )
+    return run_tool(parser, run, argv)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure and print a table."""
+    torch.set_num_threads(args.threads)
+    result = measure_throughput(
+        DataOptions(args.structures, args.experimental),
+        range_by_name("high"),
+        choose_device(args.device),
+        lambda text: print(text, file=sys.stderr, flush=True),
+        tuple(v for v in VARIANTS if not (v.compiled and args.no_compile)),
+    )
+    plain = result.windows_per_second[VARIANTS[0].name]
+    print("| step | windows / s | ratio | share of the peak |")
+    print("| --- | ---: | ---: | ---: |")
+    for name, speed in result.windows_per_second.items():
+        share = speed * result.flops_per_window / result.peak
+        print(f"| {name} | {speed:.2f} | {speed / plain:.2f} | {share:.0%} |")
+    print()
+    print(
+        f"A window costs {result.flops_per_window / 1e9:.0f} GFLOP; the peak, a bfloat16 matrix product, is "
+        f"{result.peak / 1e9:.0f} GFLOP/s. A worker makes {result.made_per_second:.1f} windows / s."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,6 +1,6 @@
 """Print how often each label occurs in the training structures, and how far single proteins are from that.
 
-    .venv/bin/python tests/protein_shares.py STRUCTURES
+    python -m tools.protein_shares STRUCTURES
 
 The first are `SHARES` of `edseg_engine.residues.composition`, the last is what its `FARTHEST` rests on. Every third
 structure.

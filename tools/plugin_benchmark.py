@@ -1,7 +1,4 @@
-"""How long the plugin takes: to start with PyMOL, and to show thousands of proposals.
-
-python tests/plugin/benchmark.py [--residues 2000]
-"""
+"""Time the plugin: its start with PyMOL, and thousands of proposals: ``python -m tools.plugin_benchmark``."""
 
 from __future__ import annotations
 
@@ -14,9 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from many import write_many
+from tools.made_up import write_many
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 _START = """
 import json, sys, time

@@ -1,4 +1,4 @@
-"""Writes the weights that lie in ``weights/`` into ``plugin_manifest.json``; to be run after they change."""
+"""Write the weights that changed into ``plugin_manifest.json``: ``python -m tools.update_manifest``."""
 
 from __future__ import annotations
 

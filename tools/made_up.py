@@ -41,11 +41,11 @@ def write_many(folder: Path, n: int, seed: int = 0) -> Path:
     values = ndimage.gaussian_filter(values, 1.0)
     cell, spacegroup = gemmi.UnitCell(side, side, side, 90, 90, 90), gemmi.SpaceGroup("P 1")
     density = DensityMap(values, cell, spacegroup, (points, points, points))
-    told = {"mean": float(values.mean()), "sd": float(values.std())}
+    statistics = {"mean": float(values.mean()), "sd": float(values.std())}
     run = Segmentation(
         residues=tuple(proposals),
         options=SegmentOptions(residues=n, voxels=True),
-        input=told,
+        input=statistics,
         cell=cell,
         spacegroup=spacegroup,
         resolution=2.0,

@@ -1,29 +1,40 @@
-"""A folder that trains anywhere: the engine's source, training data and a script, for a machine without network."""
+"""Pack a folder that trains anywhere: the engine's source, training data and a script, for a machine without network.
+
+``python -m tools.pack_job``
+"""
 
 from __future__ import annotations
 
+import argparse
 import csv
+import importlib.metadata
 import shutil
+import subprocess
+import sys
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import gemmi
 import numpy as np
 
+import edseg_engine
 from edseg_engine.dataset.experimental import ExperimentalEntry, read_index
 from edseg_engine.errors import OutputError, TrainingDataError
 from edseg_engine.resolution import RANGES
+from tools.command import run_tool
 
+_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 _MEGABYTE = 1e6
 _FINEST = min(r.d_min for r in RANGES)
 
 _SCRIPT = """\
 #!/bin/sh
-# sh train.sh RANGE OUT [options of edseg train]
+# sh train.sh RANGE OUT [options of edseg train network]
 # Trains on the data beside this script. Killed and started again with the same OUT, it goes on from the checkpoint.
-# Needs a Python with torch, numpy, scipy, scikit-learn, safetensors and rich; gemmi is installed from here if missing.
+# Needs a Python with torch, numpy, scipy, safetensors and rich; gemmi is installed from here if missing.
 set -e
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 here=$(cd "$(dirname "$0")" && pwd)
@@ -44,7 +55,7 @@ if [ -e "$here/experimental.tar.xz" ]; then
     set -- --experimental "$data/experimental" "$@"
 fi
 test ! -e "$here/start.safetensors" || set -- --start-from "$here/start.safetensors" "$@"
-exec python3 -m edseg_engine train "$range" \\
+exec python3 -m edseg_engine train network "$range" \\
     --structures "$here/structures" --out "$out" --device auto "$@"
 """
 
@@ -65,7 +76,7 @@ def pack_job(
     experimental: Path | None,
     start_from: Path | None = None,
 ) -> JobContents:
-    """Write the folder `out`, whose ``train.sh`` runs ``edseg train`` with data of at most the given sizes.
+    """Write the folder `out`, whose ``train.sh`` runs ``edseg train network`` with data of at most the given sizes.
 
     Packs are taken whole, in order, as long as they fit. Of experimental crystals only what training looks at is
     taken: the map coefficients to the finest resolution of all ranges, rounded a little, and the model.
@@ -89,7 +100,7 @@ def pack_job(
         entries = read_index(experimental, "train") if experimental is not None else []
         if entries:
             _pack_experimental(entries, out / "experimental.tar.xz")
-        engine = Path(__file__).resolve().parents[1]
+        engine = Path(edseg_engine.__file__).resolve().parent
         shutil.copytree(engine, out / engine.name, ignore=shutil.ignore_patterns("__pycache__", "weights"))
         if start_from is not None:
             shutil.copy(start_from, out / "start.safetensors")
@@ -143,3 +154,41 @@ def _write_coefficients(entry: ExperimentalEntry, out: Path) -> None:
     mtz.set_data(np.column_stack([data.miller_array[kept], amplitude, phase]).astype(np.float32))
     mtz.sort()
     mtz.write_to_file(str(out))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool with `argv` and return the exit code."""
+    parser = argparse.ArgumentParser(
+        "python -m tools.pack_job",
+        description="Write a folder with the engine, training data, gemmi's wheel for another Python and a script "
+        "train.sh that trains there, on its GPU if it has one. No network is needed on that machine.",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--structures", type=Path, required=True, help="folder of packs train*.npz")
+    parser.add_argument("--megabytes", type=float, default=30, help="of packs, at most (default: %(default)s)")
+    parser.add_argument("--experimental", type=Path, help="folder of experimental crystals")
+    parser.add_argument("--start-from", type=Path, help="weights file to start from")
+    parser.add_argument(
+        "--python", default="3.12", help="version of Python there, on Linux x86-64 (default: %(default)s)"
+    )
+    return run_tool(parser, run, argv)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Pack the job and fetch the wheel."""
+    contents = pack_job(args.out, args.structures, args.megabytes, args.experimental, args.start_from)
+    gemmi = f"gemmi=={importlib.metadata.version('gemmi')}"
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", gemmi]
+    command += ["--python-version", args.python, "--implementation", "cp", "-d", str(args.out / "wheels")]
+    command += [word for platform in _PLATFORMS for word in ("--platform", platform)]
+    if subprocess.run(command, check=False).returncode:
+        raise OutputError(
+            f"pip could not download {gemmi} for Python {args.python}; put its wheel into {args.out}/wheels."
+        )
+    print(f"{args.out}: {contents.packs} packs, {contents.experimental} experimental crystals; ", end="")
+    print(f"{contents.size / 1e6:.1f} MB without the wheel.")
+    print(f"There, run: sh {args.out.name}/train.sh RANGE OUT --windows N")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

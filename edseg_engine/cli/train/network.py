@@ -1,4 +1,4 @@
-"""``edseg train``: train or fine-tune the network of one resolution range."""
+"""``edseg train network``: train or fine-tune the network of one resolution range."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from edseg_engine.cli.arguments import device_parser, training_data_parser
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,25 +19,19 @@ if TYPE_CHECKING:
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand to `subparsers`."""
     parser = subparsers.add_parser(
-        "train",
+        "network",
+        parents=[training_data_parser(), device_parser()],
         help="train the network of one resolution range",
-        description="Train the network of one resolution range on simulated and experimental crystals. Started again "
-        "with the same --out, it goes on from the last checkpoint.",
+        description="Train the network of one resolution range on simulated and experimental crystals. Restarted "
+        "with the same --out, it continues from the last checkpoint.",
     )
     parser.add_argument(
         "range",
         choices=("high", "medium", "low", "wide"),
-        help="better than 2.5 Å, 2.5-3.5 Å, beyond 3.5 Å, all but the low",
+        help="finer than 2.5 Å, 2.5 to 3.5 Å, coarser than 3.5 Å, all but the last",
     )
     parser.add_argument(
-        "--structures",
-        type=Path,
-        required=True,
-        help="folder with packs train*.npz or a folder train of PDB or mmCIF files",
-    )
-    parser.add_argument("--experimental", type=Path, help="folder of experimental crystals (index.tsv, split 'train')")
-    parser.add_argument(
-        "--experimental-share", type=float, default=0.35, help="fraction of crystals that is experimental"
+        "--experimental-share", type=float, default=0.35, help="fraction of crystals that are experimental"
     )
     parser.add_argument(
         "--crystal-share", type=float, default=0.65, help="fraction of simulated crystals with real cell and symmetry"
@@ -48,7 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         nargs="+",
         default=[],
         metavar="NAME=VALUE",
-        help="settings of the simulation (missing=0,0.1)",
+        help="settings of the simulation, such as missing=0,0.1",
     )
     parser.add_argument(
         "--poor-phases-share",
@@ -57,31 +53,39 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="fraction of crystals with poor phases",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run: checkpoint, log, weights")
-    parser.add_argument("--windows", type=int, default=8000, help="training windows in all (default: %(default)s)")
-    parser.add_argument("--minutes", type=float, default=0.0, help="end after so many minutes if not before")
+    parser.add_argument(
+        "--windows", type=int, default=8000, help="total number of training windows (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=0.0, help="end after this many minutes at the latest (default: no limit)"
+    )
     parser.add_argument("--batch", type=int, default=4, help="windows per step of each process")
     parser.add_argument("--learning-rate", type=float, default=3e-3, help="peak learning rate")
     parser.add_argument("--start-from", type=Path, help="weights file to start from (fine-tuning)")
-    parser.add_argument("--device", default="cpu", choices=("auto", "cpu", "cuda"), help="auto: a GPU if there is one")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the training process")
-    parser.add_argument("--compile", action="store_true", help="compile the network; pays on a GPU")
+    parser.add_argument("--compile", action="store_true", help="compile the network; worthwhile on a GPU")
     parser.add_argument(
-        "--replay", type=int, default=1, help="times that each window is used, for a GPU that waits for windows"
+        "--replay",
+        type=int,
+        default=1,
+        help="number of times each window is used, for a GPU that would wait for windows",
     )
-    parser.add_argument("--workers", type=int, default=1, help="processes that make windows, for each that trains")
-    parser.add_argument("--checkpoint-seconds", type=float, default=90.0, help="time between checkpoints")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make windows, for each training process")
+    parser.add_argument("--checkpoint-seconds", type=float, default=90.0, help="seconds between checkpoints")
     parser.add_argument("--validate-every", type=int, default=2000, help="windows between validations")
-    parser.add_argument("--validation-maps", type=int, default=0, help="whole maps to validate on (default: none)")
+    parser.add_argument(
+        "--validation-maps", type=int, default=0, help="number of whole maps to validate on (default: none)"
+    )
     parser.add_argument(
         "--patience",
         type=int,
         default=0,
-        help="stop after so many validations in a row without a better rank-1, and keep the best weights",
+        help="stop after this many validations in a row without a better rank-1, and keep the best weights",
     )
     parser.add_argument(
         "--frozen-statistics", action="store_true", help="keep the normalisation of --start-from, for small batches"
     )
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="seed of all random choices (default: %(default)s)")
     parser.set_defaults(run=run)
 
 
@@ -104,14 +108,14 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.training.windows import DataOptions
 
     if args.patience and not args.validation_maps:
-        raise OptionError("--patience needs whole maps to validate on; give their number with --validation-maps.")
+        raise OptionError("--patience needs whole maps to validate on; set their number with --validation-maps.")
     if args.replay < 1 or args.batch % args.replay:
-        raise OptionError(f"--batch {args.batch} cannot be divided by --replay {args.replay}; choose a multiple of it.")
+        raise OptionError(f"--batch {args.batch} is not divisible by --replay {args.replay}; choose a multiple of it.")
     torch.set_num_threads(args.threads)
     console = Console()
     ranks = join_ranks(choose_device(args.device).type)
     if args.minutes and ranks.size > 1:
-        raise OptionError("--minutes is for a single process; the clocks of several do not agree.")
+        raise OptionError("--minutes works with a single process only, because the clocks of several do not agree.")
     trainer = Trainer(
         args.out,
         range_by_name(args.range),

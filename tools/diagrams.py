@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from edseg_engine.evaluation.evaluate import MapScore
-from edseg_engine.training.calibration import reliability
+from edseg_engine.evaluation.metrics import reliability
 
 
 def reliability_diagrams(scored: Mapping[str, Sequence[MapScore]], out: Path) -> bool:

@@ -1,0 +1,73 @@
+"""Arguments that several commands share, as parents of their parsers."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from edseg_engine.devices import DEVICES
+
+_NETWORK = "running the network"
+
+
+def device_parser() -> argparse.ArgumentParser:
+    """Return a parser of ``--device``."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument_group(_NETWORK).add_argument(
+        "--device",
+        choices=DEVICES,
+        default="auto",
+        help="where the network runs (default: a GPU if there is one, else the CPU)",
+    )
+    return parser
+
+
+def averaging_parser() -> argparse.ArgumentParser:
+    """Return a parser of ``--orientations`` and ``--views``."""
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group(_NETWORK)
+    group.add_argument(
+        "--orientations",
+        type=int,
+        default=4,
+        metavar="N",
+        help="rotations of the voxel grid to average over, 1 to 24: more are slower and better (default: %(default)s)",
+    )
+    group.add_argument(
+        "--views",
+        type=int,
+        default=1,
+        metavar="N",
+        help="voxel grids, rotated relative to each other, to pool, 1 to 12: more find a few more residues; each takes "
+        "as long as the first, or up to 2.5 times as long (default: %(default)s)",
+    )
+    return parser
+
+
+def columns_parser() -> argparse.ArgumentParser:
+    """Return a parser of ``--f`` and ``--phi``."""
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("columns of reflection files")
+    group.add_argument("--f", metavar="LABEL", help="column with the amplitudes of the map coefficients")
+    group.add_argument("--phi", metavar="LABEL", help="column with the phases of the map coefficients")
+    return parser
+
+
+def training_data_parser() -> argparse.ArgumentParser:
+    """Return a parser of ``--structures`` and ``--experimental``, the folders of the data to train on."""
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--structures",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder with packs train*.npz and val*.npz, or with folders train and val of PDB or mmCIF files",
+    )
+    group.add_argument(
+        "--experimental",
+        type=Path,
+        metavar="DIR",
+        help="folder of experimental crystals, with an index.tsv that assigns them to the splits train and dev",
+    )
+    return parser
