@@ -143,7 +143,7 @@ def test_a_box_cut_from_the_crystal_gives_the_residues_inside(
     box = replace(
         crystal_map,
         values=np.ascontiguousarray(crystal_map.values[np.ix_(*index)]),
-        start=tuple(int(s) for s in start),
+        grid=replace(crystal_map.grid, start=tuple(int(s) for s in start)),
         periodic=False,
     )
     found = segment(box)

@@ -100,10 +100,8 @@ def choose_region(
 
 def _box(density: DensityMap) -> Region:
     symmetry = Symmetry(density.cell, density.spacegroup, periodic=False)
-    first = np.array(density.start)
-    last = first + density.values.shape - (0 if density.periodic else 1)
-    fractional = np.array(list(itertools.product(*zip(first, last, strict=True)))) / density.sampling
-    corners = symmetry.to_orthogonal(fractional) + density.origin
+    last = np.array(density.values.shape) - (0 if density.periodic else 1)
+    corners = density.grid.positions(np.array(list(itertools.product(*((0, n) for n in last)))))
     return _box_between(symmetry, corners.min(0), corners.max(0))
 
 

@@ -14,6 +14,7 @@ import gemmi
 import numpy as np
 
 from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.dataset.labelled import KnownResidues, known_residues
 from edseg_engine.errors import TrainingDataError
 
@@ -96,5 +97,8 @@ class ExperimentalCrystal:
         data = gemmi.ComplexAsuData(self._cell, self._spacegroup, self._miller[keep], f.astype(np.complex64))
         values = np.ascontiguousarray(data.transform_f_phi_to_map(sample_rate=3.0).array, dtype=np.float32)
         return DensityMap(
-            values, self._cell, self._spacegroup, values.shape, d_min=d_min, source={"file": str(self.entry.data_path)}
+            values,
+            MapGrid(self._cell, self._spacegroup, values.shape),
+            d_min=d_min,
+            source={"file": str(self.entry.data_path)},
         )

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import i0e, i1e
 
 from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.errors import ModelFormatError, OptionError
 from edseg_engine.labels import label_of_residue
 
@@ -247,7 +248,10 @@ def simulate_map(
     grid = gemmi.ComplexAsuData(cell, spacegroup, miller, coefficients).transform_f_phi_to_map(sample_rate=SAMPLE_RATE)
     values = np.ascontiguousarray(grid.array, dtype=np.float32)
     return DensityMap(
-        values, cell, spacegroup, values.shape, d_min=d_min, source={"simulated": structure.name, "d_min": d_min}
+        values,
+        MapGrid(cell, spacegroup, values.shape),
+        d_min=d_min,
+        source={"simulated": structure.name, "d_min": d_min},
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.crystal.region import choose_region
 from edseg_engine.evaluation.baseline import cluster_from_random_starts, predict_windows
 from edseg_engine.evaluation.matching import match
@@ -129,8 +130,7 @@ def write_cube(density: DensityMap, edge: float, spacing: float, path: Path) -> 
     n = round(edge / spacing)
     values = density.sample((0.0, 0.0, 0.0), None, (n, n, n), spacing)
     cell, p1 = gemmi.UnitCell(edge, edge, edge, 90, 90, 90), gemmi.SpaceGroup("P 1")
-    cube = DensityMap(values, cell, p1, (n, n, n), origin=(1.0, 1.0, 1.0), d_min=density.d_min, periodic=False)
-    write_ccp4(values, cube, path)
+    write_ccp4(values, MapGrid(cell, p1, (n, n, n), origin=(1.0, 1.0, 1.0)), path)
 
 
 def _seconds(result: Segmentation) -> float:

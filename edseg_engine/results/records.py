@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import gemmi
-import numpy as np
-from numpy.typing import NDArray
 
 from edseg_engine.labels import LABELS
+from edseg_engine.results.class_maps import ClassMaps
 from edseg_engine.results.residue_voxels import ResidueVoxels
 
 
@@ -97,28 +95,6 @@ class WeightsInfo:
     sha256: str
     d_min: float
     d_max: float
-
-
-class ClassMaps(Protocol):
-    """Class probabilities on the user's own grid; made one by one by `edseg_engine.results.class_maps`.
-
-    Cell, space group, sampling, start and origin say where the grid lies, as in `DensityMap`.
-    """
-
-    @property
-    def cell(self) -> gemmi.UnitCell: ...
-    @property
-    def spacegroup(self) -> gemmi.SpaceGroup: ...
-    @property
-    def sampling(self) -> tuple[int, int, int]: ...
-    @property
-    def start(self) -> tuple[int, int, int]: ...
-    @property
-    def origin(self) -> tuple[float, float, float]: ...
-
-    def of_label(self, label: int) -> NDArray[np.float32]:
-        """Return the probability of a label, shape (nu, nv, nw), axis order u, v, w along a, b, c."""
-        ...
 
 
 @dataclass(frozen=True)
