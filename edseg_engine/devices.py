@@ -6,9 +6,8 @@ import os
 
 import torch
 
-from edseg_engine.errors import DeviceError, OptionError
-
-DEVICES = ("auto", "cpu", "cuda", "mps")
+from edseg_engine.errors import DeviceError
+from edseg_engine.options import DEVICES, check_choice
 
 #: Edges of the largest blocks of voxels that are run at once.
 _LARGEST_TILE = {"cpu": 128, "cuda": 160, "mps": 96}
@@ -24,8 +23,7 @@ def choose_device(name: str) -> torch.device:
     DeviceError
         If this machine does not have it.
     """
-    if name not in DEVICES:
-        raise OptionError(f"There is no device {name!r}; choose one of {', '.join(DEVICES)}.")
+    check_choice("device", name, DEVICES)
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])

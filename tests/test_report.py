@@ -21,10 +21,11 @@ from edseg_engine.errors import Cancelled, OutputError
 from edseg_engine.inference.predict import VoxelPrediction
 from edseg_engine.io.read import read_map
 from edseg_engine.labels import LABELS, PDB_NAMES
+from edseg_engine.options import SegmentOptions
 from edseg_engine.progress import Progress
 from edseg_engine.results.class_maps import ClassMaps
 from edseg_engine.results.files import CLASS_MAP_FILES, RESULT_FILES, check_output, write_results
-from edseg_engine.results.records import ResidueProposal, Segmentation, SegmentOptions, WeightsInfo
+from edseg_engine.results.records import ResidueProposal, Segmentation, WeightsInfo
 
 
 def random_maps(grid: MapGrid, shape: tuple[int, int, int]) -> ClassMaps:
@@ -52,7 +53,7 @@ def segmentation(
     gamma = 120 if "H" in spacegroup else 90
     return Segmentation(
         residues=proposals(n, seed),
-        options=SegmentOptions(residues=n, weights=Path("my/high.safetensors")),
+        options=SegmentOptions(n_residues=n, weights=Path("my/high.safetensors")),
         input={"file": "map.mtz", "format": "MTZ", "columns": ["FWT", "PHWT"]},
         cell=gemmi.UnitCell(51.25, 51.25, 80, 90, 90 if gamma == 120 else 103.5, gamma),
         spacegroup=gemmi.SpaceGroup(spacegroup),
@@ -82,7 +83,7 @@ def test_json_holds_the_whole_run(tmp_path: Path) -> None:
     assert result["schema"] == "edseg-result/1"
     assert result["engine_version"] == __version__
     assert result["input"] == run.input
-    assert result["options"]["residues"] == 40
+    assert result["options"]["n_residues"] == 40
     assert result["options"]["weights"] == "my/high.safetensors"
     assert result["cell"] == [51.25, 51.25, 80, 90, 103.5, 90]
     assert result["spacegroup"] == "P 1 21 1"

@@ -35,9 +35,9 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.errors import ResolutionError
     from edseg_engine.evaluation.benchmark import AVERAGING, averaging_times, compare, measure_size, write_cube
     from edseg_engine.io.read import read_map
+    from edseg_engine.options import SegmentOptions
     from edseg_engine.pipeline import choose_weights
     from edseg_engine.resolution import range_of_resolution
-    from edseg_engine.results.records import SegmentOptions
 
     console = Console(highlight=False, width=110)
     torch.set_num_threads(args.threads)

@@ -23,12 +23,13 @@ from edseg_engine.inference.predict import predict_voxels
 from edseg_engine.inference.volume import prepare_volumes
 from edseg_engine.io.ccp4 import write_ccp4
 from edseg_engine.networks.weights import Weights
+from edseg_engine.options import SegmentOptions
 from edseg_engine.pipeline import segment
 from edseg_engine.progress import ignore_progress
 from edseg_engine.residues.classify import Classifier, classify
 from edseg_engine.residues.instances import find_instances
 from edseg_engine.resolution import range_by_name
-from edseg_engine.results.records import Segmentation, SegmentOptions
+from edseg_engine.results.records import Segmentation
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class SizeResult:
 
 def measure_size(path: Path, options: SegmentOptions, threads: int) -> SizeResult:
     """Run a map in a process of its own."""
-    arguments = json.dumps([str(path), options.region, options.residues, options.resolution, threads])
+    arguments = json.dumps([str(path), options.region, options.n_residues, options.resolution, threads])
     command = [sys.executable, "-m", "edseg_engine.evaluation.benchmark", arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return SizeResult(**json.loads(done.stdout.splitlines()[-1]))
@@ -140,7 +141,9 @@ def _seconds(result: Segmentation) -> float:
 def _child(arguments: str) -> None:
     path, region, residues, resolution, threads = json.loads(arguments)
     torch.set_num_threads(threads)
-    result = segment(Path(path), SegmentOptions(resolution=resolution, residues=residues, region=region, device="cpu"))
+    result = segment(
+        Path(path), SegmentOptions(resolution=resolution, n_residues=residues, region=region, device="cpu")
+    )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps(SizeResult(len(result.residues), result.region, _seconds(result), peak).__dict__))
 

@@ -11,8 +11,9 @@ from scipy import ndimage
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.labels import LABELS
+from edseg_engine.options import SegmentOptions
 from edseg_engine.results.files import write_results
-from edseg_engine.results.records import ResidueProposal, Segmentation, SegmentOptions, WeightsInfo
+from edseg_engine.results.records import ResidueProposal, Segmentation, WeightsInfo
 from edseg_engine.results.residue_voxels import ResidueVoxels, density_around
 
 _APART, _VOXELS, _GRID = 5.2, 35, 0.7
@@ -45,7 +46,7 @@ def write_many(folder: Path, n: int, seed: int = 0) -> Path:
     told = {"mean": float(values.mean()), "sd": float(values.std())}
     run = Segmentation(
         residues=tuple(proposals),
-        options=SegmentOptions(residues=n, voxels=True),
+        options=SegmentOptions(n_residues=n, voxels=True),
         input=told,
         cell=cell,
         spacegroup=spacegroup,
