@@ -12,7 +12,7 @@ _EXPORTS = {
     "DensityMap": "edseg_engine.crystal.density_map",
     "EdsegError": "edseg_engine.errors",
     "Progress": "edseg_engine.progress",
-    "SegmentOptions": "edseg_engine.results.records",
+    "SegmentOptions": "edseg_engine.options",
     "Segmentation": "edseg_engine.results.records",
     "read_map": "edseg_engine.io.read",
     "segment": "edseg_engine.pipeline",

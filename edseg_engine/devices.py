@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from edseg_engine.errors import DeviceError, OptionError
+from edseg_engine.errors import DeviceError
+from edseg_engine.options import DEVICES, check_choice
 
 if TYPE_CHECKING:
     import torch
-
-# The command line names the devices before PyTorch, which takes seconds to load, is needed.
-DEVICES = ("auto", "cpu", "cuda", "mps")
 
 #: Edges of the largest blocks of voxels that are run at once.
 _LARGEST_TILE = {"cpu": 128, "cuda": 160, "mps": 96}
@@ -29,8 +27,7 @@ def choose_device(name: str) -> torch.device:
     """
     import torch
 
-    if name not in DEVICES:
-        raise OptionError(f"There is no device {name!r}; choose one of {', '.join(DEVICES)}.")
+    check_choice("device", name, DEVICES)
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])

@@ -14,19 +14,20 @@ from edseg_engine.crystal.assembly import assemble
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.region import Region, choose_region
 from edseg_engine.devices import available_memory, choose_device
-from edseg_engine.errors import DeviceError, OptionError, ResolutionError
-from edseg_engine.inference.orientations import MOST, MOST_VIEWS, views
+from edseg_engine.errors import DeviceError, ResolutionError
+from edseg_engine.inference.orientations import views
 from edseg_engine.inference.predict import pooled, predict_views
 from edseg_engine.inference.volume import prepare_volumes
 from edseg_engine.io.read import read_map
 from edseg_engine.networks.weights import Weights, load_weights, weights_folder
+from edseg_engine.options import SegmentOptions
 from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
 from edseg_engine.residues.classify import Classifier, classify
 from edseg_engine.residues.composition import composition_warning
 from edseg_engine.residues.instances import find_instances
 from edseg_engine.resolution import ResolutionRange, range_by_name, range_of_resolution
 from edseg_engine.results.class_maps import class_maps
-from edseg_engine.results.records import ResidueProposal, Segmentation, SegmentOptions
+from edseg_engine.results.records import ResidueProposal, Segmentation
 from edseg_engine.results.residue_voxels import residue_voxels
 
 #: Bytes needed for each voxel of the region's box, and for each value of the input map, with all intermediate arrays.
@@ -73,12 +74,6 @@ def segment(
         One of its subclasses, with a sentence for the user, for every input that cannot be used.
     """
     clock = _Clock(progress)
-    if options.residues is not None and options.residues < 1:
-        raise OptionError(f"The number of residues must be at least 1, not {options.residues}.")
-    if not 1 <= options.orientations <= MOST:
-        raise OptionError(f"The number of orientations must be 1 to {MOST}, not {options.orientations}.")
-    if not 1 <= options.views <= MOST_VIEWS:
-        raise OptionError(f"The number of views must be 1 to {MOST_VIEWS}, not {options.views}.")
     device = choose_device(options.device)
     with clock.stage("read"):
         density = source if isinstance(source, DensityMap) else read_map(source, resolution=options.resolution)
@@ -101,7 +96,7 @@ def segment(
         parts = predict_views(weights.net, volumes, resolution_range.frame, device, progress, options.orientations)
         prediction = pooled(parts)
     with clock.stage("instances"):
-        instances = find_instances(prediction.votes, prediction.weights, region.symmetry, options.residues)
+        instances = find_instances(prediction.votes, prediction.weights, region.symmetry, options.n_residues)
         positions = assemble(instances.centroids, region.symmetry)
     with clock.stage("classify"):
         classes = classify(instances, prediction, Classifier.of(weights))
@@ -131,8 +126,8 @@ def segment(
         warnings.append(unlikely)
     if not residues:
         warnings.append("No residue was found: the map may be noise, wrongly scaled or not of a protein.")
-    elif options.residues is not None and len(residues) < options.residues:
-        warnings.append(f"Only {len(residues)} of the {options.residues} residues asked for were found.")
+    elif options.n_residues is not None and len(residues) < options.n_residues:
+        warnings.append(f"Only {len(residues)} of the {options.n_residues} residues asked for were found.")
     elif float(np.mean([r.confidence for r in residues])) < _LOW_CONFIDENCE:
         warnings.append("The mean confidence is low: check the resolution given, the phases and the hand of the map.")
     return Segmentation(

@@ -64,7 +64,7 @@ def test_a_run_writes_its_files_and_prints_a_summary(
     printed = capsys.readouterr()
     result = json.loads((out / "result.json").read_text(encoding="utf-8"))
     assert {path.name for path in out.iterdir()} == set(RESULT_FILES)
-    assert result["options"]["residues"] == 95
+    assert result["options"]["n_residues"] == 95
     assert result["spacegroup"] == "P 32 2 1"
     summary = {line[:17].strip(): line[17:] for line in printed.out.splitlines()}
     assert summary["Residues"] == str(len(result["residues"]))
@@ -104,7 +104,7 @@ def test_columns_can_be_named_and_residues_counted_and_results_replaced(
     arguments += ["--sequence", str(tmp_path / "protein.fasta"), "--f", "FWT", "--phi", "PHWT", "--progress", "none"]
     assert main(arguments) == 0
     first = (out / "result.json").read_bytes()
-    assert json.loads(first)["options"]["residues"] == 18
+    assert json.loads(first)["options"]["n_residues"] == 18
     assert main(arguments) == errors.OutputError.exit_code
     assert (out / "result.json").read_bytes() == first
     assert main([*arguments, "--overwrite", "--resolution", "2.2"]) == 0

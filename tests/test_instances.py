@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 
 from edseg_engine.crystal.assembly import assemble
 from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.crystal.region import Region, choose_region
 from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.evaluation.matching import match
@@ -16,10 +17,8 @@ from edseg_engine.residues.instances import EXCLUSION, find_instances, vote_peak
 
 
 def region_of(name: str, cell: tuple[float, ...]) -> Region:
-    density = DensityMap(
-        np.zeros((24, 24, 24), np.float32), gemmi.UnitCell(*cell), gemmi.SpaceGroup(name), (24, 24, 24)
-    )
-    return choose_region(density, "asu")
+    grid = MapGrid(gemmi.UnitCell(*cell), gemmi.SpaceGroup(name), (24, 24, 24))
+    return choose_region(DensityMap(np.zeros((24, 24, 24), np.float32), grid), "asu")
 
 
 def chain(n: int, rng: np.random.Generator) -> np.ndarray:

@@ -59,10 +59,10 @@ def read_or_refuse(path: Path, content: bytes) -> None:
         assert density.values.dtype == np.float32
         assert np.isfinite(density.values).all()
         assert density.values.std() > 0
-        assert not density.periodic or density.values.shape == density.sampling
+        assert not density.periodic or density.values.shape == density.grid.sampling
         assert density.cell.volume > 0
         assert density.d_min is None or density.d_min > 0
-        box = density.sample(density.origin, None, (3, 3, 3), 1.0)
+        box = density.sample(density.grid.origin, None, (3, 3, 3), 1.0)
         assert not density.periodic or np.isfinite(box).all()
         assert density.source["file"] == path.name
     assert peak_mb() - before < MEMORY_MB

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import gemmi
@@ -175,7 +176,7 @@ def test_asymmetric_unit_is_expanded_to_the_cell(spacegroup: gemmi.SpaceGroup, t
     density = read_map(tmp_path / "asu.ccp4")
     assert density.periodic
     assert density.spacegroup.number == spacegroup.number
-    assert density.start == (0, 0, 0)
+    assert density.grid.start == (0, 0, 0)
     np.testing.assert_allclose(density.values, cell_values, atol=1e-5)
 
 
@@ -190,7 +191,7 @@ def test_box_of_a_crystal_that_leaves_gaps_stays_a_box(tmp_path: Path) -> None:
     path = write_ccp4(tmp_path / "box.map", grid_values(cell, start, shape), cell, SAMPLING, start=start, spacegroup=4)
     density = read_map(path)
     assert not density.periodic
-    assert (density.values.shape, density.start, density.sampling) == (shape, start, SAMPLING)
+    assert (density.values.shape, density.grid.start, density.grid.sampling) == (shape, start, SAMPLING)
     assert density.spacegroup.hm == "P 1 21 1"
 
 
@@ -237,7 +238,7 @@ def test_mrc_origin_of_a_crystal_is_ignored(tmp_path: Path) -> None:
     path = write_ccp4(tmp_path / "m.map", values, CELLS["monoclinic"], SAMPLING, spacegroup=4, origin=(5.0, 5.0, 5.0))
     density = read_map(path)
     assert density.periodic
-    assert density.origin == (0, 0, 0)
+    assert density.grid.origin == (0, 0, 0)
 
 
 def test_skew_translation_of_pymol(tmp_path: Path) -> None:
@@ -248,7 +249,7 @@ def test_skew_translation_of_pymol(tmp_path: Path) -> None:
     skew = (np.eye(3).ravel().tolist(), [-20.0, 7.5, 33.0])
     path = write_ccp4(tmp_path / "brick.ccp4", values, cell, (24, 24, 24), axes=(3, 2, 1), spacegroup=0, skew=skew)
     density = read_map(path)
-    assert density.origin == (-20.0, 7.5, 33.0)
+    assert density.grid.origin == (-20.0, 7.5, 33.0)
     assert density.sample((-15.0, 13.5, 40.5), None, (1, 1, 1), 1.0)[0, 0, 0] == pytest.approx(1)
 
 
@@ -315,7 +316,7 @@ def test_low_pass_leaves_exactly_the_coarse_reflections() -> None:
     mtz = gemmi.read_mtz_file(str(DATA / "data.mtz.gz"))
     density = read_map(DATA / "data.mtz.gz")
     coarse = mtz.filtered(mtz.make_d_array() >= 3.2)
-    expected = coarse.transform_f_phi_to_map("FWT", "PHWT", exact_size=density.sampling)
+    expected = coarse.transform_f_phi_to_map("FWT", "PHWT", exact_size=density.grid.sampling)
     passed = density.low_passed(3.2)
     np.testing.assert_allclose(passed.values, expected.array, atol=2e-6)
     assert passed.values.dtype == np.float32
@@ -326,10 +327,7 @@ def test_low_pass_of_a_box_does_not_ring_at_its_faces() -> None:
     density = read_map(DATA / "data.mtz.gz")
     box = DensityMap(
         values=density.values[5:45, 10:50, 20:90],
-        cell=density.cell,
-        spacegroup=density.spacegroup,
-        sampling=density.sampling,
-        start=(5, 10, 20),
+        grid=replace(density.grid, start=(5, 10, 20)),
         periodic=False,
     ).low_passed(3.5)
     truth = density.low_passed(3.5).values[5:45, 10:50, 20:90]
@@ -343,7 +341,7 @@ def test_low_pass_of_a_box_does_not_ring_at_its_faces() -> None:
 
 def test_low_pass_keeps_a_constant_offset() -> None:
     density = read_map(DATA / "data.mtz.gz")
-    shifted = DensityMap(density.values + np.float32(7), density.cell, density.spacegroup, density.sampling)
+    shifted = replace(density, values=density.values + np.float32(7))
     assert shifted.low_passed(4.0).values.mean() == pytest.approx(7, abs=1e-4)
 
 

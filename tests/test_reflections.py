@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.errors import MapContentError, MapFormatError, OptionError, PhaseError, ResolutionError
 from edseg_engine.io.read import read_map
 from edseg_engine.io.reflections import MAP_COEFFICIENTS
@@ -70,7 +71,7 @@ def test_source_tells_what_was_read(crystal: DensityMap) -> None:
 def test_grid_is_fine_enough_for_cubic_interpolation(crystal: DensityMap) -> None:
     mtz = gemmi.read_mtz_file(str(DATA / "data.mtz.gz"))
     fine = mtz.transform_f_phi_to_map("FWT", "PHWT", sample_rate=8)
-    assert correlation(crystal, DensityMap(fine.array, fine.unit_cell, fine.spacegroup, fine.shape)) > 0.998
+    assert correlation(crystal, DensityMap(fine.array, MapGrid(fine.unit_cell, fine.spacegroup, fine.shape))) > 0.998
 
 
 def test_resolution_of_the_user_cuts_the_reflections(crystal: DensityMap) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import gemmi
@@ -14,30 +14,27 @@ import pytest
 from full_disk import file_size_limit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from edseg_engine import __version__
+from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.errors import Cancelled, OutputError
+from edseg_engine.inference.predict import VoxelPrediction
 from edseg_engine.io.read import read_map
 from edseg_engine.labels import LABELS, PDB_NAMES
+from edseg_engine.options import SegmentOptions
 from edseg_engine.progress import Progress
+from edseg_engine.results.class_maps import ClassMaps
 from edseg_engine.results.files import CLASS_MAP_FILES, RESULT_FILES, check_output, write_results
-from edseg_engine.results.records import ResidueProposal, Segmentation, SegmentOptions, WeightsInfo
+from edseg_engine.results.records import ResidueProposal, Segmentation, WeightsInfo
 
 
-@dataclass(frozen=True)
-class StoredMaps:
-    """Class maps that are at hand: `values` has the shape (17, nu, nv, nw)."""
-
-    values: NDArray[np.float32]
-    cell: gemmi.UnitCell
-    spacegroup: gemmi.SpaceGroup
-    sampling: tuple[int, int, int]
-    start: tuple[int, int, int] = (0, 0, 0)
-    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
-
-    def of_label(self, label: int) -> NDArray[np.float32]:
-        return self.values[label]
+def random_maps(grid: MapGrid, shape: tuple[int, int, int]) -> ClassMaps:
+    """Class maps whose voxels are the points of the grid itself, with random probabilities."""
+    n = int(np.prod(shape))
+    xyz = np.stack(np.unravel_index(np.arange(n), shape), 1).astype(np.float32)
+    probabilities = np.random.default_rng(1).random((n, len(LABELS))).astype(np.float16)
+    prediction = VoxelPrediction(np.arange(n), xyz, xyz, probabilities, np.ones(n, np.float32))
+    return ClassMaps(grid, shape, np.arange(n), xyz.T, shape, prediction)
 
 
 def proposals(n: int, seed: int = 0) -> tuple[ResidueProposal, ...]:
@@ -51,12 +48,12 @@ def proposals(n: int, seed: int = 0) -> tuple[ResidueProposal, ...]:
 
 
 def segmentation(
-    n: int = 40, class_maps: StoredMaps | None = None, spacegroup: str = "P 1 21 1", seed: int = 0
+    n: int = 40, class_maps: ClassMaps | None = None, spacegroup: str = "P 1 21 1", seed: int = 0
 ) -> Segmentation:
     gamma = 120 if "H" in spacegroup else 90
     return Segmentation(
         residues=proposals(n, seed),
-        options=SegmentOptions(residues=n, weights=Path("my/high.safetensors")),
+        options=SegmentOptions(n_residues=n, weights=Path("my/high.safetensors")),
         input={"file": "map.mtz", "format": "MTZ", "columns": ["FWT", "PHWT"]},
         cell=gemmi.UnitCell(51.25, 51.25, 80, 90, 90 if gamma == 120 else 103.5, gamma),
         spacegroup=gemmi.SpaceGroup(spacegroup),
@@ -70,10 +67,9 @@ def segmentation(
     )
 
 
-def box_maps() -> StoredMaps:
-    values = np.random.default_rng(1).random((len(LABELS), 10, 12, 9), dtype=np.float32)
+def box_maps() -> ClassMaps:
     cell = gemmi.UnitCell(30, 40, 50, 90, 100, 90)
-    return StoredMaps(values, cell, gemmi.SpaceGroup("P 1 21 1"), (40, 48, 60), (-3, 2, 5))
+    return random_maps(MapGrid(cell, gemmi.SpaceGroup("P 1 21 1"), (40, 48, 60), (-3, 2, 5)), (10, 12, 9))
 
 
 def files_of(directory: Path) -> dict[str, bytes]:
@@ -87,7 +83,7 @@ def test_json_holds_the_whole_run(tmp_path: Path) -> None:
     assert result["schema"] == "edseg-result/1"
     assert result["engine_version"] == __version__
     assert result["input"] == run.input
-    assert result["options"]["residues"] == 40
+    assert result["options"]["n_residues"] == 40
     assert result["options"]["weights"] == "my/high.safetensors"
     assert result["cell"] == [51.25, 51.25, 80, 90, 103.5, 90]
     assert result["spacegroup"] == "P 1 21 1"
@@ -195,31 +191,29 @@ def test_class_maps_of_a_box_lie_on_the_grid_of_the_input(tmp_path: Path) -> Non
     assert {path.name for path in (tmp_path / "out/class_maps").iterdir()} == {
         label.replace("/", "-") + ".ccp4" for label in LABELS
     }
-    for name, values in zip(CLASS_MAP_FILES, maps.values, strict=True):
+    for label, name in enumerate(CLASS_MAP_FILES):
         read = read_map(tmp_path / "out" / name)
-        assert read.cell.parameters == maps.cell.parameters
-        assert read.spacegroup == maps.spacegroup
-        assert (read.sampling, read.start) == (maps.sampling, maps.start)
-        np.testing.assert_array_equal(read.values, values)
+        assert read.grid == maps.grid
+        np.testing.assert_array_equal(read.values, maps.of_label(label))
 
 
 def test_class_maps_of_a_whole_cell_are_periodic(tmp_path: Path) -> None:
-    values = np.random.default_rng(2).random((len(LABELS), 12, 16, 10), dtype=np.float32)
-    maps = StoredMaps(values, gemmi.UnitCell(30, 40, 50, 80, 95, 100), gemmi.SpaceGroup("P 1"), (12, 16, 10))
+    shape = (12, 16, 10)
+    maps = random_maps(MapGrid(gemmi.UnitCell(30, 40, 50, 80, 95, 100), gemmi.SpaceGroup("P 1"), shape), shape)
     write_results(segmentation(class_maps=maps), tmp_path / "out")
     read = read_map(tmp_path / "out/class_maps/VAL-THR.ccp4")
     assert read.periodic
-    np.testing.assert_array_equal(read.values, values[LABELS.index("VAL/THR")])
+    np.testing.assert_array_equal(read.values, maps.of_label(LABELS.index("VAL/THR")))
 
 
 @pytest.mark.parametrize("start", [(0, 0, 0), (2, -1, 4)])
 def test_class_maps_keep_the_origin_of_a_map_that_is_no_crystal(tmp_path: Path, start: tuple[int, int, int]) -> None:
-    values = np.random.default_rng(3).random((len(LABELS), 8, 8, 8), dtype=np.float32)
     cell = gemmi.UnitCell(16, 16, 16, 90, 90, 90)
-    maps = StoredMaps(values, cell, gemmi.SpaceGroup("P 1"), (16, 16, 16), start, origin=(12.5, -40.0, 7.25))
+    maps = random_maps(MapGrid(cell, gemmi.SpaceGroup("P 1"), (16, 16, 16), start, (12.5, -40.0, 7.25)), (8, 8, 8))
     write_results(segmentation(class_maps=maps), tmp_path / "out")
     read = read_map(tmp_path / "out/class_maps/ALA.ccp4")
-    assert np.array(read.origin) + read.start == pytest.approx(np.array(maps.origin) + start)
+    first = np.zeros((1, 3), int)
+    np.testing.assert_allclose(read.grid.positions(first), maps.grid.positions(first), atol=1e-4)
 
 
 def test_directories_are_made_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -288,8 +282,7 @@ def test_the_working_directory_is_not_replaced(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("limit", [500, 50_000, 200_000])
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, limit: int) -> None:
-    maps = box_maps()
-    maps = replace(maps, values=np.zeros((len(LABELS), 40, 48, 60), dtype=np.float32), start=(0, 0, 0))
+    maps = random_maps(replace(box_maps().grid, start=(0, 0, 0)), (40, 48, 60))
     with file_size_limit(limit), pytest.raises(OutputError, match="File too large"):
         write_results(segmentation(class_maps=maps), tmp_path / "a/out")
     assert list(tmp_path.iterdir()) == []

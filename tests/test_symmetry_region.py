@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import gemmi
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.crystal.region import choose_region
 from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.errors import OptionError
@@ -26,10 +29,9 @@ CELLS = {
 SOHNCKE = [sg for sg in gemmi.spacegroup_table() if sg.is_sohncke() and sg.is_reference_setting()]
 
 
-def empty_map(spacegroup: gemmi.SpaceGroup, cell: tuple[float, ...] | None = None, **kwargs: object) -> DensityMap:
+def empty_map(spacegroup: gemmi.SpaceGroup, cell: tuple[float, ...] | None = None) -> DensityMap:
     cell = cell or CELLS[spacegroup.crystal_system_str()]
-    values = np.zeros((24, 24, 24), np.float32)
-    return DensityMap(values, gemmi.UnitCell(*cell), spacegroup, (24, 24, 24), **kwargs)  # type: ignore[arg-type]
+    return DensityMap(np.zeros((24, 24, 24), np.float32), MapGrid(gemmi.UnitCell(*cell), spacegroup, (24, 24, 24)))
 
 
 def test_there_are_65_space_groups_of_proteins() -> None:
@@ -59,7 +61,8 @@ def test_the_cell_region_holds_every_copy() -> None:
 
 
 def test_a_box_map_is_worked_on_as_it_is() -> None:
-    density = empty_map(gemmi.SpaceGroup("P 1"), start=(2, -3, 5), origin=(10.0, 0.0, -4.0), periodic=False)
+    density = empty_map(gemmi.SpaceGroup("P 1"))
+    density = replace(density, grid=replace(density.grid, start=(2, -3, 5), origin=(10.0, 0.0, -4.0)), periodic=False)
     region = choose_region(density, "auto")
     assert region.name == "box"
     first = region.symmetry.to_orthogonal(np.array([2, -3, 5]) / 24) + [10.0, 0.0, -4.0]

@@ -191,7 +191,7 @@ def test_a_cube_is_filled_with_the_crystal(crystal_map: DensityMap, tmp_path: Pa
     cube = read_map(tmp_path / "cube.ccp4", resolution=2.0)
     assert not cube.periodic
     assert cube.values.shape == (60, 60, 60)
-    inside = cube.sample(np.array(cube.origin) + 20.0, None, (5, 5, 5), 1.0)
+    inside = cube.sample(np.array(cube.grid.origin) + 20.0, None, (5, 5, 5), 1.0)
     expected = crystal_map.sample((20.0, 20.0, 20.0), None, (5, 5, 5), 1.0)
     np.testing.assert_allclose(inside, expected, atol=1e-4)
 

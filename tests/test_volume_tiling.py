@@ -14,11 +14,12 @@ from scipy.spatial import cKDTree
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.region import choose_region
 from edseg_engine.inference.normalise import density_scale, normalise
-from edseg_engine.inference.orientations import MOST_VIEWS, Orientation, orientations, views
+from edseg_engine.inference.orientations import Orientation, orientations, views
 from edseg_engine.inference.predict import _predict_tiles, pooled, predict_views, predict_voxels
 from edseg_engine.inference.tiling import GRANULE, plan_tiles
 from edseg_engine.inference.volume import Volume, prepare_volumes
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
+from edseg_engine.options import MOST_VIEWS
 from edseg_engine.pipeline import choose_weights
 from edseg_engine.progress import ignore_progress
 from edseg_engine.resolution import RANGES

@@ -14,9 +14,9 @@ from rich.console import Console
 
 from edseg_engine.errors import ResolutionError
 from edseg_engine.io.read import read_map
+from edseg_engine.options import SegmentOptions
 from edseg_engine.pipeline import choose_weights
 from edseg_engine.resolution import range_of_resolution
-from edseg_engine.results.records import SegmentOptions
 from tools import timing
 from tools.command import run_tool
 

@@ -9,9 +9,11 @@ import numpy as np
 from scipy import ndimage
 
 from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.labels import LABELS
+from edseg_engine.options import SegmentOptions
 from edseg_engine.results.files import write_results
-from edseg_engine.results.records import ResidueProposal, Segmentation, SegmentOptions, WeightsInfo
+from edseg_engine.results.records import ResidueProposal, Segmentation, WeightsInfo
 from edseg_engine.results.residue_voxels import ResidueVoxels, density_around
 
 _APART, _VOXELS, _GRID = 5.2, 35, 0.7
@@ -40,11 +42,11 @@ def write_many(folder: Path, n: int, seed: int = 0) -> Path:
     np.add.at(values, tuple(np.floor(voxels / side * points).astype(int).T % points), 1.0)
     values = ndimage.gaussian_filter(values, 1.0)
     cell, spacegroup = gemmi.UnitCell(side, side, side, 90, 90, 90), gemmi.SpaceGroup("P 1")
-    density = DensityMap(values, cell, spacegroup, (points, points, points))
+    density = DensityMap(values, MapGrid(cell, spacegroup, (points, points, points)))
     statistics = {"mean": float(values.mean()), "sd": float(values.std())}
     run = Segmentation(
         residues=tuple(proposals),
-        options=SegmentOptions(residues=n, voxels=True),
+        options=SegmentOptions(n_residues=n, voxels=True),
         input=statistics,
         cell=cell,
         spacegroup=spacegroup,

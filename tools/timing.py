@@ -15,18 +15,20 @@ import numpy as np
 import torch
 
 from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.crystal.region import choose_region
 from edseg_engine.evaluation.matching import match
 from edseg_engine.inference.predict import predict_voxels
 from edseg_engine.inference.volume import prepare_volumes
 from edseg_engine.io.ccp4 import write_ccp4
 from edseg_engine.networks.weights import Weights
+from edseg_engine.options import SegmentOptions
 from edseg_engine.pipeline import segment
 from edseg_engine.progress import ignore_progress
 from edseg_engine.residues.classify import Classifier, classify
 from edseg_engine.residues.instances import find_instances
 from edseg_engine.resolution import range_by_name
-from edseg_engine.results.records import Segmentation, SegmentOptions
+from edseg_engine.results.records import Segmentation
 from tools.baseline import cluster_from_random_starts, predict_windows
 
 
@@ -118,7 +120,7 @@ class SizeResult:
 
 def measure_size(path: Path, options: SegmentOptions, threads: int) -> SizeResult:
     """Run a map in a process of its own."""
-    arguments = json.dumps([str(path), options.region, options.residues, options.resolution, threads])
+    arguments = json.dumps([str(path), options.region, options.n_residues, options.resolution, threads])
     command = [sys.executable, "-m", "tools.timing", arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return SizeResult(**json.loads(done.stdout.splitlines()[-1]))
@@ -129,8 +131,7 @@ def write_cube(density: DensityMap, edge: float, spacing: float, path: Path) -> 
     n = round(edge / spacing)
     values = density.sample((0.0, 0.0, 0.0), None, (n, n, n), spacing)
     cell, p1 = gemmi.UnitCell(edge, edge, edge, 90, 90, 90), gemmi.SpaceGroup("P 1")
-    cube = DensityMap(values, cell, p1, (n, n, n), origin=(1.0, 1.0, 1.0), d_min=density.d_min, periodic=False)
-    write_ccp4(values, cube, path)
+    write_ccp4(values, MapGrid(cell, p1, (n, n, n), origin=(1.0, 1.0, 1.0)), path)
 
 
 def _seconds(result: Segmentation) -> float:
@@ -140,7 +141,9 @@ def _seconds(result: Segmentation) -> float:
 def _child(arguments: str) -> None:
     path, region, residues, resolution, threads = json.loads(arguments)
     torch.set_num_threads(threads)
-    result = segment(Path(path), SegmentOptions(resolution=resolution, residues=residues, region=region, device="cpu"))
+    result = segment(
+        Path(path), SegmentOptions(resolution=resolution, n_residues=residues, region=region, device="cpu")
+    )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps(SizeResult(len(result.residues), result.region, _seconds(result), peak).__dict__))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edseg_engine.devices import DEVICES
+from edseg_engine.options import DEVICES
 
 _NETWORK = "running the network"
 

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     part = args.output.with_name(f".{args.output.name}.part")
     try:
         try:
-            write_ccp4(density.values, density, part)
+            write_ccp4(density.values, density.grid, part)
             part.replace(args.output)
         finally:
             part.unlink(missing_ok=True)

@@ -118,14 +118,14 @@ def _segment(args: argparse.Namespace, directory: Path, progress: ProgressCallba
     try:
         from edseg_engine.io.read import read_map
         from edseg_engine.io.sequence import count_residues
+        from edseg_engine.options import SegmentOptions
         from edseg_engine.pipeline import segment
         from edseg_engine.results.files import check_output, write_results
-        from edseg_engine.results.records import SegmentOptions
 
         check_output(directory, args.overwrite)
         options = SegmentOptions(
             resolution=args.resolution,
-            residues=count_residues(args.sequence) if args.sequence else args.residues,
+            n_residues=count_residues(args.sequence) if args.sequence else args.residues,
             region=args.region,
             device=args.device,
             orientations=args.orientations,

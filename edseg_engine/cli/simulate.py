@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         residues = known_residues(structure[0])
         try:
             args.out.mkdir(parents=True, exist_ok=True)
-            write_ccp4(density.values, density, args.out / f"{name}.ccp4")
+            write_ccp4(density.values, density.grid, args.out / f"{name}.ccp4")
             with open(args.out / f"{name}-residues.csv", "w", newline="") as file:
                 writer = csv.writer(file)
                 writer.writerow(["residue", "label", "x", "y", "z"])

@@ -11,6 +11,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
+from edseg_engine.crystal.map_grid import MapGrid
+
 #: Fewest grid points along a cell edge: tricubic interpolation reads four.
 MIN_SAMPLING = 4
 
@@ -19,21 +21,15 @@ MIN_SAMPLING = 4
 class DensityMap:
     """A density on (a part of) the grid of a unit cell.
 
-    Positions of a map are Å in the frame of its file: those of `cell` plus `origin`.
+    Positions of a map are Å in the frame of its file: those of the grid's cell plus the grid's origin.
 
     Attributes
     ----------
     values
         float32, shape (nu, nv, nw), axis order u, v, w along a, b, c; any scale and offset. The whole cell when
         `periodic`, else the box that the file covers.
-    cell, spacegroup
-        Unit cell (Å, degrees) and space group. P1 when the file has none.
-    sampling
-        Grid points along the full cell edges a, b, c; equals ``values.shape`` when `periodic`.
-    start
-        Index (u, v, w) of ``values[0, 0, 0]`` on that sampling; zeros when `periodic`.
-    origin
-        (x, y, z) in Å to add to every position (MRC ORIGIN of maps that are no crystals).
+    grid
+        Where the values lie. When `periodic` its sampling equals ``values.shape`` and it starts at zero.
     d_min
         Resolution in Å if the file tells it.
     periodic
@@ -43,14 +39,20 @@ class DensityMap:
     """
 
     values: NDArray[np.float32] = field(repr=False)
-    cell: gemmi.UnitCell
-    spacegroup: gemmi.SpaceGroup
-    sampling: tuple[int, int, int]
-    start: tuple[int, int, int] = (0, 0, 0)
-    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    grid: MapGrid
     d_min: float | None = None
     periodic: bool = True
     source: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def cell(self) -> gemmi.UnitCell:
+        """Unit cell (Å, degrees)."""
+        return self.grid.cell
+
+    @property
+    def spacegroup(self) -> gemmi.SpaceGroup:
+        """Space group; P1 where the file has none."""
+        return self.grid.spacegroup
 
     def sample(
         self, origin: ArrayLike, rotation: ArrayLike | None, shape: tuple[int, int, int], spacing: float
@@ -75,15 +77,15 @@ class DensityMap:
             map has a value everywhere; outside the box of any other map the values are NaN.
         """
         axes = spacing * (np.eye(3) if rotation is None else np.asarray(rotation, dtype=float))
-        first = np.asarray(origin, dtype=float) - self.origin
-        grid_start = np.zeros(3) if self.periodic else np.array(self.start) - 1.0
-        shift = np.array(self.cell.orth.mat) @ (grid_start / self.sampling)
+        first = np.asarray(origin, dtype=float) - self.grid.origin
+        grid_start = np.zeros(3) if self.periodic else np.array(self.grid.start) - 1.0
+        shift = np.array(self.cell.orth.mat) @ (grid_start / self.grid.sampling)
         result = np.empty(shape, dtype=np.float32)
         transform = gemmi.Transform(gemmi.Mat33(axes.tolist()), gemmi.Vec3(*(first - shift)))
-        self._grid.interpolate_values(result, transform, order=3)
+        self._interpolator.interpolate_values(result, transform, order=3)
         if not self.periodic:
-            to_index = np.array(self.sampling)[:, None] * np.array(self.cell.frac.mat)
-            _mask_outside(result, to_index @ first - self.start, to_index @ axes, self.values.shape)
+            to_index = np.array(self.grid.sampling)[:, None] * np.array(self.cell.frac.mat)
+            _mask_outside(result, to_index @ first - self.grid.start, to_index @ axes, self.values.shape)
         return result
 
     def low_passed(self, d_min: float) -> DensityMap:
@@ -97,7 +99,7 @@ class DensityMap:
 
     def _low_passed_box(self, d_min: float) -> NDArray[np.float32]:
         lengths = np.array(self.cell.parameters[:3])
-        margin = [int(np.ceil(3 * d_min * n / length)) for n, length in zip(self.sampling, lengths, strict=True)]
+        margin = [int(np.ceil(3 * d_min * n / length)) for n, length in zip(self.grid.sampling, lengths, strict=True)]
         shape = [scipy.fft.next_fast_len(n + 2 * m, real=True) for n, m in zip(self.values.shape, margin, strict=True)]
         before = [(full - n) // 2 for full, n in zip(shape, self.values.shape, strict=True)]
         after = [full - n - b for full, n, b in zip(shape, self.values.shape, before, strict=True)]
@@ -108,22 +110,22 @@ class DensityMap:
             window[:left] = np.sin(np.linspace(0, np.pi / 2, left, endpoint=False)) ** 2
             window[shape[axis] - right :] = np.cos(np.linspace(0, np.pi / 2, right)) ** 2
             padded *= window.reshape([-1 if a == axis else 1 for a in range(3)])
-        padded = _without_fine_terms(padded, _scaled_cell(self.cell, np.array(shape) / self.sampling), d_min)
+        padded = _without_fine_terms(padded, _scaled_cell(self.cell, np.array(shape) / self.grid.sampling), d_min)
         inner = tuple(slice(b, b + n) for b, n in zip(before, self.values.shape, strict=True))
         return padded[inner] + np.float32(mean)
 
     def __getstate__(self) -> dict[str, object]:
         # gemmi grids cannot be pickled; worker processes build their own.
-        return {key: value for key, value in self.__dict__.items() if key != "_grid"}
+        return {key: value for key, value in self.__dict__.items() if key != "_interpolator"}
 
     @cached_property
-    def _grid(self) -> gemmi.FloatGrid:
+    def _interpolator(self) -> gemmi.FloatGrid:
         """The values as gemmi interpolates them; a box has one more layer around it, linearly extrapolated."""
         if self.periodic:
             return gemmi.FloatGrid(self.values, self.cell, gemmi.SpaceGroup("P 1"))
         padded = np.pad(self.values, 1, mode="reflect", reflect_type="odd")
         return gemmi.FloatGrid(
-            padded, _scaled_cell(self.cell, np.array(padded.shape) / self.sampling), gemmi.SpaceGroup("P 1")
+            padded, _scaled_cell(self.cell, np.array(padded.shape) / self.grid.sampling), gemmi.SpaceGroup("P 1")
         )
 
 

@@ -18,8 +18,7 @@ from scipy.spatial import Voronoi, cKDTree
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.errors import OptionError
-
-REGIONS = ("auto", "asu", "cell", "box")
+from edseg_engine.options import REGIONS, Box, check_choice
 
 _CANDIDATES = 200
 _NEIGHBOURS = 500
@@ -69,9 +68,7 @@ class Region:
         return np.asarray(nearest == 0)
 
 
-def choose_region(
-    density: DensityMap, name: str, box: tuple[float, float, float, float, float, float] | None = None
-) -> Region:
+def choose_region(density: DensityMap, name: str, box: Box | None = None) -> Region:
     """Return the region called `name` of a map; ``"auto"`` is the asymmetric unit of a crystal, else the box.
 
     Parameters
@@ -84,10 +81,9 @@ def choose_region(
     OptionError
         If there is no such region or the map does not cover it.
     """
-    if name not in REGIONS:
-        raise OptionError(f"There is no region {name!r}; choose one of {', '.join(REGIONS)}.")
+    check_choice("region", name, REGIONS)
     if box is not None:
-        return _part(density, name, box)
+        return _part(density, box)
     if name == "auto":
         name = "asu" if density.periodic else "box"
     if name == "box":
@@ -100,10 +96,8 @@ def choose_region(
 
 def _box(density: DensityMap) -> Region:
     symmetry = Symmetry(density.cell, density.spacegroup, periodic=False)
-    first = np.array(density.start)
-    last = first + density.values.shape - (0 if density.periodic else 1)
-    fractional = np.array(list(itertools.product(*zip(first, last, strict=True)))) / density.sampling
-    corners = symmetry.to_orthogonal(fractional) + density.origin
+    last = np.array(density.values.shape) - (0 if density.periodic else 1)
+    corners = density.grid.positions(np.array(list(itertools.product(*((0, n) for n in last)))))
     return _box_between(symmetry, corners.min(0), corners.max(0))
 
 
@@ -112,12 +106,8 @@ def _box_between(symmetry: Symmetry, low: NDArray[np.float64], high: NDArray[np.
     return Region("box", symmetry, corners, np.zeros((0, 3)))
 
 
-def _part(density: DensityMap, name: str, box: tuple[float, float, float, float, float, float]) -> Region:
+def _part(density: DensityMap, box: Box) -> Region:
     low, high = np.array(box[:3]), np.array(box[3:])
-    if name not in ("auto", "box"):
-        raise OptionError(f"The region {name!r} and a box exclude each other; give only one of them.")
-    if not np.isfinite(box).all() or not (low < high).all():
-        raise OptionError("A box needs its lowest x, y, z and its highest x, y, z in Å, all of them finite numbers.")
     symmetry = Symmetry(density.cell, density.spacegroup, periodic=False)
     if not density.periodic:
         whole = _box(density)

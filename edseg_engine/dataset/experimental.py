@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.crystal.phasing import Complex, Reflections, reciprocal_lengths
 from edseg_engine.dataset.labelled import KnownResidues, known_residues
 from edseg_engine.dataset.phases import PhaseQuality, initial_coefficients
@@ -123,7 +124,7 @@ class ExperimentalCrystal:
     def _map(self, miller: NDArray[np.int32], f: Complex, d_min: float, source: dict[str, object]) -> DensityMap:
         data = gemmi.ComplexAsuData(self._cell, self._spacegroup, miller, f.astype(np.complex64))
         values = np.ascontiguousarray(data.transform_f_phi_to_map(sample_rate=3.0).array, dtype=np.float32)
-        return DensityMap(values, self._cell, self._spacegroup, values.shape, d_min=d_min, source=source)
+        return DensityMap(values, MapGrid(self._cell, self._spacegroup, values.shape), d_min=d_min, source=source)
 
 
 def _amplitudes(mtz: gemmi.Mtz, miller: NDArray[np.int32]) -> NDArray[np.float32] | None:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.crystal.phasing import Reflections, sigma_a_coefficients
 from edseg_engine.dataset.phases import REFINED, PhaseQuality, initial_coefficients, moved
 from edseg_engine.dataset.structure_factors import structure_factors
@@ -196,7 +197,10 @@ def simulate_map(
     grid = gemmi.ComplexAsuData(cell, spacegroup, miller, coefficients).transform_f_phi_to_map(sample_rate=SAMPLE_RATE)
     values = np.ascontiguousarray(grid.array, dtype=np.float32)
     return DensityMap(
-        values, cell, spacegroup, values.shape, d_min=d_min, source={"simulated": structure.name, "d_min": d_min}
+        values,
+        MapGrid(cell, spacegroup, values.shape),
+        d_min=d_min,
+        source={"simulated": structure.name, "d_min": d_min},
     )
 
 

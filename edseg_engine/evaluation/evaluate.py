@@ -34,11 +34,11 @@ from edseg_engine.io.coordinates import read_model
 from edseg_engine.io.read import read_map
 from edseg_engine.labels import BACKGROUND
 from edseg_engine.networks.weights import Weights
+from edseg_engine.options import SegmentOptions
 from edseg_engine.progress import ignore_progress
 from edseg_engine.residues.classify import Classes, Classifier, classify
 from edseg_engine.residues.instances import Instances, find_instances
 from edseg_engine.resolution import range_by_name
-from edseg_engine.results.records import SegmentOptions
 
 #: Distance (Å) from an atom beyond which the thesis removes density.
 CULLING = 3.0
@@ -136,7 +136,7 @@ class Protocol:
     Attributes
     ----------
     orientations, views
-        See `edseg_engine.results.records.SegmentOptions`.
+        See `edseg_engine.options.SegmentOptions`.
     cull
         Remove all density that is not of the model first, see `culled`.
     summed

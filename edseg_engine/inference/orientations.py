@@ -19,9 +19,6 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-#: How many rotations of the grid there are, and how many views may be asked for.
-MOST, MOST_VIEWS = 24, 12
-
 _CANDIDATES = 500
 
 

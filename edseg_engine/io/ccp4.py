@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edseg_engine.crystal.density_map import MIN_SAMPLING, DensityMap
+from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.errors import MapContentError, MapFormatError
 from edseg_engine.io.validation import check_cell, check_symmetry, check_values, described
-from edseg_engine.results.records import ClassMaps
 
 HEADER_BYTES = 1024
 #: Value types of the MODEs that hold real numbers.
@@ -82,11 +82,9 @@ def read_ccp4(path: Path, name: str, resolution: float | None = None) -> Density
     whole = _whole_cell(box, header, spacegroup) if crystal else None
     density = DensityMap(
         values=box if whole is None else whole,
-        cell=header.cell,
-        spacegroup=spacegroup,
-        sampling=header.sampling,
-        start=header.start if whole is None else (0, 0, 0),
-        origin=header.origin,
+        grid=MapGrid(
+            header.cell, spacegroup, header.sampling, header.start if whole is None else (0, 0, 0), header.origin
+        ),
         d_min=resolution,
         periodic=whole is not None,
     )
@@ -212,8 +210,8 @@ def _interpolated_copies(grid: gemmi.FloatGrid) -> NDArray[np.float32] | None:
     return values if np.isfinite(values).all() else None
 
 
-def write_ccp4(values: NDArray[np.float32], place: DensityMap | ClassMaps, path: Path) -> None:
-    """Write values, shape (nu, nv, nw), axis order u, v, w, on the grid of `place`.
+def write_ccp4(values: NDArray[np.float32], grid: MapGrid, path: Path) -> None:
+    """Write values, shape (nu, nv, nw), axis order u, v, w, on `grid`.
 
     Raises
     ------
@@ -222,13 +220,13 @@ def write_ccp4(values: NDArray[np.float32], place: DensityMap | ClassMaps, path:
     """
     ccp4 = gemmi.Ccp4Map()
     ccp4.grid = gemmi.FloatGrid(np.asfortranarray(values))
-    ccp4.grid.set_unit_cell(place.cell)
-    ccp4.grid.spacegroup = place.spacegroup
+    ccp4.grid.set_unit_cell(grid.cell)
+    ccp4.grid.spacegroup = grid.spacegroup
     ccp4.update_ccp4_header(2)
-    start = np.array(place.cell.orth.mat) @ (np.array(place.start) / place.sampling)
+    (first,) = grid.positions(np.zeros((1, 3), int))
     for axis in range(3):
-        ccp4.set_header_i32(5 + axis, place.start[axis])
-        ccp4.set_header_i32(8 + axis, place.sampling[axis])
-        if any(place.origin):  # it takes the place of N*START
-            ccp4.set_header_float(50 + axis, start[axis] + place.origin[axis])
+        ccp4.set_header_i32(5 + axis, grid.start[axis])
+        ccp4.set_header_i32(8 + axis, grid.sampling[axis])
+        if any(grid.origin):  # it takes the place of N*START
+            ccp4.set_header_float(50 + axis, first[axis])
     ccp4.write_ccp4_map(str(path))

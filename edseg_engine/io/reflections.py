@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edseg_engine.crystal.density_map import MIN_SAMPLING, DensityMap
+from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.errors import MapContentError, MapFormatError, OptionError, PhaseError, ResolutionError
 from edseg_engine.io.validation import check_cell, check_symmetry, check_values, described
 
@@ -257,7 +258,7 @@ def map_from_reflections(
         raise MapContentError(f"{name} has only {len(hkl)} reflections to {d.min():.2f} Å: these make no map.")
     values = data.transform_f_phi_to_map(least, _SAMPLE_RATE).array
     check_values(values, name)
-    density = DensityMap(values, cell, table.spacegroup, values.shape, d_min=resolution or float(d.min()))
+    density = DensityMap(values, MapGrid(cell, table.spacegroup, values.shape), d_min=resolution or float(d.min()))
     return described(density, name, file_format, columns=columns.labels, reflections=len(hkl))
 
 

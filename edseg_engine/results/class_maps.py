@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import gemmi
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.crystal.region import Region
 from edseg_engine.inference.normalise import DENSITY_THRESHOLD, density_scale
 from edseg_engine.inference.predict import VoxelPrediction
@@ -23,17 +23,13 @@ class ClassMaps:
 
     Attributes
     ----------
-    cell, spacegroup, sampling, start, origin
-        Where the grid lies, as in `edseg_engine.crystal.density_map.DensityMap`; it is the grid of the input.
+    grid
+        Grid of the maps, which is that of the input.
     shape
         Points of the grid along u, v, w.
     """
 
-    cell: gemmi.UnitCell
-    spacegroup: gemmi.SpaceGroup
-    sampling: tuple[int, int, int]
-    start: tuple[int, int, int]
-    origin: tuple[float, float, float]
+    grid: MapGrid
     shape: tuple[int, int, int]
     _points: NDArray[np.intp] = field(repr=False)
     _voxels: NDArray[np.float32] = field(repr=False)
@@ -53,9 +49,8 @@ def class_maps(density: DensityMap, region: Region, volume: Volume, prediction: 
     """Prepare the class maps of a run: find for each grid point with density its copy inside the region."""
     offset, scale = density_scale(density.values)
     points = np.flatnonzero(density.values.reshape(-1) > offset + scale * DENSITY_THRESHOLD)
-    grid = np.stack(np.unravel_index(points, density.values.shape), 1)
     symmetry = region.symmetry
-    xyz = symmetry.to_orthogonal((grid + density.start) / density.sampling) + density.origin
+    xyz = density.grid.positions(np.stack(np.unravel_index(points, density.values.shape), 1))
     if symmetry.periodic:
         reach = np.linalg.norm(region.high - region.low)
         centres = symmetry.images_in_box(region.centres[:1], xyz.min(0) - reach, xyz.max(0) + reach)
@@ -63,15 +58,4 @@ def class_maps(density: DensityMap, region: Region, volume: Volume, prediction: 
         xyz = symmetry.undo(xyz, centres.operation[nearest], centres.shift[nearest])
     voxels = ((xyz - volume.origin) / volume.spacing).T.astype(np.float32)
     nu, nv, nw = density.values.shape
-    return ClassMaps(
-        density.cell,
-        density.spacegroup,
-        density.sampling,
-        density.start,
-        density.origin,
-        (nu, nv, nw),
-        points,
-        voxels,
-        volume.values.shape,
-        prediction,
-    )
+    return ClassMaps(density.grid, (nu, nv, nw), points, voxels, volume.values.shape, prediction)

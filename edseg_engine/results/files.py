@@ -151,11 +151,11 @@ def _write_files(segmentation: Segmentation, directory: Path, progress: Progress
     if segmentation.voxels is not None:
         lines = _voxel_lines(segmentation.voxels, segmentation.residues)
         (directory / VOXEL_FILES[0]).write_text("".join(lines), encoding="ascii")
-        write_ccp4(segmentation.voxels.density.values, segmentation.voxels.density, directory / VOXEL_FILES[1])
+        write_ccp4(segmentation.voxels.density.values, segmentation.voxels.density.grid, directory / VOXEL_FILES[1])
     if segmentation.class_maps is not None:
         (directory / "class_maps").mkdir()
         for label, name in enumerate(CLASS_MAP_FILES):
-            write_ccp4(segmentation.class_maps.of_label(label), segmentation.class_maps, directory / name)
+            write_ccp4(segmentation.class_maps.of_label(label), segmentation.class_maps.grid, directory / name)
             progress(Progress("write", (label + 1) / (len(CLASS_MAP_FILES) + 1), name))
 
 

@@ -1,61 +1,16 @@
-"""What a run is asked for and what it returns: plain frozen records, shared by library, command line and plugin."""
+"""What a run returns: plain frozen records, shared by the library and the command line."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
 
 import gemmi
-import numpy as np
-from numpy.typing import NDArray
 
 from edseg_engine.labels import LABELS
+from edseg_engine.options import SegmentOptions
+from edseg_engine.results.class_maps import ClassMaps
 from edseg_engine.results.residue_voxels import ResidueVoxels
-
-
-@dataclass(frozen=True)
-class SegmentOptions:
-    """Options of one run.
-
-    Attributes
-    ----------
-    resolution
-        d_min in Å; None takes it from the file, which reflections can tell and map files cannot.
-    residues
-        Number of residues K in the region; None finds it from the votes.
-    region
-        ``"asu"``: one asymmetric unit, each residue once (the default for a map of a whole crystal);
-        ``"cell"``: every residue of the unit cell; ``"box"``: the extent of the file, no symmetry
-        (the default for a map that covers only a box).
-    device
-        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
-    orientations
-        Rotations of the grid, 1 to 24, whose predictions are averaged: more take longer and are better.
-    views
-        Voxel grids, 1 to 12, turned against each other, whose votes are pooled: more take longer and find a few
-        more residues.
-    class_maps
-        Keep the class probabilities so that class maps can be written.
-    voxels
-        Keep the voxels of each residue and the density around them, from which viewers draw its surface.
-    box
-        Lowest x, y, z and highest x, y, z (Å): work on this part of the map only, which makes the region ``"box"``.
-    weights
-        A weights file; None chooses the shipped one of the resolution's range.
-    """
-
-    resolution: float | None = None
-    residues: int | None = None
-    region: str = "auto"
-    device: str = "auto"
-    orientations: int = 4
-    views: int = 1
-    class_maps: bool = False
-    voxels: bool = False
-    box: tuple[float, float, float, float, float, float] | None = None
-    weights: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -97,28 +52,6 @@ class WeightsInfo:
     sha256: str
     d_min: float
     d_max: float
-
-
-class ClassMaps(Protocol):
-    """Class probabilities on the user's own grid; made one by one by `edseg_engine.results.class_maps`.
-
-    Cell, space group, sampling, start and origin say where the grid lies, as in `DensityMap`.
-    """
-
-    @property
-    def cell(self) -> gemmi.UnitCell: ...
-    @property
-    def spacegroup(self) -> gemmi.SpaceGroup: ...
-    @property
-    def sampling(self) -> tuple[int, int, int]: ...
-    @property
-    def start(self) -> tuple[int, int, int]: ...
-    @property
-    def origin(self) -> tuple[float, float, float]: ...
-
-    def of_label(self, label: int) -> NDArray[np.float32]:
-        """Return the probability of a label, shape (nu, nv, nw), axis order u, v, w along a, b, c."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import gemmi
 import numpy as np
@@ -86,26 +86,22 @@ def _nearest_copies(
 
 def density_around(density: DensityMap, positions: NDArray[np.float64]) -> DensityMap:
     """Return the map on its own grid over the box of `positions` (n, 3), and `MARGIN` more on each side."""
-    cell, sampling = density.cell, np.array(density.sampling)
-    fractional = (positions - density.origin) @ np.array(cell.frac.mat.tolist()).T
-    reach = MARGIN * np.linalg.norm(np.array(cell.frac.mat.tolist()), axis=1)
+    grid, sampling = density.grid, np.array(density.grid.sampling)
+    fractional = grid.fractional(positions)
+    reach = MARGIN * np.linalg.norm(np.array(grid.cell.frac.mat.tolist()), axis=1)
     low, high = (fractional.min(0), fractional.max(0)) if len(positions) else (np.zeros(3), np.zeros(3))
     first = np.floor((low - reach) * sampling).astype(int)
     last = np.ceil((high + reach) * sampling).astype(int)
     if not density.periodic:
-        first = np.clip(first, density.start, np.array(density.start) + density.values.shape - 1)
-        last = np.clip(last, first, np.array(density.start) + density.values.shape - 1)
-    rows = [np.arange(a, b + 1) - s for a, b, s in zip(first, last, density.start, strict=True)]
+        first = np.clip(first, grid.start, np.array(grid.start) + density.values.shape - 1)
+        last = np.clip(last, first, np.array(grid.start) + density.values.shape - 1)
+    rows = [np.arange(a, b + 1) - s for a, b, s in zip(first, last, grid.start, strict=True)]
     if density.periodic:
-        rows = [row % n for row, n in zip(rows, density.sampling, strict=True)]
+        rows = [row % n for row, n in zip(rows, grid.sampling, strict=True)]
     return DensityMap(
         values=density.values[np.ix_(*rows)],
-        cell=cell,
         # The box is no asymmetric unit; without symmetry nobody takes it for one.
-        spacegroup=gemmi.SpaceGroup("P 1"),
-        sampling=density.sampling,
-        start=(int(first[0]), int(first[1]), int(first[2])),
-        origin=density.origin,
+        grid=replace(grid, spacegroup=gemmi.SpaceGroup("P 1"), start=(int(first[0]), int(first[1]), int(first[2]))),
         d_min=density.d_min,
         periodic=False,
         source=density.source,

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from edseg_engine.inference.orientations import MOST, Orientation, orientations
+from edseg_engine.inference.orientations import Orientation, orientations
+from edseg_engine.options import MOST_ORIENTATIONS
 
 #: Windows that are kept; 2.5 GB.
 _CAPACITY = 2048
@@ -53,7 +54,7 @@ class Replay:
         device = self._store["density"].device
         chosen = torch.randint(kept, (size,), device=device)
         batch = {k: v[chosen] for k, v in self._store.items()}
-        turn = orientations(MOST)[int(torch.randint(MOST, ()))]
+        turn = orientations(MOST_ORIENTATIONS)[int(torch.randint(MOST_ORIENTATIONS, ()))]
         return {
             "density": turn.turn(batch["density"]).contiguous(),
             "classes": turn.turn(batch["classes"]),
