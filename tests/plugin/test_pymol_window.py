@@ -18,7 +18,7 @@ import pytest
 from many import write_many
 from PIL import Image
 
-from pymol_edseg import persist
+from pymol_edseg import storage
 from pymol_edseg.palette import COLORS, rgb
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +68,7 @@ def drive(display: str, folder: Path, seconds: int, **parameters: str) -> dict[s
         "PYTHONPATH": str(ROOT),
         "HOME": str(folder),
         "OMP_NUM_THREADS": "1",
-        persist.RUNS_VARIABLE: str(folder / "runs"),
+        storage.RUNS_VARIABLE: str(folder / "runs"),
         "EDSEG_GUI": json.dumps({"folder": str(folder), **parameters}),
     }
     command = [sys.executable, "-m", "pymol", "-q", str(DRIVER)]
