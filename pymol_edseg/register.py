@@ -9,13 +9,13 @@ from typing import Any
 from pymol import cmd
 from pymol.shortcut import Shortcut
 
-from pymol_edseg import persist
+from pymol_edseg import storage
 from pymol_edseg.commands import decide, files, segment, view
 from pymol_edseg.commands.common import result_names
-from pymol_edseg.handover import map_names
+from pymol_edseg.map_export import map_names
 from pymol_edseg.objects import COLOR_MODES, LABEL_FORMATS
+from pymol_edseg.ordering import ORDERS
 from pymol_edseg.palette import GROUPS, LABELS
-from pymol_edseg.walk import ORDERS
 
 MENU = "edseg"
 
@@ -63,7 +63,7 @@ def register() -> None:
                 cmd.auto_arg.append({})
             if completion is not None:
                 cmd.auto_arg[position][name] = completion
-    persist.install(cmd)
+    storage.install(cmd)
 
 
 def add_menu() -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pymol_edseg.engine_process import Run
 from pymol_edseg.journal import Decision, Journal
 from pymol_edseg.palette import class_of
 from pymol_edseg.proposals import Proposal, proposals_of
-from pymol_edseg.run import Run
 
 
 @dataclass

@@ -9,11 +9,11 @@ from typing import Any
 
 from pymol import CmdException
 
+from pymol_edseg.console import complain
 from pymol_edseg.objects import update_sites
 from pymol_edseg.palette import is_identity
-from pymol_edseg.persist import save_journal
-from pymol_edseg.pump import complain
 from pymol_edseg.state import Result, state_of
+from pymol_edseg.storage import save_journal
 
 
 @contextlib.contextmanager

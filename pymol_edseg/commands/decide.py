@@ -8,9 +8,9 @@ from typing import Any
 from pymol import CmdException, cmd
 
 from pymol_edseg.commands.common import find_result, parse_identity, parse_ids, refresh
+from pymol_edseg.console import complain, say
 from pymol_edseg.journal import ACCEPTED, REJECTED, Entry
 from pymol_edseg.model import already_built, model_name, update_models
-from pymol_edseg.pump import complain, say
 from pymol_edseg.state import Result
 from pymol_edseg.surfaces import SurfaceError, draw_surfaces
 

@@ -8,13 +8,14 @@ from typing import Any
 
 from pymol import CmdException, cmd
 
-from pymol_edseg import persist
+from pymol_edseg import storage
 from pymol_edseg.commands.common import find_result, new_name, parse_number, preference, user_errors
+from pymol_edseg.console import application, say
 from pymol_edseg.engine import EngineError, find_engine
 from pymol_edseg.export import FORMATS, WHAT, exported
-from pymol_edseg.persist import write_text
-from pymol_edseg.pump import application, load, say
+from pymol_edseg.loading import load
 from pymol_edseg.state import state_of
+from pymol_edseg.storage import write_text
 
 
 def edseg_load(folder: str = "", name: str = "", map_obj: str = "", quiet: str | int = 1, *, _self: Any = cmd) -> str:
@@ -48,9 +49,9 @@ def edseg_load(folder: str = "", name: str = "", map_obj: str = "", quiet: str |
 
         edseg_segment, edseg_export
     """
-    kept = persist.kept_runs()
+    kept = storage.kept_runs()
     if not folder and not kept:
-        raise CmdException(f"There is no earlier run in {persist.runs_folder()}; name a folder.")
+        raise CmdException(f"There is no earlier run in {storage.runs_folder()}; name a folder.")
     path = Path(_self.exp_path(folder)).resolve() if folder else kept[-1]
     for result in state_of(_self).live(_self).values():
         if result.folder == path:

@@ -8,12 +8,13 @@ from typing import Any
 
 from pymol import CmdException, cmd
 
-from pymol_edseg import persist
+from pymol_edseg import storage
 from pymol_edseg.commands.common import new_name, parse_number, preference, user_errors
+from pymol_edseg.console import application, say
 from pymol_edseg.engine import PREFERENCE, VERSION, EngineError, find_engine
-from pymol_edseg.handover import Handover, HandoverError, hand_over
-from pymol_edseg.pump import application, begin, pump, say, wait
-from pymol_edseg.run import Run
+from pymol_edseg.engine_process import Run
+from pymol_edseg.map_export import ExportedMap, MapExportError, export_map
+from pymol_edseg.runner import begin, pump, wait
 from pymol_edseg.state import state_of
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -106,8 +107,8 @@ def edseg_segment(
     if weights:
         options += ["--weights", str(Path(_self.exp_path(weights)).resolve())]
     name = new_name(_self, name)
-    with user_errors(HandoverError, EngineError):
-        density = hand_over(_self, map_obj)
+    with user_errors(MapExportError, EngineError):
+        density = export_map(_self, map_obj)
         engine = find_engine(preference)
     if selection:
         options += ["--box", *_box(_self, selection, parse_number(buffer, "buffer"), density)]
@@ -134,18 +135,18 @@ def _in_script(_self: Any) -> bool:
     return int(_self._parser.nest) > 1
 
 
-def _run_folder(name: str, density: Handover) -> Path:
+def _run_folder(name: str, density: ExportedMap) -> Path:
     try:
-        folder = persist.new_run_folder(name)
+        folder = storage.new_run_folder(name)
         try:
             (folder / "map.ccp4").write_bytes(density.data)
         except OSError:
             shutil.rmtree(folder, ignore_errors=True)
             raise
     except OSError as error:
-        where = persist.runs_folder()
+        where = storage.runs_folder()
         raise CmdException(
-            f"Cannot write the map to {where} ({error.strerror}); make room there, or set {persist.RUNS_VARIABLE}."
+            f"Cannot write the map to {where} ({error.strerror}); make room there, or set {storage.RUNS_VARIABLE}."
         ) from error
     return folder
 
@@ -162,7 +163,7 @@ def _sequence_file(sequence: str, folder: Path) -> str:
     return str(path)
 
 
-def _box(_self: Any, selection: str, buffer: float, density: Handover) -> list[str]:
+def _box(_self: Any, selection: str, buffer: float, density: ExportedMap) -> list[str]:
     if density.moved:
         raise CmdException(f"{density.name} was moved on the screen; put it back (matrix_reset) to use selection=.")
     if not _self.count_atoms(selection):

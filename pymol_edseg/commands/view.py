@@ -8,13 +8,13 @@ from typing import Any
 from pymol import CmdException, cmd
 
 from pymol_edseg.commands.common import find_result, parse_ids, parse_number, refresh, store, user_errors
+from pymol_edseg.console import application, say
 from pymol_edseg.journal import STATUSES
 from pymol_edseg.objects import COLOR_MODES, LABEL_FORMATS, color_sites
+from pymol_edseg.ordering import ORDERS, order_of
 from pymol_edseg.palette import parse_classes
-from pymol_edseg.pump import application, say
 from pymol_edseg.state import Result, state_of
 from pymol_edseg.surfaces import SurfaceError, draw_surfaces, set_level
-from pymol_edseg.walk import ORDERS, order_of
 
 
 def edseg_color(by: str = "class", name: str = "", quiet: str | int = 1, *, _self: Any = cmd) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pymol import CmdException
 
-from pymol_edseg.pump import complain
+from pymol_edseg.console import complain
 
 
 class Caller:

@@ -7,9 +7,9 @@ from typing import Any
 from pymol.Qt import QtWidgets
 
 from pymol_edseg.commands.segment import DEVICES, REGIONS, edseg_cancel, edseg_segment
-from pymol_edseg.handover import map_names
+from pymol_edseg.engine_process import STAGES
+from pymol_edseg.map_export import map_names
 from pymol_edseg.panel.call import Caller
-from pymol_edseg.run import STAGES
 from pymol_edseg.state import state_of
 
 _AROUND = "around selection"

@@ -21,7 +21,7 @@ pymol.finish_launching(["pymol", "-ckq"])
 from pymol import cmd as pymol_cmd  # noqa: E402
 
 import pymol_edseg  # noqa: E402
-from pymol_edseg import persist  # noqa: E402
+from pymol_edseg import storage  # noqa: E402
 from pymol_edseg.state import state_of  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ RESOLUTION, RESIDUES = 2.0, 95
 
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(persist.RUNS_VARIABLE, str(tmp_path / "runs"))
+    monkeypatch.setenv(storage.RUNS_VARIABLE, str(tmp_path / "runs"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.delenv("EDSEG_PYTHON", raising=False)
@@ -68,12 +68,12 @@ def map_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished_run(map_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that a run on the shipped map leaves, as edseg_load reads it."""
     folder = tmp_path_factory.mktemp("finished")
-    os.environ[persist.RUNS_VARIABLE] = str(folder)
+    os.environ[storage.RUNS_VARIABLE] = str(folder)
     pymol_cmd.reinitialize()
     pymol_edseg.__init_plugin__()
     pymol_cmd.load(str(map_file), "density")
     pymol_cmd.edseg_segment("density", RESOLUTION, RESIDUES, device="cpu")
-    (run,) = persist.kept_runs()
+    (run,) = storage.kept_runs()
     return run
 
 

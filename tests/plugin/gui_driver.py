@@ -16,7 +16,7 @@ from pymol import cmd, gui
 from pymol.Qt import PYQT_NAME, QtCore, QtWidgets
 
 import pymol_edseg
-from pymol_edseg import persist
+from pymol_edseg import storage
 from pymol_edseg.state import state_of
 
 QtTest = importlib.import_module(f"{PYQT_NAME}.QtTest")
@@ -144,7 +144,7 @@ def whole_way():
     wait_until(lambda: not state_of(cmd).run.active, 15)
     REPORT["cancelled"] = {
         "state": run_box.progress.format(),
-        "left": [str(p) for p in persist.runs_folder().iterdir()],
+        "left": [str(p) for p in storage.runs_folder().iterdir()],
         "objects": cmd.get_names("objects"),
         "startable": run_box.start.isEnabled(),
     }

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from pymol_edseg import persist
+from pymol_edseg import storage
 from pymol_edseg.palette import COLORS, LABELS, class_of, file_name, rgb
 from pymol_edseg.state import state_of
 
@@ -192,7 +192,7 @@ def test_session_in_another_pymol(loaded: Any, tmp_path: Path) -> None:
         "print('REPORT', json.dumps([undone, cmd.count_atoms('edseg_1_model'), cmd.get_names('objects')]))\n",
         encoding="utf-8",
     )
-    environment = {**os.environ, persist.RUNS_VARIABLE: str(tmp_path / "elsewhere")}
+    environment = {**os.environ, storage.RUNS_VARIABLE: str(tmp_path / "elsewhere")}
     command = [sys.executable, "-m", "pymol", "-cqk", str(script)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     line = next((line for line in done.stdout.splitlines() if line.startswith("REPORT ")), "")

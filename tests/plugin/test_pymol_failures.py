@@ -16,8 +16,8 @@ import pytest
 from full_disk import file_size_limit
 from pymol import CmdException
 
-from pymol_edseg import engine, persist
-from pymol_edseg.pump import pump
+from pymol_edseg import engine, storage
+from pymol_edseg.runner import pump
 from pymol_edseg.state import state_of
 
 
@@ -28,7 +28,7 @@ def density(cmd: Any, map_file: Path) -> Any:
 
 
 def runs() -> list[Path]:
-    return list(persist.runs_folder().iterdir()) if persist.runs_folder().exists() else []
+    return list(storage.runs_folder().iterdir()) if storage.runs_folder().exists() else []
 
 
 def untouched(cmd: Any) -> bool:
@@ -107,7 +107,7 @@ def test_cancel_leaves_nothing(density: Any) -> None:
 def test_engine_that_ignores_being_stopped(density: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     script = 'if [ "$3" = --version ]; then echo edseg 0.1.0; exit; fi; trap "" TERM; while :; do sleep 0.1; done'
     monkeypatch.setenv("EDSEG_PYTHON", str(python_script(tmp_path / "python", script)))
-    monkeypatch.setattr("pymol_edseg.run._GRACE", 0.5)
+    monkeypatch.setattr("pymol_edseg.engine_process._GRACE", 0.5)
     density.edseg_segment("density", 2.0, async_=1)
     time.sleep(0.5)
     assert density.edseg_cancel() is True

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pymol_edseg import persist
+from pymol_edseg import storage
 from pymol_edseg.journal import STATUSES, Entry, Journal
 
 entries = st.builds(
@@ -58,18 +58,18 @@ def test_damaged_journals(damaged: dict[str, object]) -> None:
 
 
 def test_old_runs_make_room(tmp_path: Path) -> None:
-    parent = persist.runs_folder()
+    parent = storage.runs_folder()
     for number in range(25):
         folder = parent / f"edseg_1-{number:02}"
         (folder / "result").mkdir(parents=True)
-        (folder / persist.JOURNAL).write_text("{}", encoding="utf-8")
+        (folder / storage.JOURNAL).write_text("{}", encoding="utf-8")
         os.utime(folder, (number + 1, number + 1))
-        os.utime(folder / persist.JOURNAL, (number + 1, number + 1))
+        os.utime(folder / storage.JOURNAL, (number + 1, number + 1))
     (parent / "mine").mkdir()
-    (parent / "mine" / persist.JOURNAL).write_text("not of edseg", encoding="utf-8")
+    (parent / "mine" / storage.JOURNAL).write_text("not of edseg", encoding="utf-8")
     (parent / "dead").mkdir()
     (parent / "dead" / "map.ccp4").write_text("", encoding="utf-8")
     os.utime(parent / "dead" / "map.ccp4", (1, time.time() - 2 * 86400))
-    fresh = persist.new_run_folder("edseg_2")
+    fresh = storage.new_run_folder("edseg_2")
     kept = {path.name for path in parent.iterdir()}
     assert kept == {"mine", fresh.name, *(f"edseg_1-{number:02}" for number in range(6, 25))}

@@ -18,7 +18,7 @@ from scipy.spatial import cKDTree
 from test_pymol_end_to_end import atoms, vertices
 
 from edseg_engine.io.read import read_map
-from pymol_edseg.pump import pump
+from pymol_edseg.runner import pump
 from pymol_edseg.state import state_of
 
 DATA = Path(__file__).parents[1] / "data/1az5"

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pymol_edseg import persist
+from pymol_edseg import storage
 from pymol_edseg.palette import COLORS, rgb
 from tools.made_up import write_many
 
@@ -73,7 +73,7 @@ def drive(display: str, folder: Path, seconds: int, **parameters: str) -> dict[s
         "PYTHONPATH": str(ROOT),
         "HOME": str(folder),
         "OMP_NUM_THREADS": "1",
-        persist.RUNS_VARIABLE: str(folder / "runs"),
+        storage.RUNS_VARIABLE: str(folder / "runs"),
         "EDSEG_GUI": json.dumps({"folder": str(folder), **parameters}),
     }
     command = [sys.executable, "-m", "pymol", "-q", str(DRIVER)]

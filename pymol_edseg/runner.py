@@ -6,38 +6,14 @@ import atexit
 import shutil
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
-from pymol_edseg.objects import define_colors, draw_sites, update_sites
-from pymol_edseg.palette import LABELS
-from pymol_edseg.persist import read_journal, save_journal
-from pymol_edseg.proposals import read_result
-from pymol_edseg.run import STAGES, Run, Status
-from pymol_edseg.state import Result, State, state_of
-from pymol_edseg.surfaces import SurfaceError, draw_surfaces, load_density
+from pymol_edseg.console import application, complain, say
+from pymol_edseg.engine_process import STAGES, Run, Status
+from pymol_edseg.loading import load
+from pymol_edseg.state import State, state_of
 
 _INTERVAL = 0.1
-
-
-def application() -> Any:
-    """Return the running QApplication if PyMOL's window is open, else None. Never imports Qt itself."""
-    if "pmg_qt.pymol_qt_gui" not in sys.modules:
-        return None
-    return sys.modules["pymol.Qt"].QtWidgets.QApplication.instance()
-
-
-def say(text: str, quiet: int = 0) -> None:
-    """Write a line to PyMOL's log."""
-    if not quiet:
-        print(f" edseg: {text}")
-
-
-def complain(text: str) -> None:
-    """Write an error to PyMOL's log, as PyMOL does for commands, without ending anything."""
-    from pymol import colorprinting
-
-    colorprinting.error(f" edseg: {text}")
 
 
 def begin(cmd: Any, run: Run) -> None:
@@ -125,45 +101,3 @@ def _finish(cmd: Any, state: State, run: Run) -> None:
     say(f"{run.name}: {state.last_message}", quiet)
     for warning in result.data["warnings"]:
         say(f"Warning: {warning}", quiet)
-
-
-def load(cmd: Any, name: str, folder: Path, details: dict[str, Any]) -> Result:
-    """Show the results in a folder: of a run, with its journal, or an output directory of the command line.
-
-    Raises
-    ------
-    ValueError
-        If they cannot be read.
-    """
-    results = folder / "result" if (folder / "result").is_dir() else folder
-    data = read_result(results)
-    stored = read_journal(folder)
-    if stored is None:
-        details = {key: value for key, value in details.items() if key not in ("quiet", "alone")}
-        result = Result(name, data, {**details, "folder": str(folder) if folder is not results else None})
-        result.shown = LABELS
-    else:
-        result = Result.from_json({**stored, "name": name, "data": data})
-        result.details["folder"] = str(folder)
-    show(cmd, result, results)
-    return result
-
-
-def show(cmd: Any, result: Result, results: Path) -> None:
-    """Make the objects of a result and remember it."""
-    from pymol_edseg.model import update_models
-
-    state = state_of(cmd)
-    define_colors(cmd)
-    draw_sites(cmd, result)
-    load_density(cmd, result, results)
-    state.results[result.name] = result
-    update_sites(cmd, result)
-    try:
-        draw_surfaces(cmd, result)
-    except SurfaceError:
-        result.shown = ()
-    update_models(cmd, result)
-    if problem := save_journal(result):
-        complain(problem)
-    state.changed("results")

@@ -18,12 +18,12 @@ _MOST_CELLS = 200
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 
 
-class HandoverError(Exception):
+class MapExportError(Exception):
     """The map object cannot be handed over, in a sentence for the user."""
 
 
 @dataclass(frozen=True)
-class Handover:
+class ExportedMap:
     """A map taken out of PyMOL.
 
     Attributes
@@ -51,25 +51,25 @@ def map_names(cmd: Any) -> list[str]:
     return list(cmd.get_names_of_type("object:map"))
 
 
-def hand_over(cmd: Any, name: str) -> Handover:
+def export_map(cmd: Any, name: str) -> ExportedMap:
     """Take a map out of PyMOL.
 
     Raises
     ------
-    HandoverError
+    MapExportError
         If there is no such map, or PyMOL cannot tell where its grid lies.
     """
     from pymol import exporting
 
     if name not in map_names(cmd):
         known = ", ".join(map_names(cmd)) or "none is loaded"
-        raise HandoverError(f"There is no map object {name!r} (maps: {known}).")
+        raise MapExportError(f"There is no map object {name!r} (maps: {known}).")
     state = _shown_state(cmd, name)
     data = exporting.get_ccp4str(name, state, 1, "ccp4", _self=cmd)
     if not data:
-        raise HandoverError(f"PyMOL cannot hand over state {state} of {name}: it has no density on a grid.")
+        raise MapExportError(f"PyMOL cannot hand over state {state} of {name}: it has no density on a grid.")
     data = _sound(bytes(data), name, cmd.get_symmetry(name, state))
-    return Handover(name, state, data, _moved(cmd, name))
+    return ExportedMap(name, state, data, _moved(cmd, name))
 
 
 def _shown_state(cmd: Any, name: str) -> int:
@@ -103,7 +103,7 @@ def _sound(data: bytes, name: str, symmetry: Sequence[Any] | None) -> bytes:
     cell = struct.unpack_from(f"{order}6f", data, 40)
     sound = all(0 < n <= _MOST_CELLS * points for n, points in zip(sampling, shape, strict=True))
     if not sound or not all(0 < x < 1e5 for x in cell):
-        raise HandoverError(
+        raise MapExportError(
             f"PyMOL does not tell how the grid of {name} lies in space; save the map to a file and load that instead."
         )
     return data
