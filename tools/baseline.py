@@ -40,7 +40,9 @@ def predict_windows(net: StackNet, volume: Volume) -> VoxelPrediction:
         batch = starts[first : first + _BATCH]
         windows = np.stack([padded[tuple(slice(c, c + WINDOW) for c in corner)] for corner in batch])
         scores, offsets = net(torch.from_numpy(windows)[:, None])
-        both = torch.cat([scores.softmax(1)[:, :BACKGROUND], offsets * OFFSET_SCALE], 1)[:, :, centre, centre, centre]
+        both = torch.cat([scores.softmax(1)[:, :BACKGROUND], offsets[:, :3] * OFFSET_SCALE], 1)[
+            :, :, centre, centre, centre
+        ]
         for corner, values in zip(batch, both.numpy(), strict=True):
             i, j, k = (slice(c + FRAME, c + WINDOW - FRAME) for c in corner)
             sums[:, i, j, k] += values

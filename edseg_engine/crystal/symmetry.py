@@ -118,6 +118,21 @@ class Symmetry:
         moved = np.einsum("nij,nj->ni", self.rotations[operation], fractional) + self.translations[operation] + shift
         return self.to_orthogonal(moved)
 
+    def nearest_copies(self, positions: FloatArray, goals: FloatArray) -> tuple[IntArray, IntArray]:
+        """Return the operation (n,) and lattice shift (n, 3) that bring each position (n, 3) nearest to its goal."""
+        operation, shift = np.zeros(len(positions), np.intp), np.zeros((len(positions), 3), np.intp)
+        if not self.periodic:
+            return operation, shift
+        fractional, wanted = self.to_fractional(positions), self.to_fractional(goals)
+        best = np.full(len(positions), np.inf)
+        for number, (rotation, translation) in enumerate(zip(self.rotations, self.translations, strict=True)):
+            moved = fractional @ rotation.T + translation
+            cells = np.round(wanted - moved)
+            distance = np.linalg.norm(self.to_orthogonal(moved + cells - wanted), axis=1)
+            nearer = distance < best
+            best[nearer], operation[nearer], shift[nearer] = distance[nearer], number, cells[nearer]
+        return operation, shift
+
     def undo(self, positions: FloatArray, operation: IntArray, shift: IntArray) -> FloatArray:
         """Return the originals (n, 3) whose copies under `operation` and `shift` are `positions`."""
         fractional = self.to_fractional(positions) - shift - self.translations[operation]

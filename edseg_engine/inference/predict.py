@@ -37,6 +37,9 @@ class VoxelPrediction:
         float16, shape (m, 17): class probabilities; what is missing to one is background.
     density
         float32, shape (m,): normalised density.
+    atoms
+        float16, shape (m, n, 3): vector in Å from each voxel to the points of its residue other than the centroid, in
+        the order of `edseg_engine.labels.POINTS`; None where the network votes for centroids alone.
     views
         How many views of the region are pooled: each place is in the arrays about so many times.
     """
@@ -46,6 +49,7 @@ class VoxelPrediction:
     votes: NDArray[np.float32] = field(repr=False)
     probabilities: NDArray[np.float16] = field(repr=False)
     density: NDArray[np.float32] = field(repr=False)
+    atoms: NDArray[np.float16] | None = field(default=None, repr=False)
     views: int = 1
 
     def __len__(self) -> int:
@@ -121,6 +125,7 @@ def pooled(predictions: Sequence[VoxelPrediction]) -> VoxelPrediction:
         np.concatenate([p.votes for p in predictions]),
         np.concatenate([p.probabilities for p in predictions]),
         np.concatenate([p.density for p in predictions]),
+        None if predictions[0].atoms is None else np.concatenate([p.atoms for p in predictions if p.atoms is not None]),
         views=len(predictions),
     )
 
@@ -137,35 +142,41 @@ def _predict_tiles(
     place = np.full(volume.occupied.shape, -1, np.int32)
     place.reshape(-1)[index] = np.arange(len(index), dtype=np.int32)
     probabilities = np.empty((len(index), N_LABELS), np.float16)
+    n_points = net.config.points
     offsets = np.empty((len(index), 3), np.float32)
+    atoms = np.empty((len(index), n_points - 1, 3), np.float16)
+    rotation = volume.axes.T.astype(np.float32)
     total, done = len(turns) * sum(tile.voxels for tile in tiles), 0
     for number, tile in enumerate(tiles):
         rows = place[tile.core]
         inside = rows >= 0
-        mean = torch.zeros(int(inside.sum()), N_LABELS + 3, device=device)
+        mean = torch.zeros(int(inside.sum()), N_LABELS + 3 * n_points, device=device)
         for turn in turns:
             progress(Progress("network", done / total, f"tile {number + 1} of {len(tiles)}"))
             mean += _run_tile(net, volume, tile, turn, inside, device) / len(turns)
             done += tile.voxels
         probabilities[rows[inside]] = mean[:, :N_LABELS].to(torch.float16).cpu().numpy()
-        offsets[rows[inside]] = mean[:, N_LABELS:].cpu().numpy()
+        to_points = mean[:, N_LABELS:].reshape(-1, n_points, 3).cpu().numpy() @ rotation
+        offsets[rows[inside]] = to_points[:, 0]
+        atoms[rows[inside]] = to_points[:, 1:]
     progress(Progress("network", 1.0))
     positions = volume.positions(index).astype(np.float32)
     density = volume.values.reshape(-1)[index]
-    votes = positions + offsets @ volume.axes.T.astype(np.float32)
-    return VoxelPrediction(index, positions, votes, probabilities, density)
+    votes = positions + offsets
+    return VoxelPrediction(index, positions, votes, probabilities, density, atoms if n_points > 1 else None)
 
 
 @torch.inference_mode()
 def _run_tile(
     net: StackNet, volume: Volume, tile: Tile, turn: Orientation, inside: NDArray[np.bool_], device: torch.device
 ) -> torch.Tensor:
-    """Return class probabilities and offsets (n, 17 + 3) in Å of the core's voxels that are `inside`."""
+    """Return class probabilities and offsets (n, 17 + 3 * n_points) in Å of the core's voxels that are `inside`."""
     x = turn.turn(torch.from_numpy(np.ascontiguousarray(volume.values[tile.outer])).to(device))[None, None]
     x = x.to(next(net.parameters()).dtype).contiguous(memory_format=torch.channels_last_3d)
     scores, offsets = net(x)
     chosen = torch.from_numpy(inside).to(device)
     back = turn.inverse
     s = back.turn(scores[0]).permute(1, 2, 3, 0)[tile.inner][chosen].float().softmax(1)[:, :BACKGROUND]
-    i = back.turn_vectors(offsets[0]).permute(1, 2, 3, 0)[tile.inner][chosen].float() * OFFSET_SCALE
+    by_point = back.turn_vectors(offsets[0].unflatten(0, (-1, 3))).flatten(0, 1)
+    i = by_point.permute(1, 2, 3, 0)[tile.inner][chosen].float() * OFFSET_SCALE
     return torch.cat([s, i], 1)

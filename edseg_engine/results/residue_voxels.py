@@ -60,28 +60,9 @@ def residue_voxels(
     order = np.argsort(residue, kind="stable")[np.count_nonzero(residue <= 0) :]
     residue = residue[order]
     goal = np.asarray(centroids, float).reshape(-1, 3)[residue - 1]
-    placed = _nearest_copies(np.asarray(positions, float)[order], np.asarray(votes, float)[order], goal, symmetry)
+    copies = symmetry.nearest_copies(votes[order].astype(np.float64), goal.astype(np.float64))
+    placed = symmetry.apply(positions[order].astype(np.float64), *copies)
     return ResidueVoxels(placed, residue, spacing, density_around(density, placed))
-
-
-def _nearest_copies(
-    positions: NDArray[np.float64], votes: NDArray[np.float64], goal: NDArray[np.float64], symmetry: Symmetry
-) -> NDArray[np.float64]:
-    """Return the copy of each position (n, 3) under the operation that brings its vote nearest to its goal (n, 3)."""
-    if not symmetry.periodic:
-        return positions
-    fractional, wanted = symmetry.to_fractional(votes), symmetry.to_fractional(goal)
-    origin = symmetry.to_fractional(positions)
-    best = np.full(len(positions), np.inf)
-    placed = positions.copy()
-    for rotation, translation in zip(symmetry.rotations, symmetry.translations, strict=True):
-        moved = fractional @ rotation.T + translation
-        shift = np.round(wanted - moved)
-        distance = np.linalg.norm(symmetry.to_orthogonal(moved + shift - wanted), axis=1)
-        nearer = distance < best
-        best[nearer] = distance[nearer]
-        placed[nearer] = symmetry.to_orthogonal(origin[nearer] @ rotation.T + translation + shift[nearer])
-    return placed
 
 
 def density_around(density: DensityMap, positions: NDArray[np.float64]) -> DensityMap:
