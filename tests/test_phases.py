@@ -8,10 +8,11 @@ import gemmi
 import numpy as np
 import pytest
 
+from edseg_engine.cli.evaluate import PHASES
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.phasing import Reflections, combined, concentration, density_modified, figure_of_merit
 from edseg_engine.dataset.experimental import ExperimentalCrystal, ExperimentalEntry
-from edseg_engine.dataset.phases import PhaseQuality, draw_quality, experimental_phases, phasing_model
+from edseg_engine.dataset.phases import KINDS, TYPICAL, PhaseQuality, draw_quality, experimental_phases, phasing_model
 from edseg_engine.dataset.simulate import simulate_map
 from edseg_engine.dataset.structure_factors import structure_factors
 
@@ -113,3 +114,8 @@ def test_simulated_crystals_get_poor_phases(crystal_model: gemmi.Structure, kind
     quality = draw_quality(kind, np.random.default_rng(3))
     initial = simulate_map(crystal_model.clone(), 2.5, np.random.default_rng(3), quality=quality)
     assert 0.2 < correlation(refined, initial) < 0.95
+
+
+def test_evaluation_offers_every_kind_of_phases() -> None:
+    assert tuple(TYPICAL) == PHASES
+    assert {quality.kind for quality in TYPICAL.values()} == set(KINDS)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from edseg_engine.cli.arguments import averaging_parser, device_parser
 
+#: Keys of `edseg_engine.dataset.phases.TYPICAL`, which loads more than a parser needs.
+PHASES = ("refined", "main-chain", "mr", "experimental", "modified")
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand to `subparsers`."""
@@ -36,6 +39,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument(
         "--worse-than", type=float, default=0.0, metavar="D", help="only experimental sets at D Å or coarser"
+    )
+    parser.add_argument(
+        "--phases",
+        choices=PHASES,
+        default="refined",
+        help="phases of experimental crystals: those of the file, or as before the structure was solved: a main chain, a "
+        "poor search model, or an experiment before and after density modification (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--phase-error", type=float, metavar="DEG", help="mean error of experimental phases in degrees (default: 45)"
     )
     parser.add_argument("--noise-free", action="store_true", help="simulate maps without errors, as the thesis did")
     parser.add_argument(
@@ -96,6 +109,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _maps(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # an iterator of KnownMap, imported late
+    from dataclasses import replace
+
+    from edseg_engine.dataset.phases import TYPICAL
     from edseg_engine.dataset.simulate import NOISE_FREE, SimulationOptions
     from edseg_engine.errors import OptionError
     from edseg_engine.evaluation.evaluate import experimental_maps, one_map, simulated_maps
@@ -105,8 +121,11 @@ def _maps(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # an itera
             raise OptionError("--map needs --model, the file with the model of the map.")
         return iter([one_map(args.map, args.model, args.resolution)])
     if args.experimental:
+        quality = TYPICAL[args.phases]
+        if args.phase_error is not None:
+            quality = replace(quality, phase_error=args.phase_error)
         return experimental_maps(
-            args.experimental, args.split or "dev", args.worse_than, args.better_than, args.resolution
+            args.experimental, args.split or "dev", args.worse_than, args.better_than, args.resolution, quality
         )
     if args.resolution is None:
         raise OptionError("Maps simulated from --structures need --resolution.")

@@ -18,6 +18,7 @@ from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.labelled import KnownResidues, known_residues, owners
 from edseg_engine.dataset.packs import structures_of_split
+from edseg_engine.dataset.phases import REFINED, PhaseQuality
 from edseg_engine.dataset.simulate import SimulationOptions, simulate_map
 from edseg_engine.errors import ResolutionError
 from edseg_engine.evaluation.matching import Matching, match
@@ -109,13 +110,26 @@ class MapScore:
 
 
 def experimental_maps(
-    folder: Path, split: str, low: float, high: float, cut: float | None = None
+    folder: Path, split: str, low: float, high: float, cut: float | None = None, quality: PhaseQuality = REFINED
 ) -> Iterator[KnownMap]:
-    """Yield the experimental crystals of a split whose resolution is in [low, high) Å; `cut` cuts the data there."""
-    for entry in read_index(folder, split):
+    """Yield the experimental crystals of a split whose resolution is in [low, high) Å.
+
+    Parameters
+    ----------
+    cut
+        d_min (Å) at which the data are cut.
+    quality
+        Of the phases, seeded by the crystal's place in the index; crystals without amplitudes are left out unless it is
+        that of the refined model.
+    """
+    for number, entry in enumerate(read_index(folder, split)):
         if low <= entry.d_min < high:
-            crystal = ExperimentalCrystal(entry)
-            yield KnownMap(entry.name, crystal.density(max(cut or 0.0, entry.d_min)), crystal.residues)
+            crystal, d_min = ExperimentalCrystal(entry), max(cut or 0.0, entry.d_min)
+            if quality.kind == "refined":
+                yield KnownMap(entry.name, crystal.density(d_min), crystal.residues)
+            elif crystal.has_amplitudes:
+                rng = np.random.default_rng([11, number])
+                yield KnownMap(entry.name, crystal.initial_density(d_min, quality, rng), crystal.residues)
 
 
 def simulated_maps(
