@@ -44,7 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--phases",
         choices=PHASES,
         default="refined",
-        help="phases of experimental crystals: those of the file, or as before the structure was solved: a main chain, a "
+        help="phases of experimental crystals: those of the file, or those before it was solved: a main chain, a "
         "poor search model, or an experiment before and after density modification (default: %(default)s)",
     )
     parser.add_argument(
