@@ -1,11 +1,12 @@
 # make demo       segment the experimental map in tests/data
-# make test       run the tests, in parallel; PYTEST adds options
+# make test       run the tests; WORKERS chooses the number of processes, PYTEST adds options
 # make docs       write the pages of the programming interface into docs/api/
 # make plugin     pack the PyMOL plugin into dist/, for its Plugin Manager
 # make manifest   write the weights into plugin_manifest.json, after they changed
 # They make the virtual environment .venv first. PYTHON chooses the interpreter, TORCH the build of PyTorch.
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
+WORKERS ?= auto
 PYTEST ?=
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 
@@ -14,7 +15,7 @@ demo: .venv/engine
 	.venv/bin/edseg segment tests/data/1az5/data.mtz.gz --out runs/demo --overwrite
 
 test: .venv/dev
-	.venv/bin/python -m pytest -n 2 --dist loadgroup $(PYTEST)
+	.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 docs: .venv/dev
 	.venv/bin/python -m tools.api_pages --out docs/api

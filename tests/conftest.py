@@ -6,7 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Workers of pytest-xdist share the cores already.
+os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 
 import gemmi
 import pytest
@@ -18,6 +19,14 @@ from edseg_engine.io.read import read_map
 DATA = Path(__file__).parent / "data"
 #: PDB entry 1AZ5: 2.0 Å, P 32 2 1, 95 residues.
 CRYSTAL = DATA / "1az5"
+
+#: Files that take longest. Workers get whole files, in this order, so that none is left alone with one at the end.
+LONGEST = (
+    "test_pymol_window.py",
+    "test_pymol_end_to_end.py",
+    "test_pymol_failures.py",
+    "test_pipeline.py",
+)
 
 _EXIT_STATUS = pytest.StashKey[int]()
 
@@ -37,6 +46,10 @@ def crystal_residues(crystal_model: gemmi.Structure) -> KnownResidues:
     return known_residues(crystal_model[0])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     session.config.stash[_EXIT_STATUS] = int(exitstatus)
@@ -46,7 +59,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Leave with pytest's own exit status: PyMOL, once launched, ends the interpreter with 0 whatever failed."""
     status = config.stash.get(_EXIT_STATUS, 0)
-    if status:
+    if status and not hasattr(config, "workerinput"):  # workers of pytest-xdist report by themselves
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

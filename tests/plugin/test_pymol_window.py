@@ -31,7 +31,6 @@ SLACK = 4
 REQUIRED = "EDSEG_REQUIRE_WINDOW" in os.environ
 
 pytestmark = [
-    pytest.mark.xdist_group("window"),
     pytest.mark.skipif(not (REQUIRED or shutil.which("Xvfb")), reason="Xvfb is not installed (apt-get install xvfb)"),
     pytest.mark.skipif(
         not (REQUIRED or any(importlib.util.find_spec(name) for name in ("PySide6", "PyQt5"))),
