@@ -13,7 +13,7 @@ def application() -> Any:
     return sys.modules["pymol.Qt"].QtWidgets.QApplication.instance()
 
 
-def say(text: str, quiet: int = 0) -> None:
+def say(text: str, quiet: int | bool = False) -> None:
     """Write a line to PyMOL's log."""
     if not quiet:
         print(f" edseg: {text}")

@@ -6,7 +6,6 @@ import collections
 import contextlib
 import json
 import queue
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +14,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pymol_edseg.engine import NO_WINDOW, Engine, EngineError
+from pymol_edseg.records import MapReference, RunFlags
+from pymol_edseg.storage import MAP, RESULT, remove_run
 
 #: Stages of a run with a title and the share of the whole that each takes, for a progress bar.
 STAGES: dict[str, tuple[str, float]] = {
@@ -50,7 +50,7 @@ class Run:
     ----------
     name
         Name that the results will have.
-    map_name
+    map
         The map object it was started for.
     engine
         How to start the engine.
@@ -58,16 +58,16 @@ class Run:
         Folder of this run; the map is ``map.ccp4`` in it, the results come to ``result`` in it.
     options
         Words of the command line after the map.
-    details
-        What the results need to know of the map (JSON values).
+    flags
+        How the command that started it reports.
     """
 
     name: str
-    map_name: str
+    map: MapReference
     engine: Engine
     folder: Path
     options: Sequence[str]
-    details: dict[str, Any] = field(default_factory=dict)
+    flags: RunFlags = field(default_factory=RunFlags)
     status: Status = Status()
     events: queue.SimpleQueue[Status] = field(default_factory=queue.SimpleQueue, repr=False)
     _child: subprocess.Popen[str] | None = field(default=None, repr=False)
@@ -81,7 +81,7 @@ class Run:
 
     @property
     def results(self) -> Path:
-        return self.folder / "result"
+        return self.folder / RESULT
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._work, name=f"edseg {self.name}", daemon=True)
@@ -120,14 +120,14 @@ class Run:
             end = Status("failed", message=f"Cannot run the engine: {error}.")
         if self._cancelled.is_set() and end.state != "done":
             end = Status("cancelled", message="Stopped.")
-        (self.folder / "map.ccp4").unlink(missing_ok=True)
+        (self.folder / MAP).unlink(missing_ok=True)
         if end.state != "done":
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove_run(self.folder)
         self.events.put(end)
 
     def _talk(self) -> Status:
         """Start the child, read it to its end, and say how it ended."""
-        command = [*self.engine.command, "segment", str(self.folder / "map.ccp4"), *self.options]
+        command = [*self.engine.command, "segment", str(self.folder / MAP), *self.options]
         command += ["--out", str(self.results), "--progress", "json"]
         with self._lock:
             if self._cancelled.is_set():

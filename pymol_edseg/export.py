@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pymol_edseg.engine import VERSION
 from pymol_edseg.journal import ACCEPTED, UNDECIDED
-from pymol_edseg.model import identities
 from pymol_edseg.objects import labels
 from pymol_edseg.palette import COLORS, LABELS, class_of, file_name, pdb_name
 from pymol_edseg.proposals import Proposal
@@ -37,8 +36,8 @@ def exported(result: Result, what: str, form: str) -> tuple[str, int]:
 
 
 def _pdb(result: Result, chosen: Sequence[Proposal]) -> str:
-    names, decisions = identities(result), result.decisions()
-    a, b, c, alpha, beta, gamma = result.data["cell"]
+    names, decisions = result.identities(), result.decisions()
+    a, b, c, alpha, beta, gamma = result.data.cell
     lines = [
         f"REMARK  99 EDSEG {VERSION}: ONE PSEUDO-ATOM PER RESIDUE AT ITS CENTROID.",
         "REMARK  99 B-FACTOR COLUMN: 100 * CONFIDENCE. CHAIN, NUMBER, STATUS, IDENTITY,",
@@ -48,7 +47,7 @@ def _pdb(result: Result, chosen: Sequence[Proposal]) -> str:
         chain, number = p.address
         ranks = " ".join(f"{label:<7} {value:.4f}" for label, value in p.ranks)
         lines.append(f"REMARK  99 {chain} {number:>4} {decisions[p.id].status:<9} {names[p.id]:<7} {ranks}")
-    group = _pdb_spacegroup(result.data["spacegroup"])
+    group = _pdb_spacegroup(result.data.spacegroup)
     lines.append(f"CRYST1{a:9.3f}{b:9.3f}{c:9.3f}{alpha:7.2f}{beta:7.2f}{gamma:7.2f} {group:<11}")
     for serial, p in enumerate(chosen):
         chain, number = p.address
@@ -65,14 +64,14 @@ def _pdb_spacegroup(name: str) -> str:
 
 
 def _cif(result: Result, chosen: Sequence[Proposal]) -> str:
-    names, decisions = identities(result), result.decisions()
+    names, decisions = result.identities(), result.decisions()
     cell = zip(
         ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma"),
-        result.data["cell"],
+        result.data.cell,
         strict=True,
     )
     lines = ["data_edseg", *(f"_cell.{key} {value:.3f}" for key, value in cell)]
-    lines += [f"_symmetry.space_group_name_H-M '{result.data['spacegroup']}'", "", "loop_"]
+    lines += [f"_symmetry.space_group_name_H-M '{result.data.spacegroup}'", "", "loop_"]
     atom_keys = (
         "group_PDB id type_symbol label_atom_id label_alt_id label_comp_id label_asym_id label_entity_id label_seq_id "
         "pdbx_PDB_ins_code Cartn_x Cartn_y Cartn_z occupancy B_iso_or_equiv auth_seq_id auth_asym_id pdbx_PDB_model_num"
@@ -97,7 +96,7 @@ def _cif(result: Result, chosen: Sequence[Proposal]) -> str:
 
 
 def _csv(result: Result, chosen: Sequence[Proposal]) -> str:
-    names, decisions = identities(result), result.decisions()
+    names, decisions = result.identities(), result.decisions()
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     ranks = [column for i in (1, 2, 3) for column in (f"label{i}", f"p{i}")]
@@ -113,7 +112,7 @@ def _csv(result: Result, chosen: Sequence[Proposal]) -> str:
 
 
 def _pml(result: Result, chosen: Sequence[Proposal]) -> str:
-    names, texts = identities(result), labels(result)
+    names, texts = result.identities(), labels(result)
     lines = [f"# Residues found by edseg {VERSION}: labelled pseudo-atoms at their centroids, coloured by class."]
     for label in sorted({class_of(names[p.id]) for p in chosen}):
         red, green, blue = (int(COLORS[label][i : i + 2], 16) for i in (1, 3, 5))
@@ -121,14 +120,21 @@ def _pml(result: Result, chosen: Sequence[Proposal]) -> str:
     for p in chosen:
         chain, number = p.address
         x, y, z = p.position
-        text = texts[p.id].replace('"', "'").replace("\n", " ").replace(",", ";")
+        # A line that begins with a slash is Python, so that a label may hold anything.
         lines.append(
-            f"pseudoatom {result.name}_sites, name=CA, elem=C, resn={pdb_name(names[p.id])}, resi={number}, "
-            f"chain={chain}, b={100 * p.confidence:.2f}, q=1, pos=[{x:.3f}, {y:.3f}, {z:.3f}], "
-            f"color=edseg_{file_name(class_of(names[p.id]))}" + (f", label={text}" if text else "")
+            f"/cmd.pseudoatom({_quoted(result.sites)}, name='CA', elem='C', resn={_quoted(pdb_name(names[p.id]))}, "
+            f"resi={_quoted(number)}, chain={_quoted(chain)}, b={100 * p.confidence:.2f}, q=1, "
+            f"pos=[{x:.3f}, {y:.3f}, {z:.3f}], color={_quoted(f'edseg_{file_name(class_of(names[p.id]))}')}, "
+            f"label={_quoted(texts[p.id])})"
         )
     lines += [f"show_as spheres labels, {result.name}_sites", f"set sphere_scale, 0.35, {result.name}_sites", ""]
     return "\n".join(lines)
+
+
+def _quoted(text: str) -> str:
+    """Return a text as a Python string of plain letters, in which PyMOL's parser finds nothing to act upon."""
+    plain = (c if c.isascii() and c.isprintable() and c not in "'\"\\;#" else f"\\U{ord(c):08x}" for c in text)
+    return f"'{''.join(plain)}'"
 
 
 FORMATS: Mapping[str, Callable[[Result, Sequence[Proposal]], str]] = {

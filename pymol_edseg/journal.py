@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+from pymol_edseg import checked
+from pymol_edseg.palette import is_identity
 
 UNDECIDED, ACCEPTED, REJECTED = "undecided", "accepted", "rejected"
 STATUSES = (UNDECIDED, ACCEPTED, REJECTED)
@@ -73,28 +77,38 @@ class Journal:
         return {"entries": [asdict(entry) for entry in self.entries], "position": self.position}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Journal:
-        """Read what `to_json` made.
+    def from_json(cls, data: Any, known: Collection[int], lost: list[str]) -> Journal:
+        """Read what `to_json` made, as far as it is sound.
 
-        Raises
-        ------
-        ValueError
-            If it is no journal.
+        Parameters
+        ----------
+        known
+            The ids that the result has.
+        lost
+            What is damaged is left out and added here.
         """
-        try:
-            entries = [_entry(**values) for values in data["entries"]]
-            position = int(data["position"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError("This is no journal of decisions.") from error
-        if not 0 <= position <= len(entries):
-            raise ValueError("This journal of decisions is damaged.")
-        return cls(entries, position)
+        nothing: list[Any] = []
+        stored = checked.kept(lambda: list(data["entries"]), nothing, "the decisions", lost)
+        entries = [checked.kept(functools.partial(_entry, values, known), None, "", []) for values in stored]
+        if damaged := entries.count(None):
+            lost.append(f"{damaged} of {len(entries)} decisions")
+        position = len(entries)
+        if stored:
+            last = len(entries)
+            position = checked.kept(lambda: checked.whole(data["position"], 0, last), last, "what was undone", lost)
+        held = [entry for entry in entries[:position] if entry]
+        return cls([*held, *(entry for entry in entries[position:] if entry)], len(held))
 
 
-def _entry(ids: Iterable[int], status: str | None, identity: str | None, model: str | None) -> Entry:
-    if status not in (None, *STATUSES):
-        raise ValueError(status)
-    return Entry(tuple(int(number) for number in ids), status, identity, model)
+def _entry(values: Mapping[str, Any], known: Collection[int]) -> Entry | None:
+    """Read an entry; raises an error of `checked.DAMAGE`."""
+    ids = tuple(checked.whole(number, 1, 10**9) for number in values["ids"])
+    status, identity = values["status"], values["identity"]
+    if not ids or not set(ids) <= set(known) or status not in (None, *STATUSES):
+        raise ValueError("not a decision on these proposals")
+    if identity is not None and not is_identity(identity):
+        raise ValueError(f"{identity!r} is not a residue type")
+    return Entry(ids, status, identity, checked.optional(checked.object_name, values["model"]))
 
 
 def _after(decision: Decision, entry: Entry) -> Decision:

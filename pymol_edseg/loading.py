@@ -2,39 +2,54 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pymol_edseg import storage
 from pymol_edseg.console import complain
 from pymol_edseg.model import update_models
 from pymol_edseg.objects import define_colors, draw_sites, update_sites
 from pymol_edseg.palette import LABELS
 from pymol_edseg.proposals import read_result
+from pymol_edseg.records import MapReference, ViewSettings
+from pymol_edseg.session import damage, decisions_from_json, is_run, store_decisions
 from pymol_edseg.state import Result, state_of
-from pymol_edseg.storage import read_journal, save_journal
 from pymol_edseg.surfaces import SurfaceError, draw_surfaces, load_density
 
 
-def load(cmd: Any, name: str, folder: Path, details: dict[str, Any]) -> Result:
+def load(cmd: Any, name: str, folder: Path, map_reference: MapReference | None = None) -> Result:
     """Show the results in a folder: of a run, with its journal, or an output directory of the command line.
 
     Raises
     ------
     ValueError
-        If they cannot be read.
+        If they cannot be read. A damaged journal is no reason: what is sound of it is taken.
     """
-    results = folder / "result" if (folder / "result").is_dir() else folder
+    results = folder / storage.RESULT if (folder / storage.RESULT).is_dir() else folder
     data = read_result(results)
-    stored = read_journal(folder)
+    lost: list[str] = []
+    try:
+        stored = storage.read_journal(folder)
+    except ValueError:
+        stored = {}
     if stored is None:
-        details = {key: value for key, value in details.items() if key not in ("quiet", "alone")}
-        result = Result(name, data, {**details, "folder": str(folder) if folder is not results else None})
-        result.shown = LABELS
+        result = Result(name, data, map_reference, ViewSettings(shown=LABELS))
     else:
-        result = Result.from_json({**stored, "name": name, "data": data})
-        result.details["folder"] = str(folder)
+        result = decisions_from_json(name, data, stored, lost)
+    if is_run(folder):
+        result.folder = folder
+    if lost:
+        complain(f"{damage(name, lost)} {_set_aside(folder) if result.folder else ''}".rstrip())
     show(cmd, result, results)
     return result
+
+
+def _set_aside(folder: Path) -> str:
+    try:
+        return f"A copy of it is kept as {storage.keep_damaged_journal(folder)}."
+    except OSError as error:
+        return f"It cannot be copied ({error.strerror})."
 
 
 def show(cmd: Any, result: Result, results: Path) -> None:
@@ -48,8 +63,8 @@ def show(cmd: Any, result: Result, results: Path) -> None:
     try:
         draw_surfaces(cmd, result)
     except SurfaceError:
-        result.shown = ()
+        result.view = replace(result.view, shown=())
     update_models(cmd, result)
-    if problem := save_journal(result):
+    if problem := store_decisions(result):
         complain(problem)
     state.changed("results")

@@ -8,10 +8,11 @@ coordinates in the file. The engine minds neither PyMOL's normalisation nor orig
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from pymol_edseg.records import MapReference
 
 #: A cell has at most this many times the grid points of the map along an edge.
 _MOST_CELLS = 200
@@ -28,22 +29,14 @@ class ExportedMap:
 
     Attributes
     ----------
-    name, state
-        The map object and its state, from 1.
+    map
+        The map object, its state and where it was moved to.
     data
         The bytes of a CCP4 file.
-    moved
-        The object's matrix (TTT, 16 numbers) if the map was moved on the screen, else None. Results get it, too.
     """
 
-    name: str
-    state: int
+    map: MapReference
     data: bytes
-    moved: tuple[float, ...] | None
-
-    @property
-    def checksum(self) -> int:
-        return zlib.crc32(self.data)
 
 
 def map_names(cmd: Any) -> list[str]:
@@ -69,7 +62,7 @@ def export_map(cmd: Any, name: str) -> ExportedMap:
     if not data:
         raise MapExportError(f"PyMOL cannot hand over state {state} of {name}: it has no density on a grid.")
     data = _sound(bytes(data), name, cmd.get_symmetry(name, state))
-    return ExportedMap(name, state, data, _moved(cmd, name))
+    return ExportedMap(MapReference(name, state, _moved(cmd, name)), data)
 
 
 def _shown_state(cmd: Any, name: str) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pymol_edseg.crystal import Crystal, Position
@@ -107,9 +107,3 @@ def already_built(
     centroids = [tuple(math.fsum(axis) / len(xyz) for axis in zip(*xyz, strict=True)) for xyz in atoms.values()]
     copies = Crystal(cell, spacegroup).hashed(centroids)
     return {p.id for p in proposals if copies.near(p.position)}
-
-
-def identities(result: Result) -> Mapping[int, str]:
-    """Return the identity of every proposal: the user's where there is one, else the rank-1 class."""
-    decisions, classes = result.decisions(), result.classes()
-    return {number: decision.identity or classes[number] for number, decision in decisions.items()}

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from pymol_edseg.journal import ACCEPTED, REJECTED
+from pymol_edseg.label_format import format_label
 from pymol_edseg.palette import COLORS, GROUP_COLORS, GROUP_OF, file_name, pdb_name, rgb
 from pymol_edseg.proposals import Proposal
 from pymol_edseg.state import Result
-
-#: Named label formats; anything else is a format string with the same fields.
-LABEL_FORMATS: dict[str, str] = {
-    "ranks": "{label1} {p1:.0f} / {label2} {p2:.0f} / {label3} {p3:.0f}",
-    "rank1": "{label} {p1:.0f}",
-    "id": "{id} {label}",
-    "none": "",
-}
-COLOR_MODES = ("class", "confidence", "property")
 
 #: Colours of low, middle and high confidence: a scale that the colour-blind read, too (cividis).
 _GREY = "#505050"
@@ -71,8 +63,8 @@ def draw_sites(cmd: Any, result: Result) -> None:
 
 def move(cmd: Any, result: Result, name: str) -> None:
     """Put an object where the user has moved the map to."""
-    if result.details.get("moved"):
-        cmd.set_object_ttt(name, list(result.details["moved"]))
+    if result.map and result.map.moved:
+        cmd.set_object_ttt(name, list(result.map.moved))
 
 
 def update_sites(cmd: Any, result: Result) -> None:
@@ -92,9 +84,8 @@ def update_sites(cmd: Any, result: Result) -> None:
 
 
 def color_sites(cmd: Any, result: Result) -> None:
-    """Colour the pseudo-atoms by ``details["color"]``: class, confidence or property."""
-    mode = result.details.get("color", "class")
-    classes = result.classes()
+    """Colour the pseudo-atoms by ``view.color``: class, confidence or property."""
+    mode, classes = result.view.color, result.classes()
     if mode == "confidence":
         values = {p.id: _scale_color(p.confidence) for p in result.proposals}
     else:
@@ -117,36 +108,11 @@ def _scale_color(value: float) -> str:
 
 
 def labels(result: Result) -> dict[int, str]:
-    """Return the label of every proposal, after ``details["label"]`` and ``details["min_confidence"]``.
-
-    Raises
-    ------
-    ValueError
-        If the format is none.
-    """
-    pattern = result.details.get("label", "ranks")
-    pattern = LABEL_FORMATS.get(pattern, pattern)
-    least = float(result.details.get("min_confidence", 0.0))
+    """Return the label of every proposal, after ``view.label`` and ``view.min_confidence``."""
     decisions = result.decisions()
     texts = {}
     for p in result.proposals:
         decision = decisions[p.id]
-        shown = p.confidence >= least and decision.status != REJECTED
-        texts[p.id] = format_label(pattern, p, decision.identity) if shown else ""
+        shown = 100 * p.confidence >= result.view.min_confidence and decision.status != REJECTED
+        texts[p.id] = format_label(result.view.label, p, decision.identity) if shown else ""
     return texts
-
-
-def format_label(pattern: str, proposal: Proposal, identity: str | None) -> str:
-    """Fill a label format; an identity that the user gave stands in front of the ranks."""
-    fields: Mapping[str, object] = {
-        "id": proposal.id,
-        "label": identity or proposal.label,
-        "confidence": 100 * proposal.confidence,
-        **{f"label{i}": label for i, (label, _) in enumerate(proposal.ranks, 1)},
-        **{f"p{i}": 100 * p for i, (_, p) in enumerate(proposal.ranks, 1)},
-    }
-    try:
-        text = pattern.format(**fields)
-    except (KeyError, IndexError, ValueError, AttributeError) as error:
-        raise ValueError(f"{pattern!r} is no label format; its fields are {', '.join(fields)}.") from error
-    return f"{identity}: {text}" if identity and "{label}" not in pattern and text else text

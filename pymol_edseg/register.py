@@ -9,13 +9,14 @@ from typing import Any
 from pymol import cmd
 from pymol.shortcut import Shortcut
 
-from pymol_edseg import storage
+from pymol_edseg import session
 from pymol_edseg.commands import decide, files, segment, view
 from pymol_edseg.commands.common import result_names
+from pymol_edseg.label_format import LABEL_FORMATS
 from pymol_edseg.map_export import map_names
-from pymol_edseg.objects import COLOR_MODES, LABEL_FORMATS
 from pymol_edseg.ordering import ORDERS
 from pymol_edseg.palette import GROUPS, LABELS
+from pymol_edseg.records import COLOR_MODES
 
 MENU = "edseg"
 
@@ -63,7 +64,7 @@ def register() -> None:
                 cmd.auto_arg.append({})
             if completion is not None:
                 cmd.auto_arg[position][name] = completion
-    storage.install(cmd)
+    session.install(cmd)
 
 
 def add_menu() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import shutil
 import sys
 import threading
 from typing import Any
@@ -12,6 +11,7 @@ from pymol_edseg.console import application, complain, say
 from pymol_edseg.engine_process import STAGES, Run, Status
 from pymol_edseg.loading import load
 from pymol_edseg.state import State, state_of
+from pymol_edseg.storage import remove_run
 
 _INTERVAL = 0.1
 
@@ -75,13 +75,13 @@ def pump(cmd: Any) -> None:
     for status in news:
         if status.state == "running" and status.stage != stage:
             stage = status.stage
-            say(f"{STAGES[stage][0]} ...", run.details.get("quiet", 0))
+            say(f"{STAGES[stage][0]} ...", run.flags.quiet)
     if run.status.state == "done":
         _finish(cmd, state, run)
     elif run.status.state in ("failed", "cancelled"):
         state.last_message = run.status.message
         atexit.unregister(run.cancel)
-        if run.status.state == "failed" and run.details.get("alone"):
+        if run.status.state == "failed" and run.flags.alone:
             complain(run.status.message)
     if news:
         state.changed("run")
@@ -90,14 +90,14 @@ def pump(cmd: Any) -> None:
 def _finish(cmd: Any, state: State, run: Run) -> None:
     atexit.unregister(run.cancel)
     try:
-        result = load(cmd, run.name, run.folder, run.details)
+        result = load(cmd, run.name, run.folder, run.map)
     except ValueError as error:
         run.status = Status("failed", message=str(error))
         state.last_message = str(error)
-        shutil.rmtree(run.folder, ignore_errors=True)
+        remove_run(run.folder)
         return
     state.last_message = f"{len(result.proposals)} residues found."
-    quiet = run.details.get("quiet", 0)
+    quiet = run.flags.quiet
     say(f"{run.name}: {state.last_message}", quiet)
-    for warning in result.data["warnings"]:
+    for warning in result.data.warnings:
         say(f"Warning: {warning}", quiet)

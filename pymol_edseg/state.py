@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 from pymol_edseg.engine_process import Run
 from pymol_edseg.journal import Decision, Journal
 from pymol_edseg.palette import class_of
-from pymol_edseg.proposals import Proposal, proposals_of
+from pymol_edseg.proposals import Proposal, Segmentation
+from pymol_edseg.records import MapReference, ViewSettings
 
 
 @dataclass
@@ -22,22 +23,26 @@ class Result:
     name
         Name of the group of objects; the pseudo-atoms are ``NAME_sites``.
     data
-        The engine's ``result.json``.
-    details
-        The map's name, state and matrix, and where the run's files are (JSON values).
+        What the engine found.
+    map
+        The map object it was found in, if that is known.
+    folder
+        The run's folder, with its files; None until there is one.
+    current
+        The proposal visited last.
     """
 
     name: str
-    data: Mapping[str, Any]
-    details: dict[str, Any]
+    data: Segmentation
+    map: MapReference | None = None
+    view: ViewSettings = field(default_factory=ViewSettings)
     journal: Journal = field(default_factory=Journal)
-    proposals: tuple[Proposal, ...] = ()
-    shown: tuple[str, ...] = ()
-    level: float | None = None
+    folder: Path | None = None
     current: int | None = None
 
-    def __post_init__(self) -> None:
-        self.proposals = self.proposals or proposals_of(self.data)
+    @property
+    def proposals(self) -> tuple[Proposal, ...]:
+        return self.data.proposals
 
     @property
     def sites(self) -> str:
@@ -50,11 +55,6 @@ class Result:
     @property
     def density(self) -> str:
         return f"{self.name}_density"
-
-    @property
-    def folder(self) -> Path | None:
-        folder = self.details.get("folder")
-        return Path(folder) if folder else None
 
     def by_id(self) -> dict[int, Proposal]:
         return {proposal.id: proposal for proposal in self.proposals}
@@ -70,27 +70,10 @@ class Result:
             p.id: class_of(d.identity) if (d := decisions.get(p.id)) and d.identity else p.label for p in self.proposals
         }
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "data": dict(self.data),
-            "details": self.details,
-            "journal": self.journal.to_json(),
-            "shown": list(self.shown),
-            "level": self.level,
-        }
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Result:
-        """Read what `to_json` made; raises KeyError or ValueError if it is damaged."""
-        return cls(
-            str(values["name"]),
-            values["data"],
-            dict(values["details"]),
-            Journal.from_json(values["journal"]),
-            shown=tuple(values.get("shown", ())),
-            level=values.get("level"),
-        )
+    def identities(self) -> dict[int, str]:
+        """Return the identity of every proposal: the user's where there is one, else the rank-1 class."""
+        decisions = self.decisions()
+        return {p.id: decisions[p.id].identity or p.label for p in self.proposals}
 
 
 @dataclass

@@ -1,7 +1,7 @@
-"""Nothing is lost: results and decisions go into PyMOL's session files, and into a file of their own at each decision.
+"""The folders of runs: the engine's results in ``result``, and the decisions in ``journal.json``.
 
-Each run has a folder, with the engine's results in ``result`` and the decisions in ``journal.json``. The folders of the
-last runs are kept, so that `edseg_load` brings back what a crash took.
+The folders of the last runs are kept, so that `edseg_load` brings back what a crash took. Only folders that the plugin
+made are ever deleted: a file in them says so and names them, so that copies and renamed folders are the user's.
 """
 
 from __future__ import annotations
@@ -11,18 +11,16 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pymol_edseg.objects import define_colors
-from pymol_edseg.state import Result, state_of
-
-#: Key in PyMOL's session, and version of what is stored there.
-KEY, SCHEMA = "edseg", "edseg-session/1"
-JOURNAL = "journal.json"
+JOURNAL, RESULT, MAP = "journal.json", "result", "map.ccp4"
 #: Where runs are kept; the environment variable of that name changes it.
 RUNS_VARIABLE = "EDSEG_RUNS"
+_MARKER, _MARK = ".edseg-run", "Made by the edseg plugin, which may delete this folder: {}\n"
 _RUNS_KEPT = 20
+_DAY = 86400.0
 
 
 def runs_folder() -> Path:
@@ -40,36 +38,47 @@ def new_run_folder(name: str) -> Path:
     """
     parent = runs_folder()
     parent.mkdir(parents=True, exist_ok=True)
-    old = sorted(kept_runs(), key=lambda path: path.stat().st_mtime)
+    own = [folder for folder in parent.iterdir() if is_own(folder)]
     # A run's map is deleted at its end; one that is a day old was left by a PyMOL that died meanwhile.
-    dead = [path.parent for path in parent.glob("*/map.ccp4") if path.stat().st_mtime < time.time() - 86400]
+    dead = [folder for folder in own if _age(folder / MAP) > _DAY]
+    old = [folder for folder in kept_runs() if folder in own]
     for folder in dead + old[: max(0, len(old) - _RUNS_KEPT + 1)]:
+        remove_run(folder)
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=parent))
+    try:
+        (folder / _MARKER).write_text(_MARK.format(folder.name), encoding="utf-8")
+    except OSError:
         shutil.rmtree(folder, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=parent))
+        raise
+    return folder
+
+
+def is_own(folder: Path) -> bool:
+    """Tell whether the plugin made this folder, under this name."""
+    try:
+        return (folder / _MARKER).read_text(encoding="utf-8") == _MARK.format(folder.name)
+    except (OSError, ValueError):
+        return False
+
+
+def remove_run(folder: Path) -> None:
+    """Delete the folder of a run, unless it is not one that the plugin made."""
+    if is_own(folder):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def kept_runs() -> list[Path]:
     """Return the folders of complete runs, newest last."""
-    folders = [path.parent for path in runs_folder().glob(f"*/{JOURNAL}") if (path.parent / "result").is_dir()]
-    return sorted(folders, key=lambda path: (path / JOURNAL).stat().st_mtime)
+    folders = [path.parent for path in runs_folder().glob(f"*/{JOURNAL}") if (path.parent / RESULT).is_dir()]
+    return sorted(folders, key=lambda folder: -_age(folder / JOURNAL))
 
 
-def save_journal(result: Result) -> str:
-    """Write the decisions on a result to its folder; return what went wrong, or nothing.
-
-    A full disk must not keep the user from deciding: the session still has it all.
-    """
-    folder = result.folder
+def _age(path: Path) -> float:
+    """Return the seconds since a file was changed; less than 0 if there is none."""
     try:
-        if folder is None or not folder.is_dir():
-            folder = new_run_folder(result.name)
-            result.details["folder"] = str(folder)
-            write_text(folder / "result" / "result.json", json.dumps(dict(result.data)))
-        values = {key: value for key, value in result.to_json().items() if key != "data"}
-        write_text(folder / JOURNAL, json.dumps({"schema": SCHEMA, **values}))
-    except OSError as error:
-        return f"Cannot write the decisions to {folder or runs_folder()} ({error.strerror}); save the session."
-    return ""
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return -1.0
 
 
 def write_text(path: Path, text: str) -> None:
@@ -91,59 +100,29 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
-def read_journal(folder: Path) -> dict[str, Any] | None:
-    """Return what `save_journal` wrote to a run's folder, or None if there is nothing.
+def write_journal(folder: Path, values: Mapping[str, Any]) -> None:
+    """Write the decisions on a result to its folder; raises OSError."""
+    write_text(folder / JOURNAL, json.dumps(values))
+
+
+def read_journal(folder: Path) -> Any:
+    """Return what `write_journal` wrote to a run's folder, or None if there is nothing.
 
     Raises
     ------
     ValueError
-        If it is damaged.
+        If it cannot be read at all.
     """
     path = folder / JOURNAL
-    if not path.exists():
-        return None
-    values = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(values, dict) or values.get("schema") != SCHEMA:
-        raise ValueError(f"{path} is no {SCHEMA} file.")
-    return values
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    except (OSError, RecursionError) as error:
+        raise ValueError(f"Cannot read {path}.") from error
 
 
-def save_session(session: dict[str, Any], *, _self: Any) -> bool:
-    """Put the results into a session that PyMOL is about to save."""
-    results = state_of(_self).live(_self)
-    if results:
-        session[KEY] = {"schema": SCHEMA, "results": [result.to_json() for result in results.values()]}
-    return True
-
-
-def restore_session(session: dict[str, Any], *, _self: Any) -> bool:
-    """Take the results out of a session that PyMOL has loaded."""
-    state = state_of(_self)
-    ok = True
-    stored = session.get(KEY, {})
-    if stored and stored.get("schema") != SCHEMA:
-        print(" edseg: the session's proposals were saved by another version of the plugin; they stay mere atoms.")
-        stored = {}
-    for values in stored.get("results", ()):
-        try:
-            result = Result.from_json(values)
-        except (KeyError, TypeError, ValueError):
-            ok = False
-            continue
-        state.results[result.name] = result
-    if stored:
-        define_colors(_self)
-    state.live(_self)
-    state.changed("results")
-    return ok
-
-
-def install(cmd: Any) -> None:
-    """Make PyMOL call the two tasks when it saves and loads sessions."""
-    for tasks, task in (
-        (cmd._pymol._session_save_tasks, save_session),
-        (cmd._pymol._session_restore_tasks, restore_session),
-    ):
-        # A plugin loaded anew replaces its old tasks.
-        tasks[:] = [t for t in tasks if getattr(t, "__module__", "") != __name__]
-        tasks.append(task)
+def keep_damaged_journal(folder: Path) -> Path:
+    """Set a copy of a damaged journal aside, before it is written anew; raises OSError."""
+    number = 1
+    while (copy := folder / f"journal-damaged-{number}.json").exists():
+        number += 1
+    return Path(shutil.copyfile(folder / JOURNAL, copy))

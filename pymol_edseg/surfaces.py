@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,20 +62,19 @@ def _settings(cmd: Any, **values: int) -> Any:
 
 def users_level(cmd: Any, result: Result) -> float:
     """Return the level at which the user sees the map: that of its surface or mesh, else 1.5 standard deviations."""
-    own = set(cmd.get_names("objects", 1)) if result.details.get("map") else set()
+    own = set(cmd.get_names("objects", 1)) if result.map else set()
     for kind in ("object:mesh", "object:surface"):
         for name in cmd.get_names_of_type(kind):
             if name in own and not name.startswith(f"{result.name}_"):
                 states = cmd.get_session(name)["names"][0][5][2]
                 for state in filter(None, states):
-                    if state[1] == result.details["map"]:
+                    if result.map and state[1] == result.map.name:
                         return float(state[8])
-    told = result.data["input"]
-    return float(told["mean"]) + _SIGMA * float(told["sd"])
+    return result.data.mean + _SIGMA * result.data.sd
 
 
 def draw_surfaces(cmd: Any, result: Result, labels: Collection[str] = LABELS) -> None:
-    """Make the surfaces of the classes in ``result.shown`` anew, at ``result.level``; delete the others.
+    """Make the surfaces of the classes in ``result.view.shown`` anew, at ``result.level``; delete the others.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def draw_surfaces(cmd: Any, result: Result, labels: Collection[str] = LABELS) ->
     """
     for label in labels:
         cmd.delete(surface_name(result, label))
-    if not result.shown:
+    if not result.view.shown:
         return
     objects = set(cmd.get_names("objects"))
     if result.voxels not in objects or result.density not in objects:
@@ -97,16 +97,16 @@ def draw_surfaces(cmd: Any, result: Result, labels: Collection[str] = LABELS) ->
         # Open-source PyMOL says for each surface that it lacks the first algorithm, and takes the second.
         cmd.set("isosurface_algorithm", 1, quiet=1)
     name_voxels(cmd, result)
-    if result.level is None:
-        result.level = users_level(cmd, result)
-    radius = CARVE * float(result.data["voxel_spacing"])
+    level = users_level(cmd, result) if result.view.level is None else result.view.level
+    result.view = replace(result.view, level=level)
+    radius = CARVE * (result.data.voxel_spacing or 1.0)
     classes, decisions = result.classes(), result.decisions()
     present = {classes[p.id] for p in result.proposals if decisions[p.id].status != REJECTED}
-    for label in (label for label in result.shown if label in present and label in labels):
+    for label in (label for label in result.view.shown if label in present and label in labels):
         name = surface_name(result, label)
         where = f"{result.voxels} and segi {file_name(label)}"
         with _settings(cmd, auto_zoom=0):
-            cmd.isosurface(name, result.density, result.level, where, radius, 1, radius, quiet=1)
+            cmd.isosurface(name, result.density, level, where, radius, 1, radius, quiet=1)
         cmd.color(f"edseg_{file_name(label)}", name)
         cmd.set("transparency", TRANSPARENCY, name, quiet=1)
         cmd.group(result.name, name, quiet=1)
@@ -124,8 +124,8 @@ def name_voxels(cmd: Any, result: Result) -> None:
 
 def set_level(cmd: Any, result: Result, level: float) -> None:
     """Move the surfaces that are shown to another level."""
-    result.level = level
-    for label in result.shown:
+    result.view = replace(result.view, level=level)
+    for label in result.view.shown:
         name = surface_name(result, label)
         if name in cmd.get_names("objects"):
             cmd.isolevel(name, level)

@@ -12,8 +12,8 @@ from pymol import CmdException
 from pymol_edseg.console import complain
 from pymol_edseg.objects import update_sites
 from pymol_edseg.palette import is_identity
+from pymol_edseg.session import store_decisions
 from pymol_edseg.state import Result, state_of
-from pymol_edseg.storage import save_journal
 
 
 @contextlib.contextmanager
@@ -96,14 +96,13 @@ def parse_number(value: str | float, what: str) -> float:
 
 def refresh(cmd: Any, result: Result, topic: str = "decisions") -> None:
     """Show and store what has changed in a result."""
-    with user_errors(ValueError):
-        update_sites(cmd, result)
+    update_sites(cmd, result)
     store(cmd, result, topic)
 
 
 def store(cmd: Any, result: Result, topic: str = "decisions") -> None:
     """Store what has changed in a result, and tell the panel."""
-    if problem := save_journal(result):
+    if problem := store_decisions(result):
         complain(problem)
     state_of(cmd).changed(topic)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pymol import CmdException, cmd
@@ -245,11 +246,11 @@ def _redraw(_self: Any, result: Result, models: set[str], classes: dict[int, str
     changed = {
         label for number in drawn for label in {drawn[number], classes[number]} if drawn[number] != classes[number]
     }
-    if result.shown and changed:
+    if result.view.shown and changed:
         try:
             draw_surfaces(_self, result, changed - {""})
         except SurfaceError as error:  # what the user has deleted must not keep him from deciding
-            result.shown = ()
+            result.view = replace(result.view, shown=())
             complain(str(error))
     refresh(_self, result)
 
@@ -266,4 +267,4 @@ def _built(_self: Any, result: Result, model: str, chosen: Sequence[int]) -> set
         return set()
     proposals, decisions = result.by_id(), result.decisions()
     undecided = [proposals[n] for n in chosen if decisions[n].status != ACCEPTED or decisions[n].model != model]
-    return already_built(_self, model, undecided, result.name, result.data["cell"], result.data["spacegroup"])
+    return already_built(_self, model, undecided, result.name, result.data.cell, result.data.spacegroup)

@@ -14,8 +14,8 @@ from pymol_edseg.console import application, say
 from pymol_edseg.engine import EngineError, find_engine
 from pymol_edseg.export import FORMATS, WHAT, exported
 from pymol_edseg.loading import load
+from pymol_edseg.records import MapReference
 from pymol_edseg.state import state_of
-from pymol_edseg.storage import write_text
 
 
 def edseg_load(folder: str = "", name: str = "", map_obj: str = "", quiet: str | int = 1, *, _self: Any = cmd) -> str:
@@ -58,7 +58,7 @@ def edseg_load(folder: str = "", name: str = "", map_obj: str = "", quiet: str |
             raise CmdException(f"These results are open already, as {result.name}.")
     name = new_name(_self, name)
     with user_errors(ValueError):
-        result = load(_self, name, path, {"map": map_obj})
+        result = load(_self, name, path, MapReference(map_obj) if map_obj else None)
     say(f"{name}: {len(result.proposals)} residues from {path}.", int(quiet))
     return name
 
@@ -158,7 +158,7 @@ def edseg_export(file: str, what: str = "all", name: str = "", quiet: str | int 
     if not path.parent.is_dir():
         raise CmdException(f"There is no folder {path.parent} to write {path.name} to.")
     try:
-        write_text(path, text)
+        storage.write_text(path, text)
     except OSError as error:
         raise CmdException(f"Cannot write {path}: {error.strerror}.") from error
     say(f"{count} residues written to {path}.", int(quiet))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from pymol_edseg.console import application, say
 from pymol_edseg.engine import PREFERENCE, VERSION, EngineError, find_engine
 from pymol_edseg.engine_process import Run
 from pymol_edseg.map_export import ExportedMap, MapExportError, export_map
+from pymol_edseg.records import RunFlags
 from pymol_edseg.runner import begin, pump, wait
 from pymol_edseg.state import state_of
 
@@ -116,10 +116,9 @@ def edseg_segment(
     if sequence:
         options += ["--sequence", _sequence_file(_self.exp_path(sequence), folder)]
     state.resolutions[map_obj] = d_min
-    details = {"map": map_obj, "state": density.state, "moved": density.moved, "checksum": density.checksum}
     # Alone, a run has no command waiting for it that could tell its errors.
     alone = async_ == 1 or (async_ == -1 and application() is not None and not _in_script(_self))
-    run = Run(name, map_obj, engine, folder, options, {**details, "quiet": quiet, "alone": alone})
+    run = Run(name, density.map, engine, folder, options, RunFlags(bool(quiet), alone))
     say(f"Segmenting {map_obj} at {d_min:g} A ...", quiet)
     begin(_self, run)
     if alone:
@@ -139,9 +138,9 @@ def _run_folder(name: str, density: ExportedMap) -> Path:
     try:
         folder = storage.new_run_folder(name)
         try:
-            (folder / "map.ccp4").write_bytes(density.data)
+            (folder / storage.MAP).write_bytes(density.data)
         except OSError:
-            shutil.rmtree(folder, ignore_errors=True)
+            storage.remove_run(folder)
             raise
     except OSError as error:
         where = storage.runs_folder()
@@ -156,7 +155,7 @@ def _sequence_file(sequence: str, folder: Path) -> str:
         return str(Path(sequence).resolve())
     letters = "".join(sequence.split())
     if not letters.isalpha() or len(letters) < 2:
-        shutil.rmtree(folder, ignore_errors=True)
+        storage.remove_run(folder)
         raise CmdException(f"There is no sequence file {sequence!r}, and it is no one-letter sequence.")
     path = folder / "sequence.fasta"
     path.write_text(f">sequence\n{letters}\n", encoding="ascii")
@@ -164,8 +163,8 @@ def _sequence_file(sequence: str, folder: Path) -> str:
 
 
 def _box(_self: Any, selection: str, buffer: float, density: ExportedMap) -> list[str]:
-    if density.moved:
-        raise CmdException(f"{density.name} was moved on the screen; put it back (matrix_reset) to use selection=.")
+    if density.map.moved:
+        raise CmdException(f"{density.map.name} was moved on the screen; put it back (matrix_reset) to use selection=.")
     if not _self.count_atoms(selection):
         raise CmdException(f"The selection {selection!r} has no atoms.")
     low, high = _self.get_extent(selection)
@@ -251,13 +250,13 @@ def edseg_status(python: str = "", quiet: str | int = 1, *, _self: Any = cmd) ->
         told["last message"] = state.last_message
     told["results"] = {
         result.name: {
-            "map": result.details.get("map"),
+            "map": result.map.name if result.map else None,
             "residues": len(result.proposals),
-            "resolution": result.data["resolution"],
-            "device": result.data["device"],
-            "weights": result.data["weights"]["name"],
-            "engine": result.data["engine_version"],
-            "folder": result.details.get("folder"),
+            "resolution": result.data.resolution,
+            "device": result.data.device,
+            "weights": result.data.weights,
+            "engine": result.data.engine_version,
+            "folder": str(result.folder) if result.folder else None,
         }
         for result in state.live(_self).values()
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from pymol import CmdException, cmd
@@ -10,9 +11,11 @@ from pymol import CmdException, cmd
 from pymol_edseg.commands.common import find_result, parse_ids, parse_number, refresh, store, user_errors
 from pymol_edseg.console import application, say
 from pymol_edseg.journal import STATUSES
-from pymol_edseg.objects import COLOR_MODES, LABEL_FORMATS, color_sites
+from pymol_edseg.label_format import check_format
+from pymol_edseg.objects import color_sites
 from pymol_edseg.ordering import ORDERS, order_of
 from pymol_edseg.palette import parse_classes
+from pymol_edseg.records import COLOR_MODES
 from pymol_edseg.state import Result, state_of
 from pymol_edseg.surfaces import SurfaceError, draw_surfaces, set_level
 
@@ -47,7 +50,7 @@ def edseg_color(by: str = "class", name: str = "", quiet: str | int = 1, *, _sel
     result = find_result(_self, name)
     if by not in COLOR_MODES:
         raise CmdException(f"by is one of {', '.join(COLOR_MODES)}, not {by!r}.")
-    result.details["color"] = by
+    result.view = replace(result.view, color=by)
     color_sites(_self, result)
     store(_self, result, "view")
     say(f"{result.name} is coloured by {by}.", int(quiet))
@@ -93,20 +96,21 @@ def edseg_show(
         given = None if level == "" else parse_number(level, "level")
         if given is not None and not math.isfinite(given):
             raise CmdException(f"level must be a number, not {level!r}.")
-        before = result.shown, result.level
+        before = result.view
         try:
-            if chosen == result.shown and given is not None:
+            if chosen == before.shown and given is not None:
                 set_level(_self, result, given)
             else:
-                result.shown, result.level = chosen, result.level if given is None else given
+                result.view = replace(before, shown=chosen, level=before.level if given is None else given)
                 draw_surfaces(_self, result)
         except (ValueError, SurfaceError):
-            result.shown, result.level = before
+            result.view = before
             raise
     store(_self, result, "view")
-    shown = "+".join(result.shown) or "no class"
-    say(f"{result.name} shows {shown}" + (f" at {result.level:.3g}." if result.level is not None else "."), int(quiet))
-    return result.shown
+    shown, drawn = result.view.shown, result.view.level
+    at = "" if drawn is None else f" at {drawn:.3g}"
+    say(f"{result.name} shows {'+'.join(shown) or 'no class'}{at}.", int(quiet))
+    return shown
 
 
 def edseg_label(
@@ -147,15 +151,11 @@ def edseg_label(
     """
     result = find_result(_self, name)
     least = parse_number(min_confidence, "min_confidence")
-    before = {key: result.details.get(key) for key in ("label", "min_confidence")}
-    result.details |= {"label": format if format in LABEL_FORMATS else str(format), "min_confidence": least}
-    try:
-        refresh(_self, result, "view")
-    except CmdException:
-        result.details |= {key: value for key, value in before.items() if value is not None}
-        if before["label"] is None:
-            del result.details["label"]
-        raise
+    if not 0 <= least <= 100:
+        raise CmdException(f"min_confidence must be from 0 to 100 (per cent), not {min_confidence!r}.")
+    with user_errors(ValueError):
+        result.view = replace(result.view, label=check_format(str(format)), min_confidence=least)
+    refresh(_self, result, "view")
     shown = _count_labels(_self, result)
     say(f"{shown} proposals of {result.name} are labelled.", int(quiet))
     return shown

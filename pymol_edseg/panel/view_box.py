@@ -9,9 +9,10 @@ from pymol.Qt import QtCore, QtGui, QtWidgets
 from pymol_edseg.commands.files import edseg_export
 from pymol_edseg.commands.view import edseg_color, edseg_label, edseg_show
 from pymol_edseg.export import WHAT
-from pymol_edseg.objects import COLOR_MODES, LABEL_FORMATS
+from pymol_edseg.label_format import LABEL_FORMATS
 from pymol_edseg.palette import COLORS, GROUPS
 from pymol_edseg.panel.call import Caller
+from pymol_edseg.records import COLOR_MODES
 from pymol_edseg.state import Result
 
 Qt = QtCore.Qt
@@ -94,17 +95,18 @@ class ViewBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         self.setEnabled(result is not None)
         if result is None:
             return
+        view = result.view
         for label, box in self.classes.items():
-            box.setChecked(label in result.shown)
-        self.color.setCurrentText(result.details.get("color", "class"))
-        self.labels.setCurrentText(result.details.get("label", "ranks"))
-        if result.level is not None:
+            box.setChecked(label in view.shown)
+        self.color.setCurrentText(view.color)
+        self.labels.setCurrentText(view.label)
+        if view.level is not None:
             mean, sd = self._scale()
-            share = ((result.level - mean) / sd - _SIGMAS[0]) / (_SIGMAS[1] - _SIGMAS[0])
+            share = ((view.level - mean) / sd - _SIGMAS[0]) / (_SIGMAS[1] - _SIGMAS[0])
             self.level.blockSignals(True)
             self.level.setValue(round(share * self.level.maximum()))
             self.level.blockSignals(False)
-            self._tell(result.level)
+            self._tell(view.level)
 
     def export_to(self, path: str) -> None:
         """Write a file."""
@@ -117,8 +119,8 @@ class ViewBox(QtWidgets.QGroupBox):  # type: ignore[misc]
             self.export_to(path)
 
     def _scale(self) -> tuple[float, float]:
-        told = self.result.data["input"] if self.result else {}
-        return float(told.get("mean", 0.0)), float(told.get("sd", 1.0)) or 1.0
+        """Return the mean and the standard deviation of the map."""
+        return (self.result.data.mean, self.result.data.sd or 1.0) if self.result else (0.0, 1.0)
 
     def _slider_level(self) -> float:
         mean, sd = self._scale()
@@ -135,7 +137,7 @@ class ViewBox(QtWidgets.QGroupBox):  # type: ignore[misc]
 
     def _set_level(self) -> None:
         if self.result is not None:
-            self._show(self.result.shown, level=f"{self._slider_level():.4g}")
+            self._show(self.result.view.shown, level=f"{self._slider_level():.4g}")
 
     def _show(self, classes: tuple[str, ...], **options: Any) -> None:
         self._call(edseg_show, "+".join(classes) or "none", **options)

@@ -89,7 +89,7 @@ class Panel(QtWidgets.QDockWidget):  # type: ignore[misc]
 
     def _warnings(self) -> str:
         result = self.result()
-        return " ".join(result.data["warnings"]) if result else ""
+        return " ".join(result.data.warnings) if result else ""
 
     def _follow_results(self) -> None:
         names = list(state_of(self.cmd).live(self.cmd))

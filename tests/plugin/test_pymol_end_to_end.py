@@ -257,7 +257,7 @@ def test_colors_and_labels(loaded: Any) -> None:
     cmd.iterate("edseg_1_sites", "colors[resi] = color", space={"colors": colors})
     low, high = (sum(cmd.get_color_tuple(colors[str(n)])) for n in (95, 1))
     assert low < high
-    median = np.median([a.b for a in atoms(cmd, "edseg_1_sites")]) / 100
+    median = np.median([a.b for a in atoms(cmd, "edseg_1_sites")])
     assert 40 < cmd.edseg_label("{id}|{label1}|{p1:.1f}", min_confidence=median) < 55
     first = next(a for a in atoms(cmd, "edseg_1_sites") if a.resi == "1")
     number, label, percent = labels_of(cmd, "edseg_1_sites")[1].split("|")
