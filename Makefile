@@ -2,7 +2,7 @@
 # make test       run the tests; WORKERS chooses the number of processes, PYTEST adds options
 # make docs       write the pages of the programming interface into docs/api/
 # make plugin     pack the PyMOL plugin into dist/, for its Plugin Manager
-# make manifest   write the weights into plugin_manifest.json, after they changed
+# make manifest   write the weights into plugin_manifest.json and their checksums, after they changed
 # They make the virtual environment .venv first. PYTHON chooses the interpreter, TORCH the build of PyTorch.
 PYTHON ?= python3
 TORCH ?= torch==2.13.0

@@ -25,7 +25,7 @@ from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
 from edseg_engine.residues.classify import Classifier, classify
 from edseg_engine.residues.composition import composition_warning
 from edseg_engine.residues.instances import find_instances
-from edseg_engine.resolution import ResolutionRange, range_by_name, range_of_resolution
+from edseg_engine.resolution import ResolutionRange, range_of_resolution
 from edseg_engine.results.class_maps import class_maps
 from edseg_engine.results.records import ResidueProposal, Segmentation
 from edseg_engine.results.residue_voxels import residue_voxels
@@ -86,7 +86,7 @@ def segment(
         density = replace(density, d_min=max(resolution, density.d_min or 0.0))
         resolution_range = range_of_resolution(resolution)
         weights = choose_weights(options.weights, resolution_range)
-        resolution_range = range_by_name(weights.card.name)
+        resolution_range, classifier = weights.card.range, Classifier.of(weights)
     region = choose_region(density, options.region, options.box)
     warnings = _resolution_warnings(resolution, resolution_range)
     with clock.stage("prepare"):
@@ -99,7 +99,7 @@ def segment(
         instances = find_instances(prediction.votes, prediction.weights, region.symmetry, options.n_residues)
         positions = assemble(instances.centroids, region.symmetry)
     with clock.stage("classify"):
-        classes = classify(instances, prediction, Classifier.of(weights))
+        classes = classify(instances, prediction, classifier)
         maps = class_maps(density, region, volumes[0], parts[0]) if options.class_maps else None
     order = np.argsort(-classes.confidence, kind="stable")
     residues = tuple(

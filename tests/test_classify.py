@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from edseg_engine.dataset.labelled import random_rotation
 from edseg_engine.errors import WeightsError
 from edseg_engine.inference.predict import VoxelPrediction, pooled
+from edseg_engine.networks.card import Calibration, WeightsCard, WeightsInfo
 from edseg_engine.networks.residuenet import ResidueNet
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
-from edseg_engine.networks.weights import Weights, WeightsCard, load_state, load_weights
-from edseg_engine.residues.classify import Calibration, Classifier, classify
+from edseg_engine.networks.weights import Weights, load_state, load_weights
+from edseg_engine.residues.classify import Classifier, classify
 from edseg_engine.residues.features import N_FEATURES, residue_features
 from edseg_engine.residues.instances import Instances
-from edseg_engine.results.records import WeightsInfo
+from edseg_engine.resolution import range_by_name
 from edseg_engine.training.classifier import ResidueSet, fit_residue_net
 
 TINY = StackNetConfig((4, 8, 8), (1, 1, 1), (0, 1, 1))
@@ -131,7 +132,7 @@ def test_weights_keep_their_classifier(tmp_path: Path) -> None:
     instances, prediction = some_voxels(4, 20, np.random.default_rng(1))
     net = ResidueNet(N_FEATURES, 16).eval()
     net.standardize(torch.from_numpy(residue_features(instances, prediction)))
-    card = WeightsCard("high", 1.8, 2.5, 1.0, TINY, classifier={"crystals": 3})
+    card = WeightsCard(range_by_name("high"), TINY, classifier={"crystals": 3})
     weights = Weights(StackNet(TINY).eval(), card, WeightsInfo("", "", 1.8, 2.5), net)
     weights.save(tmp_path / "w.safetensors")
     loaded = load_weights(tmp_path / "w.safetensors")

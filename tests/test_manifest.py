@@ -12,8 +12,9 @@ from packaging.requirements import Requirement
 
 from edseg_engine import __version__
 from edseg_engine.cli import COMMANDS, main
+from edseg_engine.networks.weights import CHECKSUMS
 from edseg_engine.results.files import SCHEMA
-from tools.update_manifest import weights_entries
+from tools.update_manifest import checksums, weights_entries
 
 ROOT = Path(__file__).parents[1]
 MANIFEST = json.loads((ROOT / "plugin_manifest.json").read_text(encoding="utf-8"))
@@ -52,3 +53,4 @@ def test_plugin_commands() -> None:
 
 def test_weights() -> None:
     assert MANIFEST["weights"] == weights_entries(), "run make manifest"
+    assert (ROOT / "weights" / CHECKSUMS).read_text(encoding="utf-8") == checksums(), "run make manifest"

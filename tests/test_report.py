@@ -21,11 +21,12 @@ from edseg_engine.errors import Cancelled, OutputError
 from edseg_engine.inference.predict import VoxelPrediction
 from edseg_engine.io.read import read_map
 from edseg_engine.labels import LABELS, PDB_NAMES
+from edseg_engine.networks.card import WeightsInfo
 from edseg_engine.options import SegmentOptions
 from edseg_engine.progress import Progress
 from edseg_engine.results.class_maps import ClassMaps
 from edseg_engine.results.files import CLASS_MAP_FILES, RESULT_FILES, check_output, write_results
-from edseg_engine.results.records import ResidueProposal, Segmentation, WeightsInfo
+from edseg_engine.results.records import ResidueProposal, Segmentation
 
 
 def random_maps(grid: MapGrid, shape: tuple[int, int, int]) -> ClassMaps:

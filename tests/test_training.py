@@ -21,8 +21,10 @@ from edseg_engine.cli import main
 from edseg_engine.dataset.labelled import IGNORED
 from edseg_engine.errors import OptionError, TrainingDataError, WeightsError
 from edseg_engine.labels import BACKGROUND, N_CLASSES, N_POINTS
+from edseg_engine.networks.card import Calibration, WeightsCard
 from edseg_engine.networks.stacknet import OFFSET_SCALE, StackNet, StackNetConfig
-from edseg_engine.networks.weights import WeightsCard, load_weights, save_weights
+from edseg_engine.networks.weights import load_weights, save_weights
+from edseg_engine.resolution import range_by_name
 from edseg_engine.training.loop import TrainOptions, learning_rate_factor
 from edseg_engine.training.losses import combined_loss, frame_weights
 
@@ -136,7 +138,7 @@ def test_the_learning_rate_warms_up_and_ends_low() -> None:
 def test_weights_survive_a_round_trip_in_half_precision(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = StackNet(TINY).eval()
-    card = WeightsCard("high", 1.8, 2.5, 1.0, TINY, {"windows": 7}, {"temperature": 0.9})
+    card = WeightsCard(range_by_name("high"), TINY, {"windows": 7}, calibration=Calibration(temperature=0.9))
     save_weights(net.state_dict(), card, tmp_path / "w.safetensors")
     loaded = load_weights(tmp_path / "w.safetensors")
     assert loaded.card == card
@@ -154,9 +156,9 @@ def test_a_wrong_weights_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="cannot be read"):
         load_weights(path)
     save_file({"a": torch.zeros(3)}, path)
-    with pytest.raises(WeightsError, match="no weights of edseg"):
+    with pytest.raises(WeightsError, match="does not hold weights of edseg"):
         load_weights(path)
-    card = WeightsCard("high", 1.8, 2.5, 1.0, TINY)
+    card = WeightsCard(range_by_name("high"), TINY)
     save_weights({"a": torch.zeros(3)}, card, path)
     with pytest.raises(WeightsError, match="does not hold all"):
         load_weights(path)

@@ -19,8 +19,9 @@ import torch.multiprocessing as mp
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.simulate import NOISE_FREE, SimulationOptions
 from edseg_engine.errors import OutputError, TrainingDataError
+from edseg_engine.networks.card import WeightsCard
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
-from edseg_engine.networks.weights import WeightsCard, load_weights, save_weights
+from edseg_engine.networks.weights import load_weights, save_weights
 from edseg_engine.resolution import range_by_name
 from edseg_engine.training.checkpoint import MovingAverage, load_checkpoint, restore, save_checkpoint
 from edseg_engine.training.distributed import Ranks, join_ranks, leave_ranks
@@ -236,7 +237,7 @@ def test_a_job_says_what_it_cannot_pack(tmp_path: Path) -> None:
 
 def test_fine_tuning_that_makes_weights_worse_keeps_those_it_started_from(tmp_path: Path) -> None:
     data = DataOptions(training_folder(tmp_path / "data"))
-    card = WeightsCard("low", 3.5, 4.5, 1.0, TINY)
+    card = WeightsCard(range_by_name("low"), TINY)
     torch.manual_seed(5)
     start = tmp_path / "start.safetensors"
     save_weights(StackNet(TINY).state_dict(), card, start)

@@ -125,7 +125,7 @@ def write_page(
 
     def remember(known: KnownMap) -> Weights:
         weights = choose(known)
-        used[weights.card.name] = weights
+        used[weights.card.range.name] = weights
         return weights
 
     scored: list[tuple[Section, list[MapScore]]] = []

@@ -11,9 +11,10 @@ from scipy import ndimage
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.labels import LABELS
+from edseg_engine.networks.card import WeightsInfo
 from edseg_engine.options import SegmentOptions
 from edseg_engine.results.files import write_results
-from edseg_engine.results.records import ResidueProposal, Segmentation, WeightsInfo
+from edseg_engine.results.records import ResidueProposal, Segmentation
 from edseg_engine.results.residue_voxels import ResidueVoxels, density_around
 
 _APART, _VOXELS, _GRID = 5.2, 35, 0.7

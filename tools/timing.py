@@ -27,7 +27,6 @@ from edseg_engine.pipeline import segment
 from edseg_engine.progress import ignore_progress
 from edseg_engine.residues.classify import Classifier, classify
 from edseg_engine.residues.instances import find_instances
-from edseg_engine.resolution import range_by_name
 from edseg_engine.results.records import Segmentation
 from tools.baseline import cluster_from_random_starts, predict_windows
 
@@ -65,7 +64,7 @@ class Comparison:
 
 def compare(density: DensityMap, n_residues: int, weights: Weights) -> Comparison:
     """Run both ways on the CPU with all threads that PyTorch was given."""
-    resolution_range = range_by_name(weights.card.name)
+    resolution_range = weights.card.range
     region = choose_region(density, "auto")
     (volume,) = prepare_volumes(density, region, resolution_range)
     classifier = Classifier.of(weights)

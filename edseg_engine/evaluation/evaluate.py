@@ -39,7 +39,6 @@ from edseg_engine.options import SegmentOptions
 from edseg_engine.progress import ignore_progress
 from edseg_engine.residues.classify import Classes, Classifier, classify
 from edseg_engine.residues.instances import Instances, find_instances
-from edseg_engine.resolution import range_by_name
 
 #: Distance (Å) from an atom beyond which the thesis removes density.
 CULLING = 3.0
@@ -178,7 +177,7 @@ class NetworkRun:
 
 def run_network(known: KnownMap, weights: Weights, device: torch.device, protocol: Protocol) -> NetworkRun:
     """Take a map the product's way as far as the network."""
-    resolution_range = range_by_name(weights.card.name)
+    resolution_range = weights.card.range
     region = choose_region(known.density, "auto")
     volumes = prepare_volumes(known.density, region, resolution_range, protocol.views)
     if protocol.cull:

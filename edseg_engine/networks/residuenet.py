@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -40,6 +42,15 @@ class ResidueNet(nn.Module):
             nn.Dropout(dropout),
             nn.Linear(hidden, N_LABELS),
         )
+
+    @classmethod
+    def of_shape(cls, state: Mapping[str, Tensor]) -> ResidueNet:
+        """Return a new network of the shape that `state` was taken from; raises KeyError if it was another kind."""
+        return cls(state["mean"].numel(), state["hidden.0.bias"].numel())
+
+    @property
+    def n_features(self) -> int:
+        return self.linear.in_features
 
     def standardize(self, features: Tensor) -> None:
         """Let features with the mean and deviation of `features` (k, n_features) enter as zero and one."""

@@ -3,60 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from edseg_engine.errors import WeightsError
-from edseg_engine.labels import LABELS
+from edseg_engine.networks.card import WeightsCard, WeightsInfo, card_from_json, card_to_json
 from edseg_engine.networks.residuenet import ResidueNet
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
-from edseg_engine.residues.features import N_FEATURES
-from edseg_engine.results.records import WeightsInfo
-
-FORMAT = "edseg-weights/1"
 
 #: Before the names of the tensors that belong to the classifier of residues.
 _RESIDUES = "residues."
+#: Counters of batches that batch normalisation keeps; no one uses them.
+_COUNTERS = "num_batches_tracked"
+#: Lists the weights files of a folder with their checksums, as ``sha256sum`` writes them.
+CHECKSUMS = "SHA256SUMS"
 
-
-@dataclass(frozen=True)
-class WeightsCard:
-    """What a network needs to be used as it was trained.
-
-    Attributes
-    ----------
-    name
-        Name of the resolution range.
-    d_min, d_max
-        Resolutions in Å that it was trained on.
-    spacing
-        Å between voxels.
-    network
-        Shape of the network.
-    training
-        How it was trained: data, windows seen, options (JSON values).
-    classifier
-        How the classifier of residues was trained, if there is one.
-    calibration
-        Parameters that turn summed votes into probabilities, see `edseg_engine.residues.classify`.
-    """
-
-    name: str
-    d_min: float
-    d_max: float
-    spacing: float
-    network: StackNetConfig
-    training: dict[str, Any] = field(default_factory=dict)
-    classifier: dict[str, Any] = field(default_factory=dict)
-    calibration: dict[str, float] = field(default_factory=dict)
+Net = TypeVar("Net", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -79,24 +49,21 @@ class Weights:
 def save_weights(state: dict[str, Tensor], card: WeightsCard, path: Path) -> None:
     """Write `state` in half precision with its card; the file appears whole or not at all."""
     half = {k: v.to("cpu", torch.float16).contiguous() for k, v in state.items()}
-    text = json.dumps({"format": FORMAT, "labels": LABELS, **asdict(card)})
     temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(save(half, metadata={"edseg": text}))
+    temporary.write_bytes(save(half, metadata={"edseg": card_to_json(card)}))
     temporary.replace(path)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], WeightsCard]:
     try:
         with safe_open(path, "pt") as file:
-            text = json.loads((file.metadata() or {}).get("edseg", "{}"))
-            if text.pop("format", None) != FORMAT:
-                raise WeightsError(f"{path} holds no weights of edseg ({FORMAT}).")
-            if tuple(text.pop("labels")) != LABELS:
-                raise WeightsError(f"{path} was trained on other residue classes than this version of edseg has.")
-            text["network"] = StackNetConfig.from_json(text["network"])
-            return {k: file.get_tensor(k) for k in file.keys()}, WeightsCard(**text)  # noqa: SIM118
-    except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
+            card = card_from_json((file.metadata() or {}).get("edseg", "null"), str(path))
+            state = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError) as error:
         raise WeightsError(f"{path} cannot be read as weights of edseg ({error}).") from error
+    if not all(v.is_floating_point() and bool(v.isfinite().all()) for v in state.values()):
+        raise WeightsError(f"{path} is damaged: some of its weights are not numbers.")
+    return {k: v.float() for k, v in state.items() if _COUNTERS not in k}, card
 
 
 def network_of(path: Path) -> StackNetConfig:
@@ -117,7 +84,10 @@ def load_state(net: StackNet, path: Path) -> None:
     state, card = _read(path)
     if replace(card.network, points=net.config.points) != net.config:
         raise WeightsError(f"{path} belongs to a network of another shape ({card.network}).")
-    net.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
+    try:
+        net.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise WeightsError(f"{path} does not fit the network that it describes.") from error
 
 
 def load_weights(path: Path) -> Weights:
@@ -126,26 +96,61 @@ def load_weights(path: Path) -> Weights:
     Raises
     ------
     WeightsError
-        If the file is missing, damaged or of another kind.
+        If the file is missing, damaged or of another kind, or differs from what `CHECKSUMS` beside it says.
     """
+    sha256 = _checked_sum(path)
     state, card = _read(path)
-    net = StackNet(card.network)
-    residue_state = {k.removeprefix(_RESIDUES): state.pop(k).float() for k in list(state) if k.startswith(_RESIDUES)}
+    of_residues = {k.removeprefix(_RESIDUES): state.pop(k) for k in list(state) if k.startswith(_RESIDUES)}
+    net = _made(lambda: StackNet(card.network), state, path)
+    residue_net = _made(lambda: ResidueNet.of_shape(of_residues), of_residues, path) if of_residues else None
+    return Weights(net, card, WeightsInfo(path.name, sha256, card.range.d_min, card.range.d_max), residue_net)
+
+
+def _checked_sum(path: Path) -> str:
+    """Return the SHA-256 of a file; raises `WeightsError` if another one is recorded beside it."""
     try:
-        missing = net.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
-        residue_net = _residue_net(residue_state) if residue_state else None
-    except (RuntimeError, KeyError) as error:
+        if not path.is_file():
+            raise WeightsError(f"{path} cannot be read as weights of edseg (there is no such file).")
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        recorded = read_checksums(path.parent)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read as weights of edseg ({error.strerror or error}).") from error
+    if recorded.get(path.name, sha256) != sha256:
+        raise WeightsError(
+            f"{path} is damaged: its SHA-256 is not the one recorded in {CHECKSUMS}; install edseg again, or name a "
+            "file with --weights."
+        )
+    return sha256
+
+
+def read_checksums(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file that `CHECKSUMS` of the folder names, if there is one."""
+    path = folder / CHECKSUMS
+    if not path.is_file():
+        return {}
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return {name: sha256 for sha256, _, name in (line.partition("  ") for line in lines)}
+
+
+def _made(make: Callable[[], Net], state: Mapping[str, Tensor], path: Path) -> Net:
+    """Return the network of `make` with the weights `state`, in evaluation mode."""
+    try:
+        with torch.device("meta"):  # a network of absurd size costs nothing before its shapes are compared
+            _check_shapes(make(), state, path)
+        net = make()
+    except (KeyError, RuntimeError) as error:
         raise WeightsError(f"{path} does not fit the network that it describes.") from error
-    if missing.unexpected_keys or any("num_batches_tracked" not in k for k in missing.missing_keys):
-        raise WeightsError(f"{path} does not hold all weights of the network that it describes.")
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Weights(net.eval(), card, WeightsInfo(path.name, sha256, card.d_min, card.d_max), residue_net)
-
-
-def _residue_net(state: dict[str, Tensor]) -> ResidueNet:
-    net = ResidueNet(N_FEATURES, hidden=len(state["hidden.0.bias"]))
-    net.load_state_dict(state)
+    net.load_state_dict(state, strict=False)
     return net.eval()
+
+
+def _check_shapes(net: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    shapes = {k: v.shape for k, v in net.state_dict().items() if _COUNTERS not in k}
+    if shapes.keys() != state.keys():
+        raise WeightsError(f"{path} does not hold all weights of the network that it describes, and no others.")
+    if any(state[k].shape != shape for k, shape in shapes.items()):
+        raise WeightsError(f"{path} does not fit the network that it describes.")
 
 
 @cache

@@ -7,43 +7,20 @@ on different residues. Both are calibrated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edseg_engine.errors import WeightsError
 from edseg_engine.inference.predict import VoxelPrediction
 from edseg_engine.labels import N_LABELS
+from edseg_engine.networks.card import Calibration
 from edseg_engine.networks.residuenet import ResidueNet
 from edseg_engine.networks.weights import Weights
 from edseg_engine.residues.composition import highest_confidence
-from edseg_engine.residues.features import residue_features
+from edseg_engine.residues.features import N_FEATURES, residue_features
 from edseg_engine.residues.instances import Instances
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Parameters that make probabilities mean what they say; stored with the weights.
-
-    Attributes
-    ----------
-    temperature
-        Exponent of the probabilities: below one they grow more cautious.
-    intercept, slope, votes, spread
-        The confidence is the logistic function of ``intercept + slope * logit(p1) + votes * log(v) + spread * s``,
-        with v the instance's votes over the median of the map and s the spread of its votes in Å.
-    """
-
-    temperature: float = 1.0
-    intercept: float = 0.0
-    slope: float = 1.0
-    votes: float = 0.0
-    spread: float = 0.0
-
-    @classmethod
-    def from_card(cls, values: Mapping[str, float]) -> Calibration:
-        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -59,12 +36,24 @@ class Classifier:
     """
 
     net: ResidueNet | None = None
-    calibration: Calibration = Calibration()
+    calibration: Calibration = field(default_factory=Calibration)
 
     @classmethod
     def of(cls, weights: Weights) -> Classifier:
-        """Return the classifier that is stored with `weights`."""
-        return cls(weights.residue_net, Calibration.from_card(weights.card.calibration))
+        """Return the classifier that is stored with `weights`.
+
+        Raises
+        ------
+        WeightsError
+            If it reads other features than this version computes.
+        """
+        net = weights.residue_net
+        if net is not None and net.n_features != N_FEATURES:
+            raise WeightsError(
+                f"{weights.info.name} reads {net.n_features} features of each residue; this version of edseg computes "
+                f"{N_FEATURES}."
+            )
+        return cls(net, weights.card.calibration)
 
     def raw(self, instances: Instances, prediction: VoxelPrediction) -> NDArray[np.float64]:
         """Return class probabilities (k, 17) that are not calibrated."""

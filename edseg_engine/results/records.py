@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import gemmi
 
 from edseg_engine.labels import LABELS
+from edseg_engine.networks.card import WeightsInfo
 from edseg_engine.options import SegmentOptions
 from edseg_engine.results.class_maps import ClassMaps
 from edseg_engine.results.residue_voxels import ResidueVoxels
@@ -42,16 +43,6 @@ class ResidueProposal:
         """The three most probable labels with their probabilities, rank 1 first."""
         order = sorted(range(len(LABELS)), key=lambda i: -self.probabilities[i])[:3]
         return tuple((LABELS[i], self.probabilities[i]) for i in order)
-
-
-@dataclass(frozen=True)
-class WeightsInfo:
-    """Which weights made a result."""
-
-    name: str
-    sha256: str
-    d_min: float
-    d_max: float
 
 
 @dataclass(frozen=True)

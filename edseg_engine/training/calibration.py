@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,8 @@ from scipy.optimize import minimize_scalar
 
 from edseg_engine.evaluation.evaluate import MapScore
 from edseg_engine.extras import missing_extra
-from edseg_engine.residues.classify import Calibration, confidence_features
+from edseg_engine.networks.card import Calibration
+from edseg_engine.residues.classify import confidence_features
 from edseg_engine.residues.instances import Instances
 
 try:
@@ -40,14 +40,10 @@ def fit_calibration(scores: Sequence[MapScore]) -> Calibration:
     right = np.concatenate([s.proposals.right for s in scores])
     fit = LogisticRegression(C=1e3).fit(np.concatenate(features), right)
     slope, votes, spread = (float(c) for c in fit.coef_[0])
-    return Calibration(temperature, float(fit.intercept_[0]), slope, votes, spread)
+    parameters = (temperature, float(fit.intercept_[0]), slope, votes, spread)
+    return Calibration(*(round(p, 5) for p in parameters))
 
 
 def _features(raw: NDArray[np.float64], instances: Instances, temperature: float) -> NDArray[np.float64]:
     p = raw**temperature
     return np.stack(confidence_features(p / p.sum(1, keepdims=True), instances), 1)
-
-
-def calibration_to_json(calibration: Calibration) -> dict[str, float]:
-    """Return the parameters as they stand in a weights card."""
-    return {key: round(value, 5) for key, value in asdict(calibration).items()}

@@ -17,8 +17,9 @@ from torch.utils.data import DataLoader
 
 from edseg_engine.devices import expect_fixed_sizes, runs_bfloat16
 from edseg_engine.errors import TrainingDataError
+from edseg_engine.networks.card import WeightsCard
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
-from edseg_engine.networks.weights import WeightsCard, load_state, save_weights
+from edseg_engine.networks.weights import load_state, save_weights
 from edseg_engine.resolution import ResolutionRange
 from edseg_engine.training.checkpoint import MovingAverage, load_checkpoint, restore, save_checkpoint
 from edseg_engine.training.distributed import Ranks
@@ -173,11 +174,8 @@ class Trainer:
         }
         save_checkpoint(self.checkpoint_path, self.net, self.average, values)
         card = WeightsCard(
-            name=self.range.name,
-            d_min=self.range.d_min,
-            d_max=self.range.d_max,
-            spacing=self.range.spacing,
-            network=self.net.config,
+            self.range,
+            self.net.config,
             training={
                 "windows": self.windows,
                 "options": asdict(self.options),

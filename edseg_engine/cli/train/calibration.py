@@ -36,17 +36,17 @@ def run(args: argparse.Namespace) -> int:
 
     from edseg_engine.evaluation.evaluate import score_maps
     from edseg_engine.evaluation.metrics import calibration_error
+    from edseg_engine.networks.card import Calibration
     from edseg_engine.networks.weights import load_weights
-    from edseg_engine.resolution import range_by_name
-    from edseg_engine.training.calibration import calibration_to_json, fit_calibration
+    from edseg_engine.training.calibration import fit_calibration
     from edseg_engine.training.validate import Validation
 
     weights = load_weights(args.weights)
-    raw = replace(weights, card=replace(weights.card, calibration={}))
-    known = Validation(args.structures, args.experimental, range_by_name(weights.card.name), args.maps).maps
+    raw = replace(weights, card=replace(weights.card, calibration=Calibration()))
+    known = Validation(args.structures, args.experimental, weights.card.range, args.maps).maps
     scores = score_maps(known, lambda _: raw, torch.device("cpu"), lambda score: print(score.name, flush=True))
     calibration = fit_calibration(scores)
-    card = replace(weights.card, calibration=calibration_to_json(calibration))
+    card = replace(weights.card, calibration=calibration)
     replace(weights, card=card).save(args.out)
     confidence = np.concatenate([s.proposals.classes.confidence for s in scores])
     right = np.concatenate([s.proposals.right for s in scores])

@@ -33,14 +33,14 @@ def run(args: argparse.Namespace) -> int:
     """Run the subcommand and return its exit code."""
     from dataclasses import replace
 
+    from edseg_engine.networks.card import Calibration
     from edseg_engine.networks.weights import load_weights
-    from edseg_engine.resolution import range_by_name
     from edseg_engine.training.classifier import fit_residue_net, gather_residues
     from edseg_engine.training.windows import CrystalSource, DataOptions
 
     weights = load_weights(args.weights)
     data = DataOptions(args.structures, args.experimental, _EXPERIMENTAL_SHARE)
-    source = CrystalSource(data, range_by_name(weights.card.name))
+    source = CrystalSource(data, weights.card.range)
 
     def report(done: int) -> None:
         if done % 10 == 0 or done == args.crystals:
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     card = replace(
         weights.card,
         classifier={"crystals": args.crystals, "residues": len(residues.labels), "seed": args.seed},
-        calibration={},
+        calibration=Calibration(),
     )
     replace(weights, card=card, residue_net=net).save(args.out)
     print(f"{len(residues.labels)} residues of {args.crystals} crystals; rank 1 is correct for {right:.3f} of them.")

@@ -1,0 +1,177 @@
+"""The model card inside a weights file: what a network needs to be used as it was trained."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from edseg_engine.errors import WeightsError
+from edseg_engine.labels import LABELS, N_POINTS
+from edseg_engine.networks.stacknet import StackNetConfig
+from edseg_engine.resolution import COARSEST, FINEST, ResolutionRange, range_of_resolution
+
+FORMAT = "edseg-weights/1"
+
+#: What the numbers of a card may be: Å for lengths, voxels for the window.
+_LIMITS = {
+    "d_min": (FINEST, COARSEST),
+    "d_max": (FINEST, COARSEST),
+    "spacing": (0.4, 2.0),
+    "frame": (0.0, 32.0),
+    "label_radius": (0.5, 8.0),
+    "window": (8, 256),
+}
+#: Most levels of a network, channels of a level and residual blocks of a part of it.
+_MOST_LEVELS, _MOST_CHANNELS, _MOST_BLOCKS = 6, 1024, 32
+_LARGEST_PARAMETER = 1e3
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Parameters that make probabilities mean what they say, see `edseg_engine.residues.classify`.
+
+    Attributes
+    ----------
+    temperature
+        Exponent of the probabilities: below one they grow more cautious.
+    intercept, slope, votes, spread
+        The confidence is the logistic function of ``intercept + slope * logit(p1) + votes * log(v) + spread * s``,
+        with v the instance's votes over the median of the map and s the spread of its votes in Å.
+    """
+
+    temperature: float = 1.0
+    intercept: float = 0.0
+    slope: float = 1.0
+    votes: float = 0.0
+    spread: float = 0.0
+
+
+@dataclass(frozen=True)
+class WeightsCard:
+    """What a network needs to be used as it was trained.
+
+    Attributes
+    ----------
+    range
+        Resolutions that it was trained on, and the voxels and frame that it reads.
+    network
+        Shape of the network.
+    training
+        How it was trained: data, windows seen, options (JSON values).
+    classifier
+        How the classifier of residues was trained, if there is one (JSON values).
+    calibration
+        Of the probabilities and the confidence.
+    """
+
+    range: ResolutionRange
+    network: StackNetConfig
+    training: Mapping[str, Any] = field(default_factory=dict)
+    classifier: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Calibration = Calibration()
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """Which weights made a result."""
+
+    name: str
+    sha256: str
+    d_min: float
+    d_max: float
+
+
+def card_to_json(card: WeightsCard) -> str:
+    """Return the text that a weights file carries."""
+    values = asdict(card)
+    return json.dumps({"format": FORMAT, "labels": LABELS, **values.pop("range"), **values})
+
+
+def card_from_json(text: str, name: str) -> WeightsCard:
+    """Return the card of the weights file called `name`.
+
+    Cards written before they had a frame, a label radius and a window get those of their resolution.
+
+    Raises
+    ------
+    WeightsError
+        If the text is not a card, or says what no network can be.
+    """
+    try:
+        values = json.loads(text)
+        if not isinstance(values, dict) or values.get("format") != FORMAT:
+            raise WeightsError(f"{name} does not hold weights of edseg ({FORMAT}).")
+        if values.get("labels") != list(LABELS):
+            raise WeightsError(f"{name} was trained on other residue classes than this version of edseg has.")
+        return WeightsCard(
+            _range(values),
+            _network(values["network"]),
+            _object(values, "training"),
+            _object(values, "classifier"),
+            _calibration(_object(values, "calibration")),
+        )
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise WeightsError(f"{name} has a damaged model card: {said}.") from error
+
+
+def _range(values: Mapping[str, Any]) -> ResolutionRange:
+    name = values["name"]
+    if not isinstance(name, str) or not 1 <= len(name) <= 100:
+        raise ValueError(f"its name is {name!r}")
+    for key in ("d_min", "d_max", "spacing"):
+        _check_number(values[key], key, *_LIMITS[key])
+    shipped = asdict(range_of_resolution(values["d_min"]))
+    numbers = {key: values.get(key, shipped[key]) for key in _LIMITS}
+    for key, limits in _LIMITS.items():
+        _check_number(numbers[key], key, *limits)
+    if not numbers["d_min"] < numbers["d_max"] or not isinstance(numbers["window"], int):
+        raise ValueError(f"its resolutions or its window make no sense: {numbers}")
+    return ResolutionRange(name, **numbers)
+
+
+def _network(values: Any) -> StackNetConfig:
+    if not isinstance(values, dict):
+        raise ValueError(f"its network is {values!r}")
+    config = StackNetConfig.from_json(values)
+    limits = (("widths", 1, _MOST_CHANNELS), ("blocks", 0, _MOST_BLOCKS), ("concatenation_blocks", 0, _MOST_BLOCKS))
+    for key, low, high in limits:
+        numbers = getattr(config, key)
+        if not isinstance(numbers, tuple) or len(numbers) != len(config.widths) or len(numbers) > _MOST_LEVELS:
+            raise ValueError(f"the {key} of its network are {numbers!r}")
+        for number in numbers:
+            _check_number(number, key, low, high)
+            if not isinstance(number, int):
+                raise ValueError(f"{key} is {number!r}")
+    _check_number(config.dropout, "dropout", 0.0, 0.99)
+    _check_number(config.points, "points", 1, N_POINTS)
+    if not isinstance(config.points, int):
+        raise ValueError(f"points is {config.points!r}")
+    return config
+
+
+def _calibration(values: Mapping[str, Any]) -> Calibration:
+    known = {f.name for f in fields(Calibration)}
+    for key, value in values.items():
+        if key not in known:
+            raise ValueError(f"its calibration has a parameter {key!r}")
+        low = 1 / _LARGEST_PARAMETER if key == "temperature" else -_LARGEST_PARAMETER
+        _check_number(value, key, low, _LARGEST_PARAMETER)
+    return Calibration(**values)
+
+
+def _object(values: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = values.get(key, {})
+    if not isinstance(value, dict):
+        raise ValueError(f"{key} is {value!r}")
+    return value
+
+
+def _check_number(value: Any, key: str, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{key} is {value!r}")
+    if not low <= value <= high:
+        raise ValueError(f"{key} is {value!r}, not {low:g} to {high:g}")
