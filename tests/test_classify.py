@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edseg_engine.dataset.labelled import random_rotation
-from edseg_engine.errors import WeightsError
 from edseg_engine.inference.predict import VoxelPrediction, pooled
 from edseg_engine.networks.card import Calibration, WeightsCard, WeightsInfo
 from edseg_engine.networks.residuenet import ResidueNet
@@ -142,7 +141,3 @@ def test_weights_keep_their_classifier(tmp_path: Path) -> None:
     summed = classify(instances, prediction, Classifier()).probabilities
     assert np.abs(summed - classes).max() > 0.05
     load_state(StackNet(TINY), tmp_path / "w.safetensors")  # the network alone is what training starts from
-    other = replace(weights, residue_net=ResidueNet(N_FEATURES + 1, 16))
-    other.save(tmp_path / "other.safetensors")
-    with pytest.raises(WeightsError, match="does not fit"):
-        load_weights(tmp_path / "other.safetensors")
