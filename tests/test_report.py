@@ -274,11 +274,10 @@ def test_overwriting_refuses_files_that_are_no_result(tmp_path: Path) -> None:
     assert files_of(out) == before
 
 
-def test_the_working_directory_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    with pytest.raises(OutputError, match="working directory"):
-        check_output(Path("."))
+def test_the_working_directory_is_used_when_it_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_results(segmentation(), Path("."))
+    assert set(os.listdir(".")) == set(RESULT_FILES)
 
 
 @pytest.mark.parametrize("limit", [500, 50_000, 200_000])
@@ -306,7 +305,7 @@ def test_a_failing_exchange_does_not_cost_the_old_result(tmp_path: Path, monkeyp
     rename = os.rename
 
     def fail_to_move_the_new_result(source: Path, target: Path) -> None:
-        if target == out and source.name == "out":
+        if target == out / "result.json" and "new" in source.parts:
             raise OSError(5, "Input/output error")
         rename(source, target)
 

@@ -8,9 +8,11 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 
 from edseg_engine import __version__
 from edseg_engine.cli import convert, evaluate, segment, simulate, train
+from edseg_engine.cli.console import complain, guarded_output, prepare_streams
 from edseg_engine.errors import Cancelled, EdsegError
 
 #: Each has ``add_parser(subparsers)``, which sets ``run``, a function from the arguments to the exit code.
@@ -27,27 +29,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add_parser(subparsers)
-    args = parser.parse_args(argv)
+    exit_code = 0
+    prepare_streams()
     try:
-        with _termination_as_interrupt():
-            exit_code: int = args.run(args)
-            return exit_code
+        with _termination_as_interrupt(), guarded_output():
+            args = parser.parse_args(argv)
+            exit_code = args.run(args)
     except EdsegError as error:
-        print(f"edseg: {error}", file=sys.stderr)
-        return error.exit_code
+        complain(str(error))
+        exit_code = error.exit_code
     except KeyboardInterrupt:
-        print("edseg: Stopped.", file=sys.stderr)
-        return Cancelled.exit_code
+        complain("Stopped.")
+        exit_code = Cancelled.exit_code
+    return exit_code
 
 
 @contextmanager
 def _termination_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does: unwind, so that temporary files are removed."""
+    """Let SIGTERM and SIGHUP do what Ctrl-C does: unwind, so that temporary files are removed."""
     if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    numbers = [signal.SIGTERM] if sys.platform == "win32" else [signal.SIGTERM, signal.SIGHUP]
+    # nohup lets SIGHUP be ignored.
+    before = {n: signal.getsignal(n) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        for n in before:  # the second of a pair of signals must not interrupt the removal
+            signal.signal(n, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for n in before:
+        signal.signal(n, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for n, handler in before.items():
+            signal.signal(n, handler)

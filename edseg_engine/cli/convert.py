@@ -33,24 +33,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand and return its exit code."""
-    from edseg_engine.cli.progress import emit
-    from edseg_engine.errors import OutputError
+    from edseg_engine.cli.console import say
+    from edseg_engine.cli.progress import json_line
     from edseg_engine.io.ccp4 import write_ccp4
+    from edseg_engine.io.names import shown
+    from edseg_engine.io.output import output_file
     from edseg_engine.io.read import read_map
 
-    density = read_map(args.input, resolution=args.resolution, f_label=args.f, phi_label=args.phi)
-    part = args.output.with_name(f".{args.output.name}.part")
-    try:
-        try:
-            write_ccp4(density.values, density.grid, part)
-            part.replace(args.output)
-        finally:
-            part.unlink(missing_ok=True)
-    except (OSError, RuntimeError) as error:
-        raise OutputError(f"Cannot write {args.output}: {error}.") from error
+    with output_file(args.output, inputs=[args.input]) as file:
+        density = read_map(args.input, resolution=args.resolution, f_label=args.f, phi_label=args.phi)
+        write_ccp4(density.values, density.grid, file)
     if args.progress == "json":
-        emit("result", map=str(args.output.resolve()), resolution=density.d_min, source=dict(density.source))
+        output = shown(args.output.resolve())
+        say(json_line("result", map=output, resolution=density.d_min, source=dict(density.source)))
     else:
         told = "unknown" if density.d_min is None else f"{density.d_min:.2f} Å"
-        print(f"{args.output}: {density.spacegroup.xhm()}, resolution {told}")
+        say(f"{args.output}: {density.spacegroup.xhm()}, resolution {told}")
     return 0

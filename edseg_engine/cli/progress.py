@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,7 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from edseg_engine.errors import Cancelled
+from edseg_engine.cli.console import drop_output
+from edseg_engine.errors import Cancelled, OutputError
 from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
 
 _TITLES = {
@@ -51,20 +50,29 @@ def progress_bars() -> Iterator[ProgressCallback]:
         yield show
 
 
+def json_line(event: str, **values: object) -> str:
+    """Return an event for programs as one line of JSON."""
+    return json.dumps({"event": event, **values})
+
+
 def emit(event: str, **values: object) -> None:
-    """Write one JSON line to stdout.
+    """Write an event for programs to stdout.
 
     Raises
     ------
     Cancelled
         If nobody reads them any more.
+    OutputError
+        If stdout cannot be written.
     """
     try:
-        print(json.dumps({"event": event, **values}), flush=True)
+        print(json_line(event, **values), flush=True)
     except BrokenPipeError:
-        # What the interpreter flushes at its exit must find an open file, too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         raise Cancelled("Stopped, because the program that started the run has exited.") from None
+    except OSError as error:
+        drop_output()
+        raise OutputError(f"Standard output cannot be written: {error.strerror}.") from error
 
 
 def emit_progress(progress: Progress) -> None:

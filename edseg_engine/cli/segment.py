@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,8 +85,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand and return its exit code."""
-    from edseg_engine.cli.progress import emit, emit_progress, progress_bars
-    from edseg_engine.cli.summary import print_summary
+    from edseg_engine.cli.console import say
+    from edseg_engine.cli.progress import emit, emit_progress, json_line, progress_bars
+    from edseg_engine.cli.summary import summary
+    from edseg_engine.io.names import shown
     from edseg_engine.progress import ignore_progress
 
     directory = args.out or Path(f"{args.map.name.split('.')[0]}-edseg")
@@ -93,23 +96,25 @@ def run(args: argparse.Namespace) -> int:
         try:
             segmentation = _segment(args, directory, emit_progress)
         except EdsegError as error:
-            emit("error", kind=type(error).__name__, message=str(error), exit_code=error.exit_code)
+            with suppress(EdsegError):  # where nobody reads it, the first error is still the one to tell
+                emit("error", kind=type(error).__name__, message=shown(str(error)), exit_code=error.exit_code)
             raise
-        emit(
+        line = json_line(
             "result",
-            directory=str(directory.resolve()),
+            directory=shown(directory.resolve()),
             residues=len(segmentation.residues),
             resolution=round(segmentation.resolution, 3),
             region=segmentation.region,
             warnings=segmentation.warnings,
         )
+        say(line)
         return 0
     if args.progress == "auto":
         with progress_bars() as progress:
             segmentation = _segment(args, directory, progress)
     else:
         segmentation = _segment(args, directory, ignore_progress)
-    print_summary(segmentation, directory)
+    say(summary(segmentation, directory))
     return 0
 
 

@@ -28,11 +28,13 @@ def run(args: argparse.Namespace) -> int:
 
     import numpy as np
 
+    from edseg_engine.cli.console import say
     from edseg_engine.dataset.labelled import known_residues
     from edseg_engine.dataset.simulate import NOISE_FREE, SimulationOptions, simulate_map
     from edseg_engine.errors import OutputError
     from edseg_engine.io.ccp4 import write_ccp4
     from edseg_engine.io.coordinates import read_model
+    from edseg_engine.io.output import output_file
     from edseg_engine.labels import LABELS
     from edseg_engine.resolution import range_of_resolution
 
@@ -45,14 +47,18 @@ def run(args: argparse.Namespace) -> int:
         residues = known_residues(structure[0])
         try:
             args.out.mkdir(parents=True, exist_ok=True)
-            write_ccp4(density.values, density.grid, args.out / f"{name}.ccp4")
-            with open(args.out / f"{name}-residues.csv", "w", newline="") as file:
-                writer = csv.writer(file)
-                writer.writerow(["residue", "label", "x", "y", "z"])
-                for residue, label, xyz in zip(residues.names, residues.labels, residues.centroids, strict=True):
-                    writer.writerow([residue, LABELS[label], *(f"{x:.3f}" for x in xyz)])
         except OSError as error:
-            raise OutputError(f"{args.out} cannot be written ({error.strerror or error}).") from error
+            raise OutputError(f"Cannot make the directory {args.out}: {error.strerror}.") from error
+        with output_file(args.out / f"{name}.ccp4", inputs=args.models) as file:
+            write_ccp4(density.values, density.grid, file)
+        with (
+            output_file(args.out / f"{name}-residues.csv", inputs=args.models) as file,
+            file.open("w", newline="", encoding="utf-8") as table,
+        ):
+            writer = csv.writer(table)
+            writer.writerow(["residue", "label", "x", "y", "z"])
+            for residue, label, xyz in zip(residues.names, residues.labels, residues.centroids, strict=True):
+                writer.writerow([residue, LABELS[label], *(f"{x:.3f}" for x in xyz)])
         space_group = density.spacegroup.xhm()
-        print(f"{args.out / name}.ccp4: {args.resolution:g} Å, {space_group}, {len(residues.labels)} residues")
+        say(f"{args.out / name}.ccp4: {args.resolution:g} Å, {space_group}, {len(residues.labels)} residues")
     return 0

@@ -10,8 +10,8 @@ from edseg_engine.labels import LABELS
 from edseg_engine.results.records import Segmentation
 
 
-def print_summary(segmentation: Segmentation, directory: Path) -> None:
-    """Print what was found, with which means, and where the files lie, to stdout."""
+def summary(segmentation: Segmentation, directory: Path) -> str:
+    """Return lines that tell what was found, with which means, and where the files lie."""
     residues, weights = segmentation.residues, segmentation.weights
     counts = Counter(residue.ranks[0][0] for residue in residues)
     stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in segmentation.timings.items())
@@ -28,5 +28,4 @@ def print_summary(segmentation: Segmentation, directory: Path) -> None:
         *(("Warning", warning) for warning in segmentation.warnings),
         ("Results", str(directory)),
     ]
-    for name, text in rows:
-        print(f"{name:<17}{text}")
+    return "\n".join(f"{name:<17}{text}" for name, text in rows)

@@ -219,7 +219,7 @@ def write_ccp4(values: NDArray[np.float32], grid: MapGrid, path: Path) -> None:
         If the file cannot be written.
     """
     ccp4 = gemmi.Ccp4Map()
-    ccp4.grid = gemmi.FloatGrid(np.asfortranarray(values))
+    ccp4.grid = gemmi.FloatGrid(np.asfortranarray(values, dtype=np.float32))
     ccp4.grid.set_unit_cell(grid.cell)
     ccp4.grid.spacegroup = grid.spacegroup
     ccp4.update_ccp4_header(2)
@@ -229,4 +229,6 @@ def write_ccp4(values: NDArray[np.float32], grid: MapGrid, path: Path) -> None:
         ccp4.set_header_i32(8 + axis, grid.sampling[axis])
         if any(grid.origin):  # it takes the place of N*START
             ccp4.set_header_float(50 + axis, first[axis])
-    ccp4.write_ccp4_map(str(path))
+    with path.open("wb") as file:
+        file.write(ccp4.ccp4_header)
+        file.write(np.asfortranarray(values, dtype="<f4").T.data)

@@ -7,6 +7,7 @@ from pathlib import Path
 import gemmi
 
 from edseg_engine.errors import ModelFormatError
+from edseg_engine.io.names import shown, utf8_path
 
 
 def read_model(path: Path) -> gemmi.Structure:
@@ -18,9 +19,10 @@ def read_model(path: Path) -> gemmi.Structure:
         If the file cannot be read or holds no atoms.
     """
     try:
-        structure = gemmi.read_structure(str(path))
+        with utf8_path(path) as plain:
+            structure = gemmi.read_structure(str(plain))
     except (OSError, RuntimeError, ValueError) as error:
-        raise ModelFormatError(f"{path} cannot be read as PDB or mmCIF coordinates ({error}).") from error
+        raise ModelFormatError(f"{shown(path)} cannot be read as PDB or mmCIF coordinates ({error}).") from error
     if not len(structure) or structure[0].count_atom_sites() == 0:
-        raise ModelFormatError(f"{path} holds no atoms.")
+        raise ModelFormatError(f"{shown(path)} holds no atoms.")
     return structure

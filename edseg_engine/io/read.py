@@ -15,6 +15,7 @@ from pathlib import Path
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.errors import MapFormatError, OptionError, ResolutionError
 from edseg_engine.io.ccp4 import read_ccp4
+from edseg_engine.io.names import shown, utf8_path
 from edseg_engine.io.reflections import read_mtz, read_sf_cif
 
 _CIF_START = re.compile(rb"(\s|#[^\n]*\n)*data_", re.IGNORECASE)
@@ -53,6 +54,7 @@ def read_map(
         Columns were named for a file that has none.
     """
     path = Path(path)
+    name = shown(path.name)
     if resolution is not None and not (0 < resolution < math.inf):
         raise ResolutionError(f"The resolution must be a positive number of Å, not {resolution:g}.")
     try:
@@ -60,24 +62,22 @@ def read_map(
             with plain.open("rb") as file:
                 head = file.read(4096)
             if not head:
-                raise MapFormatError(f"{path.name} is empty.")
+                raise MapFormatError(f"{name} is empty.")
             if head[:4] == b"MTZ ":
-                return read_mtz(plain, path.name, resolution, f_label, phi_label)
+                return read_mtz(plain, name, resolution, f_label, phi_label)
             if _CIF_START.match(head):
-                return read_sf_cif(plain, path.name, resolution, f_label, phi_label)
+                return read_sf_cif(plain, name, resolution, f_label, phi_label)
             if head[208:212] != b"MAP ":
-                raise MapFormatError(
-                    f"{path.name} is no density map: neither CCP4/MRC, MTZ nor structure-factor mmCIF."
-                )
+                raise MapFormatError(f"{name} is no density map: neither CCP4/MRC, MTZ nor structure-factor mmCIF.")
             if f_label or phi_label:
-                raise OptionError(f"{path.name} is a map, not reflections: it has no columns to choose from.")
-            return read_ccp4(plain, path.name, resolution)
+                raise OptionError(f"{name} is a map, not reflections: it has no columns to choose from.")
+            return read_ccp4(plain, name, resolution)
     except FileNotFoundError as error:
-        raise MapFormatError(f"{path} does not exist.") from error
+        raise MapFormatError(f"{shown(path)} does not exist.") from error
     except IsADirectoryError as error:
-        raise MapFormatError(f"{path} is a directory; give the file of a map.") from error
+        raise MapFormatError(f"{shown(path)} is a directory; give the file of a map.") from error
     except OSError as error:
-        raise MapFormatError(f"{path.name} cannot be read: {error.strerror or error}.") from error
+        raise MapFormatError(f"{name} cannot be read: {error.strerror or error}.") from error
 
 
 @contextmanager
@@ -86,7 +86,8 @@ def _unpacked(path: Path) -> Iterator[Path]:
     with path.open("rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"
     if not compressed:
-        yield path
+        with utf8_path(path) as plain:
+            yield plain
         return
     with tempfile.TemporaryDirectory(prefix="edseg-") as folder:
         plain = Path(folder) / "map"
@@ -94,5 +95,5 @@ def _unpacked(path: Path) -> Iterator[Path]:
             with gzip.open(path) as packed, plain.open("wb") as file:
                 shutil.copyfileobj(packed, file, 1 << 20)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise MapFormatError(f"{path.name} is truncated or damaged: it cannot be unpacked.") from error
+            raise MapFormatError(f"{shown(path.name)} is truncated or damaged: it cannot be unpacked.") from error
         yield plain

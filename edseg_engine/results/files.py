@@ -1,4 +1,4 @@
-"""The files of one run: a directory that is either written completely or not at all.
+"""The files of one run.
 
 ``docs/file-formats.md`` describes every file and column.
 """
@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import gemmi
 
 from edseg_engine import __version__
-from edseg_engine.errors import OutputError
 from edseg_engine.io.ccp4 import write_ccp4
+from edseg_engine.io.names import shown
+from edseg_engine.io.output import check_output_directory, output_directory
 from edseg_engine.labels import LABELS, PDB_NAMES
 from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
 from edseg_engine.results.records import ResidueProposal, Segmentation
@@ -29,7 +26,9 @@ SCHEMA = "edseg-result/1"
 #: Path of each label's class map below the output directory.
 CLASS_MAP_FILES: tuple[str, ...] = tuple(f"class_maps/{label.replace('/', '-')}.ccp4" for label in LABELS)
 VOXEL_FILES: tuple[str, ...] = ("voxels.pdb", "density.ccp4")
+#: The first is written last: where it is, the others are.
 RESULT_FILES: tuple[str, ...] = ("result.json", "residues.csv", "centroids.pdb", "centroids.cif")
+_OWN = frozenset({*RESULT_FILES, *VOXEL_FILES, *CLASS_MAP_FILES, "class_maps"})
 #: Columns of ``residues.csv``.
 COLUMNS: tuple[str, ...] = (
     "id", "x", "y", "z", "label1", "p1", "label2", "p2", "label3", "p3", "confidence", "n_voxels",
@@ -49,11 +48,7 @@ def check_output(directory: Path | str, overwrite: bool = False) -> None:
     OutputError
         If `directory` is in the way or cannot be written.
     """
-    directory = Path(directory).resolve()
-    with _as_output_error(directory):
-        _refuse_to_replace(directory, overwrite)
-        with _staging(directory):
-            pass
+    check_output_directory(directory, _OWN, last=RESULT_FILES[0], overwrite=overwrite)
 
 
 def write_results(
@@ -65,75 +60,16 @@ def write_results(
 ) -> None:
     """Write the files of a run to `directory`, which is made if it does not exist.
 
-    The files are written beside it and moved in one step, so that a failure leaves nothing behind, and an older
-    result untouched.
+    A failure leaves nothing behind, and an older result untouched; see `edseg_engine.io.output.output_directory`.
 
     Raises
     ------
     OutputError
         If `directory` holds files (with `overwrite`: files that are no result), or cannot be written.
     """
-    directory = Path(directory).resolve()
-    with _as_output_error(directory):
-        _refuse_to_replace(directory, overwrite)
-        with _staging(directory) as staging:
-            new = staging / directory.relative_to(staging.parent)
-            new.mkdir(parents=True)
-            _write_files(segmentation, new, progress)
-            progress(Progress("write", 1.0))
-            _move_into_place(staging, directory.relative_to(staging.parent).parts[0])
-
-
-@contextmanager
-def _as_output_error(directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"Cannot write the results to {directory}: {error.strerror or error}.") from error
-
-
-def _refuse_to_replace(directory: Path, overwrite: bool) -> None:
-    """Raise OutputError if something is at `directory` that must not be replaced."""
-    if not directory.exists():
-        return
-    if not directory.is_dir():
-        raise OutputError(f"Cannot write the results to {directory}: it is a file, not a directory.")
-    if Path.cwd().is_relative_to(directory):
-        raise OutputError(f"Cannot replace the working directory {directory}: name a new directory inside it.")
-    if not overwrite and any(directory.iterdir()):
-        raise OutputError(f"The output directory {directory} is not empty: choose another, or use --overwrite.")
-    own = {*RESULT_FILES, *VOXEL_FILES, *CLASS_MAP_FILES, "class_maps"}
-    for path in directory.rglob("*"):
-        if path.relative_to(directory).as_posix() not in own:
-            raise OutputError(f"Will not overwrite {directory}: {path.name} in it is no result file of edseg.")
-
-
-@contextmanager
-def _staging(directory: Path) -> Iterator[Path]:
-    """Yield a temporary directory on the same file system, beside the first directory that has to be made."""
-    parent = next(path for path in directory.parents if path.exists())
-    staging = Path(tempfile.mkdtemp(prefix=".edseg-", dir=parent))
-    try:
-        yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _move_into_place(staging: Path, name: str) -> None:
-    """Move `name` out of the staging directory; what was in its place before goes only once it is there."""
-    target = staging.parent / name
-    if not target.exists():
-        os.rename(staging / name, target)
-        return
-    old = staging.with_name(f"{staging.name}-old")
-    try:
-        os.rename(target, old)
-        os.rename(staging / name, target)
-    finally:
-        if target.exists():
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.rename(old, target)
+    with output_directory(directory, _OWN, last=RESULT_FILES[0], overwrite=overwrite) as folder:
+        _write_files(segmentation, folder, progress)
+        progress(Progress("write", 1.0))
 
 
 def _write_files(segmentation: Segmentation, directory: Path, progress: ProgressCallback) -> None:
@@ -162,7 +98,7 @@ def _write_files(segmentation: Segmentation, directory: Path, progress: Progress
 def result_to_json(segmentation: Segmentation) -> dict[str, object]:
     """Return the content of ``result.json``."""
     options = asdict(segmentation.options)
-    options["weights"] = None if options["weights"] is None else str(options["weights"])
+    options["weights"] = None if options["weights"] is None else shown(options["weights"])
     voxels = segmentation.voxels
     return {
         "schema": SCHEMA,
@@ -173,7 +109,7 @@ def result_to_json(segmentation: Segmentation) -> dict[str, object]:
         "spacegroup": segmentation.spacegroup.xhm(),
         "resolution": round(segmentation.resolution, 3),
         "region": segmentation.region,
-        "weights": asdict(segmentation.weights),
+        "weights": asdict(segmentation.weights) | {"name": shown(segmentation.weights.name)},
         "device": segmentation.device,
         "voxel_spacing": None if voxels is None else voxels.spacing,
         "timings": {stage: round(seconds, 3) for stage, seconds in segmentation.timings.items()},

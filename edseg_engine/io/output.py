@@ -1,0 +1,310 @@
+"""Output that is there completely or not at all: one file, or a directory of files.
+
+Both are made in a staging directory ``.edseg-*`` on the same file system, flushed to the disk and then renamed into
+place. A run that is killed leaves its staging directory behind; the next one that writes to the same place finds it
+no longer locked and removes it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from edseg_engine.errors import OutputError
+from edseg_engine.io.names import shown
+
+_STAGING = ".edseg-"
+#: In a staging directory: locked by the run that made it, and holding the name of that run's host.
+_LOCK = "edseg.lock"
+
+
+@contextmanager
+def output_file(path: Path | str, inputs: Iterable[Path | str] = ()) -> Iterator[Path]:
+    """Give a path at which to write the file that takes the place of `path` when the context ends without an error.
+
+    A file that is replaced hands on its permissions. If `path` is a symbolic link, the file that it points to is
+    replaced.
+
+    Parameters
+    ----------
+    path
+        A new file, or a regular one to replace. Its directory must exist.
+    inputs
+        Files that must not be overwritten.
+
+    Raises
+    ------
+    OutputError
+        If `path` cannot be written, is one of `inputs`, or is not a regular file.
+    """
+    with _as_output_error(f"Cannot write {shown(path)}"):
+        target = Path(os.path.realpath(path))
+        permissions = _permissions_of_replaced(target, inputs)
+        if not target.parent.is_dir():
+            raise OutputError(f"Cannot write {shown(path)}: there is no directory {shown(target.parent)}.")
+        with _staging(target.parent) as staging:
+            new = staging / f"new{target.suffix}"
+            yield new
+            if permissions is not None:
+                new.chmod(permissions)
+            _flush(new)
+            os.replace(new, target)
+            _flush(target.parent)
+
+
+@contextmanager
+def output_directory(path: Path | str, own: Collection[str], *, last: str, overwrite: bool = False) -> Iterator[Path]:
+    """Give a directory in which to write the files that appear in `path` when the context ends without an error.
+
+    A directory that does not exist is made, together with its parents, and appears at once. One that exists is kept,
+    and the files are moved into it one by one. If that does not come to its end, the older result is put back: by this
+    run, or by the next one if this one is killed.
+
+    Parameters
+    ----------
+    path
+        A new or empty directory, or with `overwrite` one that holds only files of an older result.
+    own
+        Files and directories of a result, relative to its directory, with ``/``. Others are never overwritten.
+    last
+        The file in `own` that is moved into place last and so tells that the result is complete.
+    overwrite
+        Whether an older result is replaced.
+
+    Raises
+    ------
+    OutputError
+        If `path` cannot be written, or holds files that must not be replaced.
+    """
+    with _as_output_error(f"Cannot write the results to {shown(path)}"):
+        directory = Path(os.path.realpath(path))
+        _check_content(directory, own, last, overwrite)
+        if directory.exists():
+            with _staging(directory) as staging:
+                new = staging / "new"
+                new.mkdir()
+                yield new
+                _flush_all(new)
+                _exchange(staging, directory, own, last)
+        else:
+            with _parents_removed_on_error(directory), _staging(directory.parent) as staging:
+                new = staging / "new"
+                new.mkdir()
+                yield new
+                _flush_all(new)
+                os.rename(new, directory)
+                _flush(directory.parent)
+
+
+def check_output_directory(path: Path | str, own: Collection[str], *, last: str, overwrite: bool = False) -> None:
+    """Make sure that `output_directory` can write to `path`, without writing anything.
+
+    Raises
+    ------
+    OutputError
+        If it cannot.
+    """
+    with _as_output_error(f"Cannot write the results to {shown(path)}"):
+        directory = Path(os.path.realpath(path))
+        _check_content(directory, own, last, overwrite)
+        existing = next(place for place in (directory, *directory.parents) if place.exists())
+        with _staging(existing):
+            pass
+
+
+@contextmanager
+def _as_output_error(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{what}: {error.strerror or error}.") from error
+
+
+def _permissions_of_replaced(target: Path, inputs: Iterable[Path | str]) -> int | None:
+    """Return the permissions of the file that is replaced, or None for a new file."""
+    try:
+        status = target.stat()
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(status.st_mode):
+        raise OutputError(f"Cannot write {shown(target)}: it is a directory; give the name of a file.")
+    if not stat.S_ISREG(status.st_mode):
+        raise OutputError(f"Cannot write {shown(target)}: it is not a regular file.")
+    for path in inputs:
+        with suppress(FileNotFoundError):
+            if os.path.samefile(path, target):
+                raise OutputError(f"Cannot write {shown(target)}: it is the input; give another name.")
+    if not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return stat.S_IMODE(status.st_mode)
+
+
+def _check_content(directory: Path, own: Collection[str], last: str, overwrite: bool) -> None:
+    """Raise OutputError if there is something at `directory` that must not be replaced."""
+    try:
+        is_directory = stat.S_ISDIR(directory.stat().st_mode)
+    except FileNotFoundError:
+        return
+    if not is_directory:
+        raise OutputError(f"Cannot write the results to {shown(directory)}: it is a file, not a directory.")
+    for staging in _abandoned(directory):
+        _undo_exchange(staging, directory, own, last)
+    if not overwrite and any(directory.iterdir()):
+        raise OutputError(f"The output directory {shown(directory)} is not empty: choose another, or use --overwrite.")
+    for path in directory.rglob("*"):
+        name = path.relative_to(directory).as_posix()
+        if name.startswith(_STAGING):
+            raise OutputError(
+                f"Another run of edseg is writing to {shown(directory)}, or has left {shown(name)} in it."
+            )
+        if name not in own:
+            raise OutputError(
+                f"Will not overwrite {shown(directory)}: {shown(path.name)} in it is not a result file of edseg."
+            )
+
+
+@contextmanager
+def _parents_removed_on_error(directory: Path) -> Iterator[None]:
+    """On an error, remove the parents of `directory` that were made in the context, if they are empty."""
+    missing = [parent for parent in directory.parents if not parent.exists()]
+    try:
+        yield
+    except BaseException:
+        for parent in missing:
+            with suppress(OSError):
+                parent.rmdir()
+        raise
+
+
+@contextmanager
+def _staging(parent: Path) -> Iterator[Path]:
+    """Give a temporary directory in `parent`, and remove those that dead runs have left there."""
+    for _ in _abandoned(parent):
+        pass
+    staging = _new_staging(parent)
+    lock = _lock(staging)
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        if lock is not None:
+            lock.close()
+
+
+def _new_staging(parent: Path) -> Path:
+    """Make a staging directory, and `parent` if it is not there."""
+    for _ in range(10):
+        with suppress(FileNotFoundError):  # a neighbour made the same parent, failed and took it away again
+            parent.mkdir(parents=True, exist_ok=True)
+            return Path(tempfile.mkdtemp(prefix=_STAGING, dir=parent))
+    return Path(tempfile.mkdtemp(prefix=_STAGING, dir=parent))
+
+
+if sys.platform == "win32":  # there are no such locks there, and nothing is removed
+
+    def _lock(staging: Path) -> BinaryIO | None:
+        return None
+
+    def _abandoned(parent: Path) -> Iterator[Path]:
+        yield from ()
+
+else:
+    import fcntl
+
+    def _lock(staging: Path) -> BinaryIO | None:
+        """Mark `staging` as that of a living run.
+
+        The name of the host is written only once the lock is held: without it, nobody takes the run for dead.
+        """
+        lock = (staging / _LOCK).open("xb", buffering=0)
+        with suppress(OSError):  # a file system without locks, or a full one
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock.write(platform.node().encode())
+        return lock
+
+    def _abandoned(parent: Path) -> Iterator[Path]:
+        """Yield the staging directories in `parent` that dead runs of this user on this host left, then remove each."""
+        for staging in parent.glob(f"{_STAGING}*"):
+            with suppress(OSError):
+                if staging.lstat().st_uid != os.geteuid():
+                    continue
+                with (staging / _LOCK).open("r+b", buffering=0) as lock:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if lock.read() == platform.node().encode():
+                        yield staging
+                        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file, or the list of a directory's files, is on the disk.
+
+    Some file systems tell only now that they are full.
+    """
+    if sys.platform == "win32" and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # the file system has no such operation
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _flush_all(directory: Path) -> None:
+    for path in (*directory.rglob("*"), directory):
+        _flush(path)
+
+
+def _exchange(staging: Path, directory: Path, own: Collection[str], last: str) -> None:
+    """Move the older result from `directory` to `staging`, then the new one from ``staging/new`` to `directory`.
+
+    What has been done can be told from `staging` at any moment, and undone: ``leaving`` is there while the older result
+    goes, ``gone`` while the new one comes.
+    """
+    leaving = staging / "leaving"
+    try:
+        leaving.mkdir()
+        for path in reversed(_entries(directory, own, last)):
+            os.rename(path, leaving / path.name)
+        os.rename(leaving, staging / "gone")
+        _move(staging / "new", directory, own, last)
+    except BaseException:
+        _undo_exchange(staging, directory, own, last)
+        raise
+    _flush(directory)
+
+
+def _undo_exchange(staging: Path, directory: Path, own: Collection[str], last: str) -> None:
+    """Put the older result back unless the new one has come completely."""
+    leaving, gone = staging / "leaving", staging / "gone"
+    if gone.exists() and not (directory / last).exists():
+        for path in _entries(directory, own, last):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        os.rename(gone, leaving)
+    if leaving.exists():
+        _move(leaving, directory, own, last)
+
+
+def _move(source: Path, directory: Path, own: Collection[str], last: str) -> None:
+    for path in _entries(source, own, last):
+        os.rename(path, directory / path.name)
+
+
+def _entries(directory: Path, own: Collection[str], last: str) -> list[Path]:
+    """Return the files and directories of a result in `directory`, `last` at the end."""
+    names = sorted({name.split("/")[0] for name in own}, key=lambda name: (name == last, name))
+    return [directory / name for name in names if os.path.lexists(directory / name)]

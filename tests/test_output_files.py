@@ -1,0 +1,338 @@
+"""Output is there completely or not at all, and never at the cost of a file that is somebody else's."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+from full_disk import file_size_limit
+
+from edseg_engine.errors import OutputError
+from edseg_engine.io.output import check_output_directory, output_directory, output_file
+
+ROOT = Path(__file__).parents[1]
+#: The files of the results that these tests write.
+OWN = ("result.json", "a.txt", "maps", "maps/1.ccp4", "maps/2.ccp4")
+
+
+def write(place: Path, text: str = "new", overwrite: bool = False, maps: bool = True) -> None:
+    with output_directory(place, OWN, last="result.json", overwrite=overwrite) as folder:
+        for name in OWN[:2]:
+            (folder / name).write_text(text)
+        if maps:
+            (folder / "maps").mkdir()
+            for name in OWN[3:]:
+                (folder / name).write_text(text)
+
+
+def content(place: Path) -> dict[str, str]:
+    return {path.relative_to(place).as_posix(): path.read_text() for path in place.rglob("*") if path.is_file()}
+
+
+def complete(text: str, maps: bool = True) -> dict[str, str]:
+    return {name: text for name in OWN if name != "maps" and (maps or not name.startswith("maps"))}
+
+
+def child(code: str, *arguments: object) -> subprocess.Popen[str]:
+    """Start another process with the functions of this module at hand."""
+    prelude = f"import os, signal, sys, time; sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parent)!r}]\n"
+    prelude += "from test_output_files import *\n"
+    command = [sys.executable, "-c", prelude + textwrap.dedent(code), *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_runs_that_write_to_neighbours_at_once_all_keep_their_results(tmp_path: Path) -> None:
+    code = """
+        print("ready", flush=True)
+        while not os.path.exists(sys.argv[2]):
+            time.sleep(0.001)
+        check_output_directory(sys.argv[1], OWN, last="result.json")
+        with output_directory(sys.argv[1], OWN, last="result.json") as folder:
+            for name in OWN[:2]:
+                time.sleep(0.02)
+                (folder / name).write_text("new")
+            (folder / "maps").mkdir()
+            for name in OWN[3:]:
+                time.sleep(0.02)
+                (folder / name).write_text("new")
+    """
+    batch = tmp_path / "a/batch"
+    names = ("1", "2", "3", "4")
+    processes = [child(code, batch / name, tmp_path / "go") for name in names]
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()
+    (tmp_path / "go").touch()
+    for process in processes:
+        assert process.communicate(timeout=60)[1] == ""
+        assert process.returncode == 0
+    assert {path.name: content(path) for path in batch.iterdir()} == {name: complete("new") for name in names}
+
+
+def test_what_a_neighbour_has_written_in_the_meantime_stays(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        with output_directory(tmp_path / "batch" / name, OWN, last="result.json") as folder:
+            (folder / "result.json").write_text("new")
+            (tmp_path / "batch/notes.txt").write_text("mine")
+    assert content(tmp_path / "batch") == {"1/result.json": "new", "2/result.json": "new", "notes.txt": "mine"}
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_second_of_two_runs_for_one_directory_fails(tmp_path: Path, overwrite: bool) -> None:
+    if overwrite:
+        write(tmp_path / "out", "old")
+
+    def second() -> None:
+        with output_directory(tmp_path / "out", OWN, last="result.json", overwrite=overwrite) as folder:
+            (folder / "result.json").write_text("second")
+            write(tmp_path / "out", "first", overwrite)
+
+    with pytest.raises(OutputError, match="Another run of edseg" if overwrite else "Directory not empty"):
+        second()
+    assert content(tmp_path / "out") == complete("old" if overwrite else "first")
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_a_directory_that_exists_is_kept(tmp_path: Path, older: bool) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    if older:
+        write(out, "old")
+    out.chmod(0o2770)
+    before = out.stat()
+    check_output_directory(out, OWN, last="result.json", overwrite=older)
+    write(out, "new", overwrite=older, maps=not older)
+    after = out.stat()
+    assert content(out) == complete("new", maps=not older)
+    assert (after.st_ino, after.st_mode, after.st_uid) == (before.st_ino, before.st_mode, before.st_uid)
+    assert stat.S_IMODE(after.st_mode) == 0o2770
+    assert os.listdir(tmp_path) == ["out"]
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs the right to mount")
+def test_a_mount_point_can_be_the_output_directory(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", out], capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        write(out, "old")
+        write(out, "new", overwrite=True)
+        assert content(out) == complete("new")
+        assert os.path.ismount(out)
+    finally:
+        subprocess.run(["umount", out], check=True)
+
+
+def test_a_symbolic_link_to_a_directory_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "scratch")
+    write(tmp_path / "link", "old")
+    write(tmp_path / "link", "new", overwrite=True)
+    assert (tmp_path / "link").is_symlink()
+    assert content(tmp_path / "scratch") == complete("new")
+
+
+def test_the_permissions_are_those_of_any_other_new_file(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write(tmp_path / "out")
+        with output_file(tmp_path / "map.ccp4") as file:
+            file.write_text("new")
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
+    assert modes == {"out": 0o750, "maps": 0o750, "map.ccp4": 0o640} | {Path(n).name: 0o640 for n in complete("")}
+
+
+#: Ends the process at its Nth renaming, before it is done, as SIGKILL or a power failure would.
+KILLED_AT_A_RENAME = """
+    left, rename = int(sys.argv[2]), os.rename
+    def dying(source, target):
+        global left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        rename(source, target)
+    os.rename = dying
+    write(sys.argv[1], "new", overwrite=True, maps=sys.argv[3] == "True")
+"""
+
+
+@pytest.mark.parametrize("maps", [False, True])
+def test_a_run_that_is_killed_while_it_replaces_a_result_costs_neither(tmp_path: Path, maps: bool) -> None:
+    out = tmp_path / "out"
+    outcomes = []
+    for n in range(20):
+        if not out.exists():
+            write(out, "old", maps=not maps)
+        with child(KILLED_AT_A_RENAME, out, n, maps) as process:
+            if process.wait(timeout=60) == 0:
+                break
+        finished = content(out).get("result.json")
+        check_output_directory(out, OWN, last="result.json", overwrite=True)
+        assert content(out) == complete("old", maps=not maps)
+        assert finished in (None, "old")
+        outcomes.append(finished)
+    assert None in outcomes
+    assert content(out) == complete("new", maps=maps)
+
+
+def test_a_run_that_is_killed_leaves_nothing_for_ever(tmp_path: Path) -> None:
+    code = """
+        with output_directory(sys.argv[1], OWN, last="result.json") as folder:
+            (folder / "result.json").write_text("half")
+            with output_file(sys.argv[2]) as file:
+                file.write_text("half")
+                print("writing", flush=True)
+                time.sleep(60)
+    """
+    (tmp_path / "maps").mkdir()
+    arguments = (tmp_path / "out", tmp_path / "maps/map.ccp4")
+    with child(code, *arguments) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        left = sorted(path.name for path in tmp_path.rglob(".edseg-*"))
+        assert len(left) == 2
+        write(tmp_path / "other")  # while it lives, another run leaves it alone
+        assert sorted(path.name for path in tmp_path.rglob(".edseg-*")) == left
+        process.kill()
+    write(arguments[0])
+    with output_file(arguments[1]) as file:
+        file.write_text("new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["maps", "other", "out"]
+    assert content(tmp_path / "out") == complete("new")
+    assert content(tmp_path / "maps") == {"map.ccp4": "new"}
+
+
+def test_only_what_a_run_of_edseg_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".edseg-thesis").mkdir()
+    (tmp_path / ".edseg-thesis/chapter1.tex").write_text("mine")
+    (tmp_path / ".edseg-notes").write_text("mine")
+    (tmp_path / ".edseg-locked").mkdir()
+    (tmp_path / ".edseg-locked/edseg.lock").write_text("another-host")
+    before = content(tmp_path)
+    write(tmp_path / "out")
+    assert {name: text for name, text in content(tmp_path).items() if not name.startswith("out")} == before
+
+
+def test_an_error_removes_only_what_is_ours(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+
+    def stop(place: Path) -> None:
+        with output_directory(place, OWN, last="result.json") as folder:
+            (folder / "result.json").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop(tmp_path / "a/b/c")
+    assert [path.name for path in tmp_path.rglob("*")] == ["a"]
+
+
+def test_a_full_disk_at_the_last_byte(tmp_path: Path) -> None:
+    old = tmp_path / "map.ccp4"
+    old.write_text("old")
+    with (
+        file_size_limit(999),
+        pytest.raises(OutputError, match="File too large"),
+        output_file(old) as file,
+        file.open("wb") as stream,
+    ):
+        stream.write(b"x" * 1000)  # stays in the buffer until it is closed
+    assert content(tmp_path) == {"map.ccp4": "old"}
+
+
+def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "read-only").write_text("old")
+    places = {
+        "fifo": "not a regular file",
+        "/dev/null": "not a regular file",
+        "loop": "symbolic links",
+        "loop/map.ccp4": "symbolic links",
+        "directory": "is a directory",
+        ".": "is a directory",
+        "": "is a directory",
+        "/": "is a directory",
+        "no/map.ccp4": "there is no directory",
+        "read-only/map.ccp4": "Not a directory",
+    }
+    for place, message in places.items():
+        path = tmp_path / place if place else ""
+        with pytest.raises(OutputError, match=message), output_file(path):
+            pytest.fail("it was not refused")
+    assert {path.name for path in tmp_path.iterdir()} == {"fifo", "loop", "directory", "read-only"}
+    for place in ("loop", "loop/out", "fifo"):
+        with pytest.raises(OutputError):
+            check_output_directory(tmp_path / place, OWN, last="result.json")
+
+
+@pytest.mark.parametrize("kind", ["itself", "hard link", "symbolic link"])
+def test_the_input_is_never_overwritten(tmp_path: Path, kind: str) -> None:
+    source, output = tmp_path / "b.mtz", tmp_path / "b.mtz"
+    source.write_text("reflections")
+    if kind != "itself":
+        output = tmp_path / "out.ccp4"
+        (output.hardlink_to if kind == "hard link" else output.symlink_to)(source)
+    with pytest.raises(OutputError, match="it is the input"), output_file(output, inputs=[source]) as file:
+        file.write_text("map")
+    assert source.read_text() == "reflections"
+
+
+def test_a_planted_link_is_not_followed_and_a_users_own_is(tmp_path: Path) -> None:
+    precious, output = tmp_path / "precious", tmp_path / "map.ccp4"
+    precious.write_text("mine")
+    (tmp_path / ".map.ccp4.part").symlink_to(precious)
+    with output_file(output) as file:
+        file.write_text("new")
+    assert precious.read_text() == "mine"
+    (tmp_path / "latest.ccp4").symlink_to(output)
+    with output_file(tmp_path / "latest.ccp4") as file:
+        file.write_text("newer")
+    assert (tmp_path / "latest.ccp4").is_symlink()
+    assert output.read_text() == "newer"
+
+
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path: Path) -> None:
+    output = tmp_path / "map.ccp4"
+    output.write_text("old")
+    output.chmod(0o660)
+    with output_file(output) as file:
+        file.write_text("new")
+    assert stat.S_IMODE(output.stat().st_mode) == 0o660
+
+
+def test_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:
+    output = tmp_path / "map.ccp4"
+
+    def write_many(letter: str) -> None:
+        for _ in range(10):
+            with output_file(output) as file:
+                file.write_text(letter * 100_000)
+
+    threads = [threading.Thread(target=write_many, args=(letter,)) for letter in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    text = output.read_text()
+    assert text == text[0] * 100_000
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    write(folder / "out")
+    with output_file(folder / "map.ccp4") as file:
+        file.write_text("new")
+    with pytest.raises(OutputError) as caught:
+        write(folder / "out")
+    assert "caf\\xe9" in str(caught.value)
+    assert {os.fsencode(path.name) for path in folder.iterdir()} == {b"out", b"map.ccp4"}
