@@ -39,8 +39,8 @@ def averaging_parser() -> argparse.ArgumentParser:
         type=int,
         default=1,
         metavar="N",
-        help=f"voxel grids, rotated relative to each other, to pool, 1 to {MOST_VIEWS}: more find a few more residues; each "
-        "takes as long as the first, or up to 2.5 times as long (default: %(default)s)",
+        help=f"voxel grids, rotated relative to each other, to pool, 1 to {MOST_VIEWS}: more find a few more residues; "
+        "each takes as long as the first, or up to 2.5 times as long (default: %(default)s)",
     )
     return parser
 
