@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -13,9 +12,9 @@ from packaging.requirements import Requirement
 from edseg_engine import __version__
 from edseg_engine.cli import COMMANDS, main
 from edseg_engine.results.files import SCHEMA
+from places import ROOT
 from tools.update_manifest import weights_entries
 
-ROOT = Path(__file__).parents[1]
 MANIFEST = json.loads((ROOT / "plugin_manifest.json").read_text(encoding="utf-8"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 

@@ -21,9 +21,7 @@ from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import WeightsCard, save_weights
 from edseg_engine.progress import STAGES
 from edseg_engine.results.files import RESULT_FILES
-
-ROOT = Path(__file__).parents[1]
-MTZ = ROOT / "tests/data/1az5/data.mtz.gz"
+from places import MTZ, ROOT
 
 
 @pytest.fixture(scope="module")
