@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+
+import torch
 
 from edseg_engine.errors import DeviceError
 from edseg_engine.options import DEVICES, check_choice
-
-if TYPE_CHECKING:
-    import torch
 
 #: Edges of the largest blocks of voxels that are run at once.
 _LARGEST_TILE = {"cpu": 128, "cuda": 160, "mps": 96}
@@ -25,8 +23,6 @@ def choose_device(name: str) -> torch.device:
     DeviceError
         If this machine does not have it.
     """
-    import torch
-
     check_choice("device", name, DEVICES)
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
@@ -43,8 +39,6 @@ def largest_tile(device: torch.device) -> int:
 
 def runs_bfloat16(device: torch.device) -> bool:
     """Whether the device computes in bfloat16 itself; a processor that has to emulate it is faster in float32."""
-    import torch
-
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
@@ -55,15 +49,11 @@ def runs_bfloat16(device: torch.device) -> bool:
 
 def expect_fixed_sizes(device: torch.device) -> None:
     """Let cuDNN try its algorithms once for each shape; pays where all inputs have the same."""
-    import torch
-
     torch.backends.cudnn.benchmark = device.type == "cuda"
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether PyTorch raised `error` because memory ran out (the CPU allocator has no class of its own for it)."""
-    import torch
-
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 # Workers of pytest-xdist share the cores already.
 os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
@@ -15,10 +14,7 @@ import pytest
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.dataset.labelled import KnownResidues, known_residues
 from edseg_engine.io.read import read_map
-
-DATA = Path(__file__).parent / "data"
-#: PDB entry 1AZ5: 2.0 Å, P 32 2 1, 95 residues.
-CRYSTAL = DATA / "1az5"
+from places import MODEL, MTZ
 
 #: Files that take longest. Workers get whole files, in this order, so that none is left alone with one at the end.
 LONGEST = (
@@ -33,12 +29,12 @@ _EXIT_STATUS = pytest.StashKey[int]()
 
 @pytest.fixture(scope="session")
 def crystal_map() -> DensityMap:
-    return read_map(CRYSTAL / "data.mtz.gz")
+    return read_map(MTZ)
 
 
 @pytest.fixture(scope="session")
 def crystal_model() -> gemmi.Structure:
-    return gemmi.read_structure(str(CRYSTAL / "model.cif.gz"))
+    return gemmi.read_structure(str(MODEL))
 
 
 @pytest.fixture(scope="session")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-
-from test_report import segmentation
 
 from edseg_engine import errors
 from edseg_engine.progress import STAGES
 from edseg_engine.results.files import RESULT_FILES, result_to_json
+from places import ROOT
+from segmentations import segmentation
 
-ROOT = Path(__file__).parents[1]
 FORMATS = (ROOT / "docs/file-formats.md").read_text(encoding="utf-8")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -14,9 +13,9 @@ from edseg_engine import __version__
 from edseg_engine.cli import COMMANDS, main
 from edseg_engine.networks.weights import CHECKSUMS
 from edseg_engine.results.files import SCHEMA
+from places import ROOT
 from tools.update_manifest import checksums, weights_entries
 
-ROOT = Path(__file__).parents[1]
 MANIFEST = json.loads((ROOT / "plugin_manifest.json").read_text(encoding="utf-8"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 

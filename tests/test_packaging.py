@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).parents[1]
+from places import ROOT
 
 #: Runs in the folder of the unpacked wheel, with no way to find the checkout.
 CHECK = """

@@ -22,7 +22,6 @@ from edseg_engine.pipeline import segment
 from edseg_engine.progress import STAGES, Progress
 from edseg_engine.results.records import Segmentation
 
-CRYSTAL = Path(__file__).parent / "data" / "1az5"
 N_RESIDUES = 95
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edseg_engine.options import DEVICES
+from edseg_engine.options import DEVICES, MOST_ORIENTATIONS, MOST_VIEWS
 
 _NETWORK = "running the network"
 
@@ -31,15 +31,16 @@ def averaging_parser() -> argparse.ArgumentParser:
         type=int,
         default=4,
         metavar="N",
-        help="rotations of the voxel grid to average over, 1 to 24: more are slower and better (default: %(default)s)",
+        help=f"rotations of the voxel grid to average over, 1 to {MOST_ORIENTATIONS}: more are slower and better "
+        "(default: %(default)s)",
     )
     group.add_argument(
         "--views",
         type=int,
         default=1,
         metavar="N",
-        help="voxel grids, rotated relative to each other, to pool, 1 to 12: more find a few more residues; each takes "
-        "as long as the first, or up to 2.5 times as long (default: %(default)s)",
+        help=f"voxel grids, rotated relative to each other, to pool, 1 to {MOST_VIEWS}: more find a few more residues; "
+        "each takes as long as the first, or up to 2.5 times as long (default: %(default)s)",
     )
     return parser
 

@@ -44,11 +44,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--phases",
         choices=PHASES,
         default="refined",
-        help="phases of experimental crystals: those of the file, or those before it was solved: a main chain, a "
-        "poor search model, or an experiment before and after density modification (default: %(default)s)",
+        help="phases of experimental crystals: those in the file, or phases as before the structure was solved, from a "
+        "main chain, a poor search model, or an experiment before or after density modification (default: %(default)s)",
     )
     parser.add_argument(
-        "--phase-error", type=float, metavar="DEG", help="mean error of experimental phases in degrees (default: 45)"
+        "--phase-error", type=float, metavar="DEG", help="mean phase error in degrees of an experiment (default: 45)"
     )
     parser.add_argument("--noise-free", action="store_true", help="simulate maps without errors, as the thesis did")
     parser.add_argument(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from edseg_engine.cli.arguments import averaging_parser, columns_parser, device_parser
 from edseg_engine.errors import Cancelled, EdsegError
+from edseg_engine.options import REGIONS
 from edseg_engine.progress import ProgressCallback
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument(
         "--region",
-        choices=("auto", "asu", "cell", "box"),
+        choices=REGIONS,
         default="auto",
         help="asymmetric unit, whole unit cell, or the box covered by the file without symmetry (default: asu for "
         "the map of a crystal, box for a map that covers less)",

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from places import MTZ, ROOT
+
 if "EDSEG_REQUIRE_WINDOW" not in os.environ:
     pytest.importorskip("pymol", reason="PyMOL is not installed (pip install '.[pymol]')")
 
@@ -24,8 +26,6 @@ import pymol_edseg  # noqa: E402
 from pymol_edseg import storage  # noqa: E402
 from pymol_edseg.state import state_of  # noqa: E402
 
-ROOT = Path(__file__).parents[2]
-MTZ = ROOT / "tests" / "data" / "1az5" / "data.mtz.gz"
 RESOLUTION, RESIDUES = 2.0, 95
 
 

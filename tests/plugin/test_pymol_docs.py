@@ -11,10 +11,10 @@ from pathlib import Path
 import gemmi
 from PIL import Image
 
+from places import ROOT
 from pymol_edseg import register
 from pymol_edseg.palette import GROUPS
 
-ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/pymol.md").read_text(encoding="utf-8")
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
+from places import MODEL
 from pymol_edseg import storage
 from pymol_edseg.palette import COLORS, LABELS, class_of, file_name, rgb
 from pymol_edseg.state import state_of
@@ -215,7 +216,7 @@ def test_a_crash_takes_no_decision(loaded: Any) -> None:
 
 def test_residues_that_are_built_are_not_doubled(loaded: Any) -> None:
     cmd = loaded
-    cmd.load(str(Path(__file__).parents[1] / "data/1az5/model.cif.gz"), "built")
+    cmd.load(str(MODEL), "built")
     centroids = [
         np.mean(xyz, axis=0)
         for xyz in _residues(cmd, "built and polymer").values()

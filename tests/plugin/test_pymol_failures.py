@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from full_disk import file_size_limit
 from pymol import CmdException
 
+from full_disk import file_size_limit
 from pymol_edseg import engine, storage
 from pymol_edseg.runner import pump
 from pymol_edseg.state import state_of

@@ -18,10 +18,9 @@ from scipy.spatial import cKDTree
 from test_pymol_end_to_end import atoms, vertices
 
 from edseg_engine.io.read import read_map
+from places import CRYSTAL, ROOT
 from pymol_edseg.runner import pump
 from pymol_edseg.state import state_of
-
-DATA = Path(__file__).parents[1] / "data/1az5"
 
 
 def positions(cmd: Any, name: str) -> np.ndarray:
@@ -37,7 +36,7 @@ def assert_same(found: np.ndarray, expected: np.ndarray) -> None:
 def engine_positions(file: Path, folder: Path, *options: str) -> np.ndarray:
     """Run the command line on a file, past PyMOL."""
     command = [sys.executable, "-m", "edseg_engine", "segment", str(file), "--out", str(folder), "--progress", "none"]
-    subprocess.run([*command, *options], check=True, capture_output=True, cwd=Path(__file__).parents[2])
+    subprocess.run([*command, *options], check=True, capture_output=True, cwd=ROOT)
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     return np.array([residue["position"] for residue in result["residues"]])
 
@@ -62,7 +61,7 @@ def test_not_normalised_and_from_reflections(loaded: Any, map_file: Path) -> Non
     told = state_of(cmd).results["edseg_2"].data["input"]
     assert cmd.isolevel("edseg_2_LEU", query=1) == pytest.approx(told["mean"] + 1.5 * told["sd"], rel=1e-3)
 
-    assert cmd.edseg_load_map(str(DATA / "data.mtz.gz"), "reflections") == "reflections"
+    assert cmd.edseg_load_map(str(CRYSTAL / "data.mtz.gz"), "reflections") == "reflections"
     assert cmd.edseg_segment("reflections", residues=95) == "edseg_3"
     assert state_of(cmd).results["edseg_3"].data["resolution"] == pytest.approx(2.0, abs=0.05)
     distance = cKDTree(positions(cmd, "edseg_3")).query(before)[0]
@@ -72,7 +71,7 @@ def test_not_normalised_and_from_reflections(loaded: Any, map_file: Path) -> Non
 @pytest.fixture(scope="module")
 def monoclinic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped protein in a monoclinic crystal, its asymmetric unit as a CCP4 file with non-zero start."""
-    structure = gemmi.read_structure(str(DATA / "model.cif.gz"))
+    structure = gemmi.read_structure(str(CRYSTAL / "model.cif.gz"))
     structure.remove_ligands_and_waters()
     structure.cell = gemmi.UnitCell(52, 44, 47, 90, 112, 90)
     structure.spacegroup_hm = "P 1 21 1"
@@ -171,7 +170,7 @@ def test_brick_with_an_origin(loaded: Any) -> None:
     everything = positions(cmd, "edseg_1")
     low, high = everything.min(0) - 4, everything.max(0) + 4
     shape = tuple(int(n) for n in np.ceil((high - low) / 0.7))
-    values = read_map(DATA / "data.mtz.gz").sample(low, None, shape, 0.7)
+    values = read_map(CRYSTAL / "data.mtz.gz").sample(low, None, shape, 0.7)
     cmd.load_brick(chempy.brick.Brick.from_numpy(values, (0.7, 0.7, 0.7), origin=low.tolist()), "brick")
     cmd.edseg_segment("brick", 2.0)
     found = positions(cmd, "edseg_2")

@@ -17,10 +17,10 @@ import pytest
 from edseg_engine import __version__ as engine_version
 from edseg_engine.labels import LABELS, PDB_NAMES
 from edseg_engine.results.files import SCHEMA
+from places import ROOT
 from pymol_edseg import engine, palette, proposals, register
 from tools.plugin_benchmark import start_up
 
-ROOT = Path(__file__).parents[2]
 MANIFEST = json.loads((ROOT / "plugin_manifest.json").read_text(encoding="utf-8"))["plugin"]
 NAMES = sorted(function.__name__ for function in register.COMMANDS)
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pymol_edseg import storage
 from pymol_edseg.palette import COLORS, rgb
 from tools.made_up import write_many
+from window import drive, screen
 
-ROOT = Path(__file__).parents[2]
-MTZ = ROOT / "tests/data/1az5/data.mtz.gz"
-DRIVER = Path(__file__).with_name("gui_driver.py")
 #: A machine that does other work, and draws without graphics hardware, may take this many times longer.
 SLACK = 4
 
@@ -39,48 +32,10 @@ pytestmark = [
 ]
 
 
-@contextmanager
-def screen() -> Iterator[str]:
-    """Yield the name of a screen of 1400 x 900 that nobody sees."""
-    read, write = os.pipe()
-    command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1400x900x24", "-nolisten", "tcp"]
-    server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
-    os.close(write)
-    with os.fdopen(read) as pipe:
-        number = pipe.readline().strip()
-    try:
-        yield f":{number}"
-    finally:
-        server.terminate()
-        server.wait()
-
-
 @pytest.fixture(scope="module")
 def display() -> Iterator[str]:
     with screen() as name:
         yield name
-
-
-def drive(display: str, folder: Path, seconds: int, **parameters: str) -> dict[str, Any]:
-    """Run the driver in PyMOL's window and return its report."""
-    folder.mkdir(exist_ok=True)
-    environment = {
-        **os.environ,
-        "DISPLAY": display,
-        "QT_QPA_PLATFORM": "xcb",
-        "LIBGL_ALWAYS_SOFTWARE": "1",
-        "PYTHONPATH": str(ROOT),
-        "HOME": str(folder),
-        "OMP_NUM_THREADS": "1",
-        storage.RUNS_VARIABLE: str(folder / "runs"),
-        "EDSEG_GUI": json.dumps({"folder": str(folder), **parameters}),
-    }
-    command = [sys.executable, "-m", "pymol", "-q", str(DRIVER)]
-    done = subprocess.run(command, env=environment, timeout=seconds, capture_output=True, text=True, check=False)
-    assert (folder / "report.json").exists(), done.stdout + done.stderr
-    report: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    assert "traceback" not in report, report["traceback"]
-    return report
 
 
 def share_of_color(path: Path, color: str) -> float:

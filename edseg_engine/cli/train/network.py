@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edseg_engine.cli.arguments import device_parser, training_data_parser
+from edseg_engine.resolution import RANGES, WIDE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,8 +28,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument(
         "range",
-        choices=("high", "medium", "low", "wide"),
-        help="finer than 2.5 Å, 2.5 to 3.5 Å, coarser than 3.5 Å, all but the last",
+        choices=[r.name for r in (*RANGES, WIDE)],
+        help="; ".join(f"{r.name}: {r.d_min:g} to {r.d_max:g} Å" for r in (*RANGES, WIDE)),
     )
     parser.add_argument(
         "--experimental-share", type=float, default=0.35, help="fraction of crystals that are experimental"
@@ -50,7 +51,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--poor-phases-share",
         type=float,
         default=0.55,
-        help="fraction of crystals with poor phases",
+        help="fraction of crystals with phases as before the structure is solved",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run: checkpoint, log, weights")
     parser.add_argument(

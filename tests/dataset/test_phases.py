@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import gemmi
 import numpy as np
 import pytest
@@ -15,8 +13,7 @@ from edseg_engine.dataset.experimental import ExperimentalCrystal, ExperimentalE
 from edseg_engine.dataset.phases import KINDS, TYPICAL, PhaseQuality, draw_quality, experimental_phases, phasing_model
 from edseg_engine.dataset.simulate import simulate_map
 from edseg_engine.dataset.structure_factors import structure_factors
-
-CRYSTAL = Path(__file__).parent / "data" / "1az5"
+from places import CRYSTAL
 
 
 @pytest.fixture(scope="module")

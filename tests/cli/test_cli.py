@@ -23,9 +23,7 @@ from edseg_engine.networks.weights import save_weights
 from edseg_engine.progress import STAGES
 from edseg_engine.resolution import range_by_name
 from edseg_engine.results.files import RESULT_FILES
-
-ROOT = Path(__file__).parents[1]
-MTZ = ROOT / "tests/data/1az5/data.mtz.gz"
+from places import MTZ, ROOT
 
 
 @pytest.fixture(scope="module")

@@ -4,62 +4,16 @@ from __future__ import annotations
 
 import gzip
 import itertools
-import pickle
-from dataclasses import replace
 from pathlib import Path
 
 import gemmi
 import numpy as np
 import pytest
+
+from atom_maps import ATOM, CELLS, SAMPLING, around_atom, atom_density, centroid, grid_values
 from ccp4_files import ccp4_bytes, write_ccp4
-from numpy.typing import NDArray
-
-from edseg_engine.crystal.density_map import DensityMap
-from edseg_engine.errors import EdsegError, MapContentError, MapFormatError, OptionError, ResolutionError
+from edseg_engine.errors import MapFormatError
 from edseg_engine.io.read import read_map
-
-DATA = Path(__file__).parent / "data" / "1az5"
-CELLS = {
-    "monoclinic": gemmi.UnitCell(14, 17, 15, 90, 105, 90),
-    "triclinic": gemmi.UnitCell(14, 16, 18, 75, 100, 110),
-    "hexagonal": gemmi.UnitCell(15, 15, 20, 90, 90, 120),
-    "cubic": gemmi.UnitCell(16, 16, 16, 90, 90, 90),
-}
-SAMPLING = (26, 32, 36)
-ATOM = np.array([0.4, 0.55, 0.45])  # fractional
-B = 8 * np.pi**2 * 0.9**2  # a Gaussian of 0.9 Å
-
-
-def atom_density(cell: gemmi.UnitCell, fractional: NDArray[np.float64], periodic: bool = True) -> NDArray[np.float64]:
-    """Density of one Gaussian atom at ATOM, and of its copies in the 26 cells around, at positions (..., 3)."""
-    orth = np.array(cell.orth.mat)
-    shifts = itertools.product((-1, 0, 1), repeat=3) if periodic else [(0, 0, 0)]
-    delta = fractional - ATOM
-    if periodic:
-        delta = delta - np.round(delta)
-    total = np.zeros(delta.shape[:-1])
-    for shift in shifts:
-        total += np.exp(-4 * np.pi**2 / B * (((delta + shift) @ orth.T) ** 2).sum(axis=-1))
-    return total
-
-
-def grid_values(
-    cell: gemmi.UnitCell, start: tuple[int, int, int], shape: tuple[int, int, int], periodic: bool = True
-) -> NDArray[np.float64]:
-    axes = [(np.arange(n) + s) / full for n, s, full in zip(shape, start, SAMPLING, strict=True)]
-    return atom_density(cell, np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1), periodic)
-
-
-def around_atom(cell: gemmi.UnitCell, shift: NDArray[np.float64] | float = 0.0) -> NDArray[np.float64]:
-    """Corner of a 5 Å box whose centre is the atom."""
-    return np.array(cell.orth.mat) @ ATOM - 2.5 + shift
-
-
-def centroid(box: NDArray[np.float32], origin: NDArray[np.float64], spacing: float) -> NDArray[np.float64]:
-    points = origin + spacing * np.stack(np.meshgrid(*map(np.arange, box.shape), indexing="ij"), axis=-1)
-    result: NDArray[np.float64] = (points * box[..., None]).sum(axis=(0, 1, 2)) / box.sum(dtype=float)
-    return result
-
 
 EXTENTS = {
     "cell": ((0, 0, 0), SAMPLING),
@@ -300,140 +254,3 @@ def test_source_tells_what_was_read(tmp_path: Path) -> None:
     assert source["maximum"] == pytest.approx(values.max())
     assert source["sd"] == pytest.approx(values.std(), rel=1e-4)
     assert source["rms"] == pytest.approx(np.sqrt((values**2).mean()), rel=1e-4)
-
-
-def test_pickle_after_sampling() -> None:
-    density = read_map(DATA / "data.mtz.gz")
-    box = density.sample((1, 2, 3), None, (5, 5, 5), 1.0)
-    copy = pickle.loads(pickle.dumps(density))
-    np.testing.assert_array_equal(copy.sample((1, 2, 3), None, (5, 5, 5), 1.0), box)
-
-
-# --- low-pass ---------------------------------------------------------------------------------------------------
-
-
-def test_low_pass_leaves_exactly_the_coarse_reflections() -> None:
-    mtz = gemmi.read_mtz_file(str(DATA / "data.mtz.gz"))
-    density = read_map(DATA / "data.mtz.gz")
-    coarse = mtz.filtered(mtz.make_d_array() >= 3.2)
-    expected = coarse.transform_f_phi_to_map("FWT", "PHWT", exact_size=density.grid.sampling)
-    passed = density.low_passed(3.2)
-    np.testing.assert_allclose(passed.values, expected.array, atol=2e-6)
-    assert passed.values.dtype == np.float32
-    assert passed.d_min == passed.source["d_min"] == 3.2
-
-
-def test_low_pass_of_a_box_does_not_ring_at_its_faces() -> None:
-    density = read_map(DATA / "data.mtz.gz")
-    box = DensityMap(
-        values=density.values[5:45, 10:50, 20:90],
-        grid=replace(density.grid, start=(5, 10, 20)),
-        periodic=False,
-    ).low_passed(3.5)
-    truth = density.low_passed(3.5).values[5:45, 10:50, 20:90]
-    # The sharp cut spreads what is unknown beyond the faces far into the box: only its size can be small.
-    error = (box.values - truth) / truth.std()
-    assert box.values.shape == truth.shape
-    assert np.sqrt((error[10:-10, 10:-10, 10:-10] ** 2).mean()) < 0.2
-    for face in (error[0], error[-1], error[:, 0], error[:, -1], error[:, :, 0], error[:, :, -1]):
-        assert np.sqrt((face**2).mean()) < 0.6
-
-
-def test_low_pass_keeps_a_constant_offset() -> None:
-    density = read_map(DATA / "data.mtz.gz")
-    shifted = replace(density, values=density.values + np.float32(7))
-    assert shifted.low_passed(4.0).values.mean() == pytest.approx(7, abs=1e-4)
-
-
-# --- what is no map ---------------------------------------------------------------------------------------------
-
-
-def damaged(**words: float) -> bytes:
-    """A map with some header words (w0, w1, ...) replaced; floats stay floats."""
-    content = bytearray(ccp4_bytes(grid_values(CELLS["cubic"], (0, 0, 0), SAMPLING), CELLS["cubic"], SAMPLING))
-    for word, value in words.items():
-        at = 4 * int(word[1:])
-        content[at : at + 4] = np.array(value, "<f4" if isinstance(value, float) else "<i4").tobytes()
-    return bytes(content)
-
-
-def with_value(value: float) -> bytes:
-    values = grid_values(CELLS["cubic"], (0, 0, 0), SAMPLING)
-    values[3, 4, 5] = value
-    return ccp4_bytes(values, CELLS["cubic"], SAMPLING)
-
-
-BAD = {
-    "empty": (b"", MapFormatError, "is empty"),
-    "text": (b"This is no map at all.\n" * 200, MapFormatError, "no density map"),
-    "short": (b"MTZ", MapFormatError, "no density map"),
-    "header only": (damaged()[:700], MapFormatError, "truncated"),
-    "truncated": (damaged()[:-100], MapFormatError, "truncated"),
-    "gzip of text": (gzip.compress(b"hello"), MapFormatError, "no density map"),
-    "truncated gzip": (gzip.compress(damaged())[:-50], MapFormatError, "truncated or damaged"),
-    "axes": (damaged(w16=2), MapFormatError, "axis order"),
-    "mode": (damaged(w3=4), MapFormatError, "MODE 4"),
-    "huge": (damaged(w0=2**30, w1=2**30, w2=2**30), MapFormatError, "truncated"),
-    "no points": (damaged(w1=0), MapFormatError, "damaged"),
-    "negative points": (damaged(w1=-5), MapFormatError, "damaged"),
-    "symmetry bytes": (damaged(w23=-80), MapFormatError, "damaged"),
-    "space group": (damaged(w22=401), MapFormatError, "space group number 401"),
-    "no symmetric cell": (damaged(w22=195, w10=12.0), MapContentError, "does not fit its space group"),
-    "no sampling": (damaged(w9=0), MapContentError, "sampling"),
-    "two-dimensional": (damaged(w9=1), MapContentError, "at least 4 grid points"),
-    "huge sampling": (damaged(w9=2**30), MapContentError, "spacings"),
-    "start": (damaged(w4=2**30), MapContentError, "absurdly far"),
-    "zero cell": (damaged(w10=0.0), MapContentError, "lengths"),
-    "negative cell": (damaged(w11=-16.0), MapContentError, "lengths"),
-    "NaN cell": (damaged(w12=float("nan")), MapContentError, "lengths"),
-    "huge cell": (damaged(w10=6000.0), MapContentError, "lengths"),
-    "zero angle": (damaged(w13=0.0), MapContentError, "angles"),
-    "angles that do not close": (damaged(w13=150.0, w14=150.0, w15=90.0), MapContentError, "angles"),
-    "NaN angle": (damaged(w13=float("nan")), MapContentError, "angles"),
-    "NaN origin": (damaged(w49=float("nan")), MapContentError, "origin"),
-    "NaN": (with_value(np.nan), MapContentError, "no numbers"),
-    "infinite": (with_value(np.inf), MapContentError, "no numbers"),
-    "absurd value": (with_value(1e30), MapContentError, "as large as"),
-    "constant": (
-        ccp4_bytes(np.full(SAMPLING, 0.3), CELLS["cubic"], SAMPLING),
-        MapContentError,
-        "same value",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_bad_files(case: str, tmp_path: Path) -> None:
-    content, error, message = BAD[case]
-    path = tmp_path / "bad.ccp4"
-    path.write_bytes(content)
-    with pytest.raises(error, match=message) as caught:
-        read_map(path)
-    told = str(caught.value)
-    assert told.startswith("bad.ccp4 ")
-    assert "\n" not in told
-    assert told.endswith(".")
-
-
-def test_missing_file_and_directory(tmp_path: Path) -> None:
-    with pytest.raises(MapFormatError, match="does not exist"):
-        read_map(tmp_path / "nothing.mtz")
-    with pytest.raises(MapFormatError, match="is a directory"):
-        read_map(tmp_path)
-
-
-@pytest.mark.parametrize("resolution", [0.0, -2.0, float("nan"), float("inf")])
-def test_resolution_must_be_positive(resolution: float) -> None:
-    with pytest.raises(ResolutionError, match="positive"):
-        read_map(DATA / "data.mtz.gz", resolution=resolution)
-
-
-def test_map_has_no_columns_to_name(tmp_path: Path) -> None:
-    (tmp_path / "m.ccp4").write_bytes(damaged())
-    with pytest.raises(OptionError, match="no columns"):
-        read_map(tmp_path / "m.ccp4", f_label="FWT", phi_label="PHWT")
-
-
-def test_all_errors_have_exit_codes_of_their_own() -> None:
-    codes = [error.exit_code for error in EdsegError.__subclasses__()]
-    assert len(codes) == len(set(codes))

@@ -16,20 +16,20 @@ from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.errors import MapContentError, MapFormatError, OptionError, PhaseError, ResolutionError
 from edseg_engine.io.read import read_map
 from edseg_engine.io.reflections import MAP_COEFFICIENTS
+from places import CRYSTAL
 
-DATA = Path(__file__).parent / "data" / "1az5"
 BOX = ((1.0, 2.0, 3.0), None, (25, 25, 25), 0.9)
 
 
 @pytest.fixture(scope="module")
 def crystal() -> DensityMap:
-    return read_map(DATA / "data.mtz.gz")
+    return read_map(CRYSTAL / "data.mtz.gz")
 
 
 @pytest.fixture(scope="module")
 def columns() -> dict[str, np.ndarray]:
     """F, FWT, PHWT, ... of the real crystal."""
-    mtz = gemmi.read_mtz_file(str(DATA / "data.mtz.gz"))
+    mtz = gemmi.read_mtz_file(str(CRYSTAL / "data.mtz.gz"))
     return {column.label: np.array(column) for column in mtz.columns}
 
 
@@ -55,7 +55,7 @@ def test_real_map_has_density_at_the_atoms(crystal: DensityMap) -> None:
     assert crystal.d_min == pytest.approx(2.0, abs=0.01)
     assert crystal.periodic
     assert crystal.spacegroup.hm == "P 32 2 1"
-    atoms = gemmi.read_structure(str(DATA / "model.cif.gz"))[0].all()
+    atoms = gemmi.read_structure(str(CRYSTAL / "model.cif.gz"))[0].all()
     at_atoms = [crystal.sample(cra.atom.pos.tolist(), None, (1, 1, 1), 1.0)[0, 0, 0] for cra in atoms]
     assert np.mean(at_atoms) > 2.5 * crystal.values.std()
 
@@ -69,13 +69,13 @@ def test_source_tells_what_was_read(crystal: DensityMap) -> None:
 
 
 def test_grid_is_fine_enough_for_cubic_interpolation(crystal: DensityMap) -> None:
-    mtz = gemmi.read_mtz_file(str(DATA / "data.mtz.gz"))
+    mtz = gemmi.read_mtz_file(str(CRYSTAL / "data.mtz.gz"))
     fine = mtz.transform_f_phi_to_map("FWT", "PHWT", sample_rate=8)
     assert correlation(crystal, DensityMap(fine.array, MapGrid(fine.unit_cell, fine.spacegroup, fine.shape))) > 0.998
 
 
 def test_resolution_of_the_user_cuts_the_reflections(crystal: DensityMap) -> None:
-    cut = read_map(DATA / "data.mtz.gz", resolution=3.0)
+    cut = read_map(CRYSTAL / "data.mtz.gz", resolution=3.0)
     assert cut.d_min == 3.0
     assert cut.values.size < crystal.values.size / 2
     assert correlation(cut, crystal.low_passed(3.0)) > 0.99
@@ -155,12 +155,12 @@ def test_missing_phases_list_the_columns(tmp_path: Path, columns: dict[str, np.n
 @pytest.mark.parametrize(("f_label", "phi_label"), [("FWT", "nothing"), ("nothing", "PHWT"), ("PHWT", "FWT")])
 def test_wrong_names_list_the_columns(f_label: str, phi_label: str) -> None:
     with pytest.raises(PhaseError, match=r"FWT \(F\), PHWT \(P\)"):
-        read_map(DATA / "data.mtz.gz", f_label=f_label, phi_label=phi_label)
+        read_map(CRYSTAL / "data.mtz.gz", f_label=f_label, phi_label=phi_label)
 
 
 def test_one_name_is_not_enough() -> None:
     with pytest.raises(OptionError, match="amplitude and the phase"):
-        read_map(DATA / "data.mtz.gz", f_label="FWT")
+        read_map(CRYSTAL / "data.mtz.gz", f_label="FWT")
 
 
 def test_columns_without_values(tmp_path: Path, columns: dict[str, np.ndarray]) -> None:
@@ -172,7 +172,7 @@ def test_columns_without_values(tmp_path: Path, columns: dict[str, np.ndarray]) 
 
 def test_resolution_beyond_all_reflections() -> None:
     with pytest.raises(ResolutionError, match="no reflections to 500 Å"):
-        read_map(DATA / "data.mtz.gz", resolution=500.0)
+        read_map(CRYSTAL / "data.mtz.gz", resolution=500.0)
 
 
 def test_stray_index_does_not_ask_for_a_huge_grid(tmp_path: Path, columns: dict[str, np.ndarray]) -> None:
@@ -186,7 +186,7 @@ def test_stray_index_does_not_ask_for_a_huge_grid(tmp_path: Path, columns: dict[
 
 
 def test_truncated_mtz(tmp_path: Path) -> None:
-    whole = gzip.decompress((DATA / "data.mtz.gz").read_bytes())
+    whole = gzip.decompress((CRYSTAL / "data.mtz.gz").read_bytes())
     path = tmp_path / "cut.mtz"
     for length in (10, 80, 100_000, len(whole) - 1000):
         path.write_bytes(whole[:length])
@@ -259,7 +259,7 @@ def test_cif_of_unmerged_intensities(tmp_path: Path) -> None:
 
 def test_cif_of_a_model_is_no_map() -> None:
     with pytest.raises(MapFormatError, match=r"model\.cif\.gz is an mmCIF file without reflections"):
-        read_map(DATA / "model.cif.gz")
+        read_map(CRYSTAL / "model.cif.gz")
 
 
 def test_damaged_cif(tmp_path: Path, columns: dict[str, np.ndarray]) -> None:

@@ -1,4 +1,4 @@
-"""Take the pictures of docs/pymol.md anew: python tests/plugin/pictures.py"""
+"""Take the pictures of docs/pymol.md anew: python tests/helpers/pictures.py"""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import tempfile
 from pathlib import Path
 
 from PIL import Image
-from test_pymol_window import MTZ, drive, screen
 
-PICTURES = Path(__file__).parents[2] / "docs/pictures"
+from places import MTZ, ROOT
+from window import drive, screen
+
+PICTURES = ROOT / "docs/pictures"
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder, screen() as display:

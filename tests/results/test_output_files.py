@@ -11,12 +11,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from full_disk import file_size_limit
 
 from edseg_engine.errors import OutputError
 from edseg_engine.io.output import check_output_directory, output_directory, output_file
+from full_disk import file_size_limit
+from places import ROOT
 
-ROOT = Path(__file__).parents[1]
 #: The files of the results that these tests write.
 OWN = ("result.json", "a.txt", "maps", "maps/1.ccp4", "maps/2.ccp4")
 

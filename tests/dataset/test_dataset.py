@@ -24,8 +24,7 @@ from edseg_engine.dataset.simulate import (
 )
 from edseg_engine.errors import ModelFormatError, OptionError, TrainingDataError
 from edseg_engine.labels import BACKGROUND, LABELS, N_LABELS, N_POINTS, PDB_NAMES, label_of_letter, label_of_residue
-
-CRYSTAL = Path(__file__).parent / "data" / "1az5"
+from places import CRYSTAL
 
 
 def correlation_at_atoms(density: DensityMap, residues: KnownResidues) -> float:

@@ -11,8 +11,7 @@ import pytest
 
 from edseg_engine.cli import main
 from edseg_engine.io.read import read_map
-
-MTZ = Path(__file__).parent / "data/1az5/data.mtz.gz"
+from places import MTZ
 
 
 def test_the_map_is_that_of_the_reflections(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

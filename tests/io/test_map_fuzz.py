@@ -10,14 +10,14 @@ from pathlib import Path
 import gemmi
 import numpy as np
 import pytest
-from ccp4_files import ccp4_bytes
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from ccp4_files import ccp4_bytes
 from edseg_engine.errors import EdsegError
 from edseg_engine.io.read import read_map
+from places import CRYSTAL
 
-DATA = Path(__file__).parent / "data" / "1az5"
 FUZZ = settings(
     max_examples=400,
     deadline=None,
@@ -85,7 +85,7 @@ def ccp4() -> bytes:
 @pytest.fixture(scope="module")
 def mtz() -> bytes:
     """A small MTZ: the real crystal's reflections to 6 Å."""
-    table = gemmi.read_mtz_file(str(DATA / "data.mtz.gz"))
+    table = gemmi.read_mtz_file(str(CRYSTAL / "data.mtz.gz"))
     result: bytes = table.filtered(table.make_d_array() > 6).write_to_bytes()
     return result
 

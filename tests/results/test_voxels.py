@@ -9,7 +9,6 @@ from pathlib import Path
 import gemmi
 import numpy as np
 import pytest
-from test_report import segmentation
 
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.map_grid import MapGrid
@@ -18,6 +17,7 @@ from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.errors import OptionError
 from edseg_engine.results.files import write_results
 from edseg_engine.results.residue_voxels import MARGIN, ResidueVoxels, density_around, residue_voxels
+from segmentations import segmentation
 
 CELLS = {
     "P 1": gemmi.UnitCell(31, 37, 43, 81, 97, 105),

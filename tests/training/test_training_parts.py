@@ -29,7 +29,8 @@ from edseg_engine.training.loop import Trainer, TrainOptions
 from edseg_engine.training.muon import Muon, optimizers_of, orthogonalized
 from edseg_engine.training.replay import Replay
 from edseg_engine.training.windows import CrystalSource, DataOptions
-from tests.test_training import CRYSTAL, TINY, arguments, training_folder
+from places import CRYSTAL
+from tiny_training import TINY, arguments, training_folder
 from tools.pack_job import pack_job
 
 

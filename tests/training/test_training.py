@@ -22,14 +22,13 @@ from edseg_engine.dataset.labelled import IGNORED
 from edseg_engine.errors import OptionError, TrainingDataError, WeightsError
 from edseg_engine.labels import BACKGROUND, N_CLASSES, N_POINTS
 from edseg_engine.networks.card import Calibration, WeightsCard
-from edseg_engine.networks.stacknet import OFFSET_SCALE, StackNet, StackNetConfig
+from edseg_engine.networks.stacknet import OFFSET_SCALE, StackNet
 from edseg_engine.networks.weights import load_weights, save_weights
 from edseg_engine.resolution import range_by_name
 from edseg_engine.training.loop import TrainOptions, learning_rate_factor
 from edseg_engine.training.losses import combined_loss, frame_weights
-
-CRYSTAL = Path(__file__).parent / "data" / "1az5"
-TINY = StackNetConfig((4, 8, 8), (1, 1, 1), (0, 1, 1))
+from places import CRYSTAL
+from tiny_training import TINY, arguments, training_folder
 
 
 @pytest.mark.parametrize("shape", [(16, 16, 16), (12, 20, 8), (13, 18, 31), (5, 6, 7)])
@@ -165,17 +164,6 @@ def test_a_wrong_weights_file_is_named(tmp_path: Path) -> None:
     save_weights(StackNet(replace(TINY, widths=(8, 8, 8))).state_dict(), card, path)
     with pytest.raises(WeightsError, match="does not fit"):
         load_weights(path)
-
-
-def training_folder(folder: Path) -> Path:
-    (folder / "train").mkdir(parents=True)
-    shutil.copy(CRYSTAL / "model.cif.gz", folder / "train" / "1az5.cif.gz")
-    return folder
-
-
-def arguments(data: Path, out: Path, windows: int) -> list[str]:
-    command = ["train", "network", "low", "--structures", str(data), "--out", str(out)]
-    return [*command, "--windows", str(windows), "--batch", "2"]
 
 
 @pytest.fixture(scope="module")

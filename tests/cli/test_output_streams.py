@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from full_disk import file_size_limit
 
 from edseg_engine.cli import main
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import WeightsCard, save_weights
 from edseg_engine.results.files import RESULT_FILES
+from full_disk import file_size_limit
+from places import ROOT
 
-ROOT = Path(__file__).parents[1]
 MTZ = ROOT / "tests/data/1az5/data.mtz.gz"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 EDSEG = f"{sys.executable} -m edseg_engine"
@@ -215,9 +215,16 @@ def test_a_signal_while_the_results_are_written(segment: str, tmp_path: Path, nu
 
 
 def test_nohup_lets_a_run_survive_its_terminal(convert: str, tmp_path: Path) -> None:
-    code = f"import os, signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); os.execv({sys.executable!r}, ["
-    code += f"{sys.executable!r}, *{['-c', 'import os, signal, sys; from edseg_engine.cli import convert, main; run = convert.run; convert.run = lambda a: (os.kill(os.getpid(), signal.SIGHUP), run(a))[1]; sys.exit(main(sys.argv[1:]))', *convert.split()[3:]]!r}])"
-    run = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    code = (
+        "import os, signal, sys; from edseg_engine.cli import convert, main; run = convert.run;"
+        "convert.run = lambda a: (os.kill(os.getpid(), signal.SIGHUP), run(a))[1]; sys.exit(main(sys.argv[1:]))"
+    )
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which a child inherits, as under nohup
+    try:
+        command = [sys.executable, "-c", code, *convert.split()[3:]]
+        run = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    finally:
+        signal.signal(signal.SIGHUP, before)
     assert (run.returncode, run.stderr) == (0, "")
     assert (tmp_path / "map.ccp4").exists()
 

@@ -22,11 +22,9 @@ from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import Weights, load_weights
 from edseg_engine.resolution import range_by_name
 from edseg_engine.training.windows import DataOptions
+from places import CRYSTAL, MODEL, MTZ
 from tools import accuracy, accuracy_page, benchmark, throughput, timing
 from tools.timing import compare, write_cube
-
-CRYSTAL = Path(__file__).parent / "data" / "1az5"
-MAP, MODEL = CRYSTAL / "data.mtz.gz", CRYSTAL / "model.cif.gz"
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +111,7 @@ def test_calibration_without_scikit_learn_says_what_to_install(
 
 def test_evaluate_one_map(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "figures.json"
-    assert main(["evaluate", "--map", str(MAP), "--model", str(MODEL), "--orientations", "1", "--json", str(out)]) == 0
+    assert main(["evaluate", "--map", str(MTZ), "--model", str(MODEL), "--orientations", "1", "--json", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "| all (1 maps, 95 residues) | K given |" in printed
     assert "| TRP |" in printed
@@ -132,7 +130,7 @@ def test_evaluate_folders(data: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["evaluate", "--structures", str(data), "--resolution", "2.2", "--orientations", "1"]) == 0
     assert "| 1az5 | 2.20 | 95 |" in capsys.readouterr().out
     assert main(["evaluate", "--structures", str(data)]) == OptionError.exit_code
-    assert main(["evaluate", "--map", str(MAP)]) == OptionError.exit_code
+    assert main(["evaluate", "--map", str(MTZ)]) == OptionError.exit_code
 
 
 def test_calibration_error_is_zero_for_honest_confidence() -> None:
@@ -200,7 +198,7 @@ def test_bench_command_prints_what_averaging_costs(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timing, "AVERAGING", ((1, 1), (3, 1), (1, 2)))
-    assert benchmark.main([str(MAP), "--averaging", "--threads", "2"]) == 0
+    assert benchmark.main([str(MTZ), "--averaging", "--threads", "2"]) == 0
     rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][2:]
     ratio = {(int(o), int(v)): float(r) for o, v, _, r in rows}
     assert ratio[1, 1] == 1
@@ -208,7 +206,7 @@ def test_bench_command_prints_what_averaging_costs(
 
 
 def test_bench_command_prints_sizes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert benchmark.main([str(MAP), "--cube", "40", "--threads", "2"]) == 0
+    assert benchmark.main([str(MTZ), "--cube", "40", "--threads", "2"]) == 0
     assert "| box |" in capsys.readouterr().out
 
 
