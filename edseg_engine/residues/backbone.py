@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.inference.predict import VoxelPrediction
 from edseg_engine.labels import POINTS
-from edseg_engine.residues.instances import MOST_BACKGROUND, PULL, Instances
+from edseg_engine.residues.instances import PULL, Instances
 
 #: The points beside the centroid, in the order of `Backbone.atoms`.
 ATOMS: tuple[str, ...] = POINTS[1:]
@@ -47,7 +47,7 @@ def vote_backbone(instances: Instances, prediction: VoxelPrediction, symmetry: S
         return None
     k, n_atoms = len(instances), prediction.atoms.shape[1]
     weights = prediction.weights
-    chosen = np.flatnonzero((instances.members >= 0) & (weights > 1 - MOST_BACKGROUND))
+    chosen = np.flatnonzero(instances.members >= 0)
     members = instances.members[chosen]
     votes, goals = prediction.votes[chosen].astype(np.float64), instances.centroids[members]
     operation, shift = symmetry.nearest_copies(votes, goals)

@@ -22,11 +22,17 @@ GRID_SPACING, GAUSSIAN, EXCLUSION = 0.6, 0.7, 2.4
 REACH, PULL = 4.0, 2.5
 #: Peaks below this fraction of the typical height are noise when K is to be found.
 LEAST_PEAK = 0.20
-#: Votes of voxels whose background probability is higher are not counted.
+#: Votes of voxels whose background probability is higher are not counted ...
 MOST_BACKGROUND = 0.7
+#: ... unless the network is hardly surer of any voxel, as in poor maps: a vote counts if its weight reaches this share
+#: of the weight that one voxel in twenty has.
+RELATIVE_WEIGHT = 0.45
 
 #: Of two centroids nearer than `EXCLUSION`, one with less than this fraction of the other's votes is a fragment of it.
 FRAGMENT = 0.5
+
+#: Where K is given and not reached, ever weaker votes are counted, down to this weight.
+_LEAST_WEIGHT = 0.02
 
 _ITERATIONS = 12
 _REPAIRS = 3
@@ -118,7 +124,23 @@ def find_instances(
     n_residues
         K where it is known; None takes every peak that stands out.
     """
-    usable = weights > 1 - MOST_BACKGROUND
+    least = least_weight(weights)
+    while True:
+        instances = _group(votes, weights, weights > least, symmetry, n_residues)
+        if n_residues is None or len(instances) >= n_residues or least < _LEAST_WEIGHT:
+            return instances
+        # What is missing is where the network is unsure.
+        least /= 2
+
+
+def _group(
+    votes: NDArray[np.floating],
+    weights: NDArray[np.floating],
+    usable: NDArray[np.bool_],
+    symmetry: Symmetry,
+    n_residues: int | None,
+) -> Instances:
+    """Group the votes that are `usable` (m,), as `find_instances` does."""
     some, their_weights = votes[usable].astype(np.float64), weights[usable].astype(np.float64)
     seeds, heights = vote_peaks(some, their_weights, symmetry)
     if n_residues is None:
@@ -147,6 +169,14 @@ def find_instances(
     all_members = np.full(len(votes), -1, np.intp)
     all_members[usable] = renumber[members]
     return Instances(centroids[keep], all_members, total[keep], spread[keep])
+
+
+def least_weight(weights: NDArray[np.floating]) -> float:
+    """Return the weight that a vote must exceed to be counted, of all `weights` (m,)."""
+    least = 1 - MOST_BACKGROUND
+    if not len(weights):
+        return least
+    return min(least, RELATIVE_WEIGHT * float(np.quantile(weights, 0.95)))
 
 
 def _without_fragments(

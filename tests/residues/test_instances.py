@@ -116,6 +116,22 @@ def test_absurdly_many_residues_asked_for_end_with_those_there_are() -> None:
     assert 1 <= len(found) < 50
 
 
+def test_votes_of_an_unsure_network_still_count() -> None:
+    """As on maps with poor phases: no voxel is likely to be a residue's, or those of half of the residues are not."""
+    rng = np.random.default_rng(2)
+    symmetry = Symmetry(gemmi.UnitCell(1, 1, 1, 90, 90, 90), gemmi.SpaceGroup("P 1"), periodic=False)
+    centroids = chain(20, rng)
+    votes = np.repeat(centroids, 30, axis=0) + rng.normal(0, 0.4, (600, 3))
+    everywhere = np.full(600, 0.2)
+    for k in (None, 20):
+        found = find_instances(votes, everywhere, symmetry, k)
+        assert len(match(found.centroids, centroids, symmetry).true) == 20
+    half = np.where(np.arange(600) < 300, 0.9, 0.08)
+    assert len(find_instances(votes, half, symmetry)) == 10
+    found = find_instances(votes, half, symmetry, 20)
+    assert len(match(found.centroids, centroids, symmetry).true) == 20
+
+
 def test_no_votes_give_no_residues() -> None:
     symmetry = Symmetry(gemmi.UnitCell(30, 30, 30, 90, 90, 90), gemmi.SpaceGroup("P 1"))
     for k in (None, 10):
