@@ -1,34 +1,34 @@
-"""The whole way from a map to labelled residues; nothing else knows it."""
+"""The whole way from a map to labelled residues, and its two steps; nothing else knows it."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from edseg_engine.crystal.assembly import assemble
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.region import Region, choose_region
 from edseg_engine.devices import available_memory, choose_device
 from edseg_engine.errors import DeviceError, ResolutionError
-from edseg_engine.inference.orientations import views
-from edseg_engine.inference.predict import pooled, predict_views
-from edseg_engine.inference.volume import prepare_volumes
+from edseg_engine.inference.orientations import views as grid_axes
+from edseg_engine.inference.predict import VoxelPrediction, pooled, predict_views
+from edseg_engine.inference.volume import Volume, prepare_volumes
 from edseg_engine.io.read import read_map
 from edseg_engine.networks.weights import Weights, load_weights, weights_folder
 from edseg_engine.options import SegmentOptions
-from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
-from edseg_engine.residues.classify import Classifier, classify
+from edseg_engine.progress import Clock, ProgressCallback, ignore_progress
+from edseg_engine.residues.classify import Classes, Classifier, classify
 from edseg_engine.residues.composition import composition_warning
-from edseg_engine.residues.instances import find_instances
+from edseg_engine.residues.instances import Instances, find_instances
 from edseg_engine.resolution import ResolutionRange, range_of_resolution
 from edseg_engine.results.class_maps import class_maps
 from edseg_engine.results.records import ResidueProposal, Segmentation
-from edseg_engine.results.residue_voxels import residue_voxels
+from edseg_engine.results.residue_voxels import ResidueVoxels, residue_voxels
 
 #: Bytes needed for each voxel of the region's box, and for each value of the input map, with all intermediate arrays.
 _BYTES_PER_VOXEL, _BYTES_PER_VALUE, _BYTES_FIXED = 60, 16, 1.2e9
@@ -36,20 +36,104 @@ _BYTES_PER_VOXEL, _BYTES_PER_VALUE, _BYTES_FIXED = 60, 16, 1.2e9
 _LOW_CONFIDENCE = 0.25
 
 
-@dataclass
-class _Clock:
-    """Measures the stages of a run and reports their beginning."""
+@dataclass(frozen=True)
+class MapPrediction:
+    """What the network says of a map, and where.
 
-    progress: ProgressCallback
-    timings: dict[str, float] = field(default_factory=dict)
+    Attributes
+    ----------
+    region
+        The part of the map that was read.
+    volume
+        Its density as the network saw it; of several views the first, along x, y, z.
+    first
+        The voxels of `volume`.
+    voxels
+        The voxels of all views.
+    """
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        self.progress(Progress(name, 0.0))
-        start = time.perf_counter()
-        yield
-        self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - start
-        self.progress(Progress(name, 1.0))
+    region: Region
+    volume: Volume
+    first: VoxelPrediction
+    voxels: VoxelPrediction
+
+
+@dataclass(frozen=True)
+class FoundResidues:
+    """The residues that the voxels of a map vote for.
+
+    Attributes
+    ----------
+    instances
+        Which voxels each of the k residues has.
+    positions
+        shape (k, 3): their centroids (Å), of the symmetry copies that make compact molecules.
+    classes
+        What each of them is.
+    """
+
+    instances: Instances
+    positions: NDArray[np.float64]
+    classes: Classes
+
+
+def predict_map(
+    density: DensityMap,
+    region: Region,
+    weights: Weights,
+    device: torch.device,
+    *,
+    orientations: int = SegmentOptions.orientations,
+    views: int = SegmentOptions.views,
+    clock: Clock | None = None,
+    edit: Callable[[Volume], Volume] | None = None,
+) -> MapPrediction:
+    """Run the network on a region of a map, from the map to its word on every voxel with density.
+
+    Parameters
+    ----------
+    orientations, views
+        See `edseg_engine.options.SegmentOptions`.
+    clock
+        Measures the stages ``prepare`` and ``network`` and hears of their progress.
+    edit
+        Changes the density of each view before the network reads it.
+
+    Raises
+    ------
+    DeviceError
+        If there is not enough memory.
+    """
+    clock = clock or Clock()
+    with clock.stage("prepare"):
+        _check_memory(density, region, weights.card.range, views)
+        volumes = prepare_volumes(density, region, weights.card.range, views)
+        if edit is not None:
+            volumes = [edit(volume) for volume in volumes]
+    with clock.stage("network"):
+        parts = predict_views(weights.net, volumes, weights.card.range.frame, device, clock.progress, orientations)
+        return MapPrediction(region, volumes[0], parts[0], pooled(parts))
+
+
+def find_residues(
+    prediction: MapPrediction, classifier: Classifier, n_residues: int | None = None, clock: Clock | None = None
+) -> FoundResidues:
+    """Group the voxels of a map into residues and classify these.
+
+    Parameters
+    ----------
+    n_residues
+        Number of residues K in the region; None estimates it from the votes.
+    clock
+        Measures the stages ``instances`` and ``classify`` and hears of their progress.
+    """
+    clock = clock or Clock()
+    voxels, symmetry = prediction.voxels, prediction.region.symmetry
+    with clock.stage("instances"):
+        instances = find_instances(voxels.votes, voxels.weights, symmetry, n_residues)
+        positions = assemble(instances.centroids, symmetry)
+    with clock.stage("classify"):
+        return FoundResidues(instances, positions, classify(instances, voxels, classifier))
 
 
 def segment(
@@ -73,7 +157,7 @@ def segment(
     EdsegError
         One of its subclasses, with a sentence for the user, for every input that cannot be used.
     """
-    clock = _Clock(progress)
+    clock = Clock(progress)
     device = choose_device(options.device)
     with clock.stage("read"):
         density = source if isinstance(source, DensityMap) else read_map(source, resolution=options.resolution)
@@ -84,52 +168,15 @@ def segment(
                 "--resolution 2.8."
             )
         density = replace(density, d_min=max(resolution, density.d_min or 0.0))
-        resolution_range = range_of_resolution(resolution)
-        weights = choose_weights(options.weights, resolution_range)
-        resolution_range, classifier = weights.card.range, Classifier.of(weights)
+        weights = choose_weights(options.weights, range_of_resolution(resolution))
+        classifier = Classifier.of(weights)
     region = choose_region(density, options.region, options.box)
-    warnings = _resolution_warnings(resolution, resolution_range)
-    with clock.stage("prepare"):
-        _check_memory(density, region, resolution_range, options.views)
-        volumes = prepare_volumes(density, region, resolution_range, options.views)
-    with clock.stage("network"):
-        parts = predict_views(weights.net, volumes, resolution_range.frame, device, progress, options.orientations)
-        prediction = pooled(parts)
-    with clock.stage("instances"):
-        instances = find_instances(prediction.votes, prediction.weights, region.symmetry, options.n_residues)
-        positions = assemble(instances.centroids, region.symmetry)
-    with clock.stage("classify"):
-        classes = classify(instances, prediction, classifier)
-        maps = class_maps(density, region, volumes[0], parts[0]) if options.class_maps else None
-    order = np.argsort(-classes.confidence, kind="stable")
-    residues = tuple(
-        ResidueProposal(
-            number + 1,
-            (float(x), float(y), float(z)),
-            tuple(classes.probabilities[i].tolist()),
-            float(classes.confidence[i]),
-            int(classes.n_voxels[i]),
-        )
-        for number, i in enumerate(order)
-        for x, y, z in [positions[i]]
+    prediction = predict_map(
+        density, region, weights, device, orientations=options.orientations, views=options.views, clock=clock
     )
-    voxels = None
-    if options.voxels:
-        # A surface needs a regular grid, so it is drawn from the voxels of the first view.
-        first = parts[0]
-        ids = np.append(np.argsort(order), -1)[instances.members[: len(first)]] + 1
-        voxels = residue_voxels(
-            density, region.symmetry, first.positions, first.votes, ids, positions[order], resolution_range.spacing
-        )
-    unlikely = composition_warning(classes.probabilities.argmax(1))
-    if unlikely:
-        warnings.append(unlikely)
-    if not residues:
-        warnings.append("No residue was found: the map may be noise, wrongly scaled or not of a protein.")
-    elif options.n_residues is not None and len(residues) < options.n_residues:
-        warnings.append(f"Only {len(residues)} of the {options.n_residues} residues asked for were found.")
-    elif float(np.mean([r.confidence for r in residues])) < _LOW_CONFIDENCE:
-        warnings.append("The mean confidence is low: check the resolution given, the phases and the hand of the map.")
+    found = find_residues(prediction, classifier, options.n_residues, clock)
+    order = np.argsort(-found.classes.confidence, kind="stable")
+    residues = _proposals(found, order)
     return Segmentation(
         residues=residues,
         options=options,
@@ -141,10 +188,38 @@ def segment(
         weights=weights.info,
         device=device.type,
         timings=clock.timings,
-        warnings=tuple(warnings),
-        class_maps=maps,
-        voxels=voxels,
+        warnings=(
+            *_resolution_warnings(resolution, weights.card.range),
+            *_residue_warnings(residues, found.classes, options.n_residues),
+        ),
+        class_maps=class_maps(density, region, prediction.volume, prediction.first) if options.class_maps else None,
+        voxels=_voxels(density, prediction, found, order) if options.voxels else None,
     )
+
+
+def _proposals(found: FoundResidues, order: NDArray[np.intp]) -> tuple[ResidueProposal, ...]:
+    classes = found.classes
+    return tuple(
+        ResidueProposal(
+            number + 1,
+            (float(x), float(y), float(z)),
+            tuple(classes.probabilities[i].tolist()),
+            float(classes.confidence[i]),
+            int(classes.n_voxels[i]),
+        )
+        for number, i in enumerate(order)
+        for x, y, z in [found.positions[i]]
+    )
+
+
+def _voxels(
+    density: DensityMap, prediction: MapPrediction, found: FoundResidues, order: NDArray[np.intp]
+) -> ResidueVoxels:
+    # A surface needs a regular grid, so it is drawn from the voxels of the first view.
+    first = prediction.first
+    ids = np.append(np.argsort(order), -1)[found.instances.members[: len(first)]] + 1
+    positions, spacing = found.positions[order], prediction.volume.spacing
+    return residue_voxels(density, prediction.region.symmetry, first.positions, first.votes, ids, positions, spacing)
 
 
 def choose_weights(path: Path | None, resolution_range: ResolutionRange) -> Weights:
@@ -167,9 +242,21 @@ def _resolution_warnings(resolution: float, resolution_range: ResolutionRange) -
     return []
 
 
+def _residue_warnings(residues: tuple[ResidueProposal, ...], classes: Classes, n_residues: int | None) -> Iterator[str]:
+    unlikely = composition_warning(classes.probabilities.argmax(1))
+    if unlikely:
+        yield unlikely
+    if not residues:
+        yield "No residue was found: the map may be noise, wrongly scaled or not of a protein."
+    elif n_residues is not None and len(residues) < n_residues:
+        yield f"Only {len(residues)} of the {n_residues} residues asked for were found."
+    elif float(np.mean([r.confidence for r in residues])) < _LOW_CONFIDENCE:
+        yield "The mean confidence is low: check the resolution given, the phases and the hand of the map."
+
+
 def _check_memory(density: DensityMap, region: Region, resolution_range: ResolutionRange, n_views: int) -> None:
     voxels = 0.0
-    for low, high in map(region.edges, views(n_views)):
+    for low, high in map(region.edges, grid_axes(n_views)):
         voxels += float(np.prod((high - low + 2 * resolution_range.frame) / resolution_range.spacing))
     needed = _BYTES_PER_VOXEL * voxels + _BYTES_PER_VALUE * density.values.size + _BYTES_FIXED
     available = available_memory()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 #: Stages of a run, in their order. Their names are part of the ``--progress json`` lines.
 STAGES: tuple[str, ...] = ("read", "prepare", "network", "instances", "classify", "write")
@@ -24,3 +26,20 @@ ProgressCallback = Callable[[Progress], None]
 
 def ignore_progress(progress: Progress) -> None:
     """The callback of callers that do not want to know."""
+
+
+@dataclass
+class Clock:
+    """Measures the stages of a run, in seconds, and reports their beginning and end."""
+
+    progress: ProgressCallback = ignore_progress
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure what happens in this context as a part of the stage `name`."""
+        self.progress(Progress(name, 0.0))
+        start = time.perf_counter()
+        yield
+        self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - start
+        self.progress(Progress(name, 1.0))

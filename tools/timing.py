@@ -18,15 +18,12 @@ from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.crystal.region import choose_region
 from edseg_engine.evaluation.matching import match
-from edseg_engine.inference.predict import predict_voxels
-from edseg_engine.inference.volume import prepare_volumes
 from edseg_engine.io.ccp4 import write_ccp4
 from edseg_engine.networks.weights import Weights
 from edseg_engine.options import SegmentOptions
-from edseg_engine.pipeline import segment
-from edseg_engine.progress import ignore_progress
+from edseg_engine.pipeline import find_residues, predict_map, segment
+from edseg_engine.progress import Clock
 from edseg_engine.residues.classify import Classifier, classify
-from edseg_engine.residues.instances import find_instances
 from edseg_engine.results.records import Segmentation
 from tools.baseline import cluster_from_random_starts, predict_windows
 
@@ -64,34 +61,32 @@ class Comparison:
 
 def compare(density: DensityMap, n_residues: int, weights: Weights) -> Comparison:
     """Run both ways on the CPU with all threads that PyTorch was given."""
-    resolution_range = weights.card.range
-    region = choose_region(density, "auto")
-    (volume,) = prepare_volumes(density, region, resolution_range)
-    classifier = Classifier.of(weights)
-    device = torch.device("cpu")
-    predict_voxels(weights.net, volume, resolution_range.frame, device, ignore_progress)  # warm-up
+    region, device, classifier, clock = (
+        choose_region(density, "auto"),
+        torch.device("cpu"),
+        Classifier.of(weights),
+        Clock(),
+    )
+    predict_map(density, region, weights, device, orientations=1)  # warm-up
+    prediction = predict_map(density, region, weights, device, orientations=1, clock=clock)
+    found = find_residues(prediction, classifier, n_residues, clock)
+    ours = prediction.voxels
     start = time.perf_counter()
-    ours = predict_voxels(weights.net, volume, resolution_range.frame, device, ignore_progress)
-    network = time.perf_counter() - start
-    start = time.perf_counter()
-    found = find_instances(ours.votes, ours.weights, region.symmetry, n_residues)
-    instances = time.perf_counter() - start
-    start = time.perf_counter()
-    theirs = predict_windows(weights.net, volume)
+    theirs = predict_windows(weights.net, prediction.volume)
     network_baseline = time.perf_counter() - start
     start = time.perf_counter()
     found_baseline = cluster_from_random_starts(theirs, n_residues)
     instances_baseline = time.perf_counter() - start
-    pairs = match(found.centroids, found_baseline.centroids, region.symmetry, cutoff=1.0)
-    label = classify(found, ours, classifier).probabilities.argmax(1)
+    pairs = match(found.instances.centroids, found_baseline.centroids, region.symmetry, cutoff=1.0)
+    label = found.classes.probabilities.argmax(1)
     label_baseline = classify(found_baseline, theirs, classifier).probabilities.argmax(1)
     confident = ours.weights > 0.5
     return Comparison(
-        (network, network_baseline),
-        (instances, instances_baseline),
+        (clock.timings["network"], network_baseline),
+        (clock.timings["instances"], instances_baseline),
         float((ours.probabilities.argmax(1) == theirs.probabilities.argmax(1))[confident].mean()),
         float(np.median(np.linalg.norm(ours.votes - theirs.votes, axis=1)[confident])),
-        len(pairs.found) / max(1, len(found)),
+        len(pairs.found) / max(1, len(label)),
         float((label[pairs.found] == label_baseline[pairs.true]).mean()) if len(pairs.found) else 0.0,
     )
 

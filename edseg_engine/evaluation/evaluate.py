@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from edseg_engine.crystal.density_map import DensityMap
-from edseg_engine.crystal.region import Region, choose_region
+from edseg_engine.crystal.region import choose_region
 from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.labelled import KnownResidues, known_residues, owners
@@ -29,16 +29,16 @@ from edseg_engine.evaluation.metrics import (
     count_voxels,
     instance_dice,
 )
-from edseg_engine.inference.predict import VoxelPrediction, pooled, predict_views
-from edseg_engine.inference.volume import Volume, prepare_volumes
+from edseg_engine.inference.predict import VoxelPrediction
+from edseg_engine.inference.volume import Volume
 from edseg_engine.io.coordinates import read_model
 from edseg_engine.io.read import read_map
 from edseg_engine.labels import BACKGROUND
 from edseg_engine.networks.weights import Weights
 from edseg_engine.options import SegmentOptions
-from edseg_engine.progress import ignore_progress
+from edseg_engine.pipeline import FoundResidues, MapPrediction, find_residues, predict_map
 from edseg_engine.residues.classify import Classes, Classifier, classify
-from edseg_engine.residues.instances import Instances, find_instances
+from edseg_engine.residues.instances import Instances
 
 #: Distance (Å) from an atom beyond which the thesis removes density.
 CULLING = 3.0
@@ -166,67 +166,61 @@ class Protocol:
 AS_IS = Protocol()
 
 
-@dataclass(frozen=True)
-class NetworkRun:
-    """What the network said of a map, and where."""
-
-    region: Region
-    prediction: VoxelPrediction
-    label_radius: float
-
-
-def run_network(known: KnownMap, weights: Weights, device: torch.device, protocol: Protocol) -> NetworkRun:
+def run_network(known: KnownMap, weights: Weights, device: torch.device, protocol: Protocol) -> MapPrediction:
     """Take a map the product's way as far as the network."""
-    resolution_range = weights.card.range
     region = choose_region(known.density, "auto")
-    volumes = prepare_volumes(known.density, region, resolution_range, protocol.views)
-    if protocol.cull:
-        volumes = [culled(volume, known.residues, region.symmetry) for volume in volumes]
-    parts = predict_views(weights.net, volumes, resolution_range.frame, device, ignore_progress, protocol.orientations)
-    return NetworkRun(region, pooled(parts), resolution_range.label_radius)
+
+    def cull(volume: Volume) -> Volume:
+        return culled(volume, known.residues, region.symmetry)
+
+    return predict_map(
+        known.density,
+        region,
+        weights,
+        device,
+        orientations=protocol.orientations,
+        views=protocol.views,
+        edit=cull if protocol.cull else None,
+    )
 
 
-def _found(known: KnownMap, run: NetworkRun, n_residues: int | None) -> tuple[Instances, Matching]:
-    instances = find_instances(run.prediction.votes, run.prediction.weights, run.region.symmetry, n_residues)
-    return instances, match(instances.centroids, known.residues.centroids, run.region.symmetry)
-
-
-def with_k_given(known: KnownMap, run: NetworkRun) -> tuple[Instances, Matching]:
-    """Return as many instances as the map has residues, and which residue each of them is."""
-    return _found(known, run, len(known.residues.labels))
+def match_residues(known: KnownMap, prediction: MapPrediction, found: FoundResidues) -> Matching:
+    """Return which residue found is which of the model."""
+    return match(found.instances.centroids, known.residues.centroids, prediction.region.symmetry)
 
 
 def score_map(known: KnownMap, weights: Weights, device: torch.device, protocol: Protocol) -> MapScore:
     """Run one map through the pipeline and compare with its model, matching centroids within 3 Å under symmetry."""
     start = time.perf_counter()
-    run = run_network(known, weights, device, protocol)
-    prediction, labels = run.prediction, known.residues.labels
+    prediction, labels = run_network(known, weights, device, protocol), known.residues.labels
     classifier = Classifier() if protocol.summed else Classifier.of(weights)
-    given, matching = with_k_given(known, run)
-    classes = classify(given, prediction, classifier)
+    given = find_residues(prediction, classifier, len(labels))
+    matching = match_residues(known, prediction, given)
     seconds = time.perf_counter() - start
-    found, found_matching = _found(known, run, None)
-    found_classes = classify(found, prediction, classifier)
-    owner, truth, own_centroid = _truth(known.residues, run)
-    found_truth = np.full(len(found), -1, np.intp)
+    found = find_residues(prediction, classifier)
+    found_matching = match_residues(known, prediction, found)
+    owner, truth, own_centroid = _truth(known.residues, prediction, weights.card.range.label_radius)
+    found_truth = np.full(len(found.instances), -1, np.intp)
     found_truth[found_matching.found] = labels[found_matching.true]
     return MapScore(
         known.name,
         float(known.density.d_min or 0.0),
-        count_residues(classes.probabilities, labels, matching),
-        count_residues(found_classes.probabilities, labels, found_matching),
-        _with_true_instances(owner, own_centroid, prediction, labels, classifier),
-        count_voxels(prediction.probabilities, truth),
-        instance_dice(given.members, owner, matching, len(labels)),
+        count_residues(given.classes.probabilities, labels, matching),
+        count_residues(found.classes.probabilities, labels, found_matching),
+        _with_true_instances(owner, own_centroid, prediction.voxels, labels, classifier),
+        count_voxels(prediction.voxels.probabilities, truth),
+        instance_dice(given.instances.members, owner, matching, len(labels)),
         seconds,
-        Proposals(found, found_classes, found_truth),
+        Proposals(found.instances, found.classes, found_truth),
     )
 
 
-def _truth(residues: KnownResidues, run: NetworkRun) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+def _truth(
+    residues: KnownResidues, prediction: MapPrediction, label_radius: float
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
     """Return of each voxel the true residue (negative: none), its class, and its centroid (Å)."""
-    positions = run.prediction.positions.astype(np.float64)
-    owner, centroids = owners(residues, run.region.symmetry, positions, run.label_radius)
+    positions = prediction.voxels.positions.astype(np.float64)
+    owner, centroids = owners(residues, prediction.region.symmetry, positions, label_radius)
     truth = np.where(owner >= 0, residues.labels[np.maximum(owner, 0)], np.where(owner == -1, BACKGROUND, -1))
     return owner, truth, centroids
 

@@ -10,9 +10,11 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from edseg_engine.evaluation.evaluate import AS_IS, KnownMap, run_network, with_k_given
+from edseg_engine.evaluation.evaluate import AS_IS, KnownMap, match_residues, run_network
 from edseg_engine.networks.residuenet import ResidueNet
 from edseg_engine.networks.weights import Weights
+from edseg_engine.pipeline import find_residues
+from edseg_engine.residues.classify import Classifier
 from edseg_engine.residues.features import N_FEATURES, residue_features
 from edseg_engine.training.windows import CrystalSource
 
@@ -44,9 +46,10 @@ def gather_residues(
         if not RESIDUES[0] <= len(crystal.residues.labels) <= RESIDUES[1]:
             continue
         known = KnownMap("", crystal.density, crystal.residues)
-        run = run_network(known, weights, torch.device("cpu"), AS_IS)
-        instances, matching = with_k_given(known, run)
-        features.append(residue_features(instances, run.prediction)[matching.found])
+        prediction = run_network(known, weights, torch.device("cpu"), AS_IS)
+        found = find_residues(prediction, Classifier(), len(crystal.residues.labels))
+        matching = match_residues(known, prediction, found)
+        features.append(residue_features(found.instances, prediction.voxels)[matching.found])
         labels.append(crystal.residues.labels[matching.true])
         report(len(features))
     return ResidueSet(np.concatenate(features), np.concatenate(labels))
