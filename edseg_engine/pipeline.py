@@ -13,12 +13,13 @@ import numpy as np
 from edseg_engine.crystal.assembly import assemble
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.region import Region, choose_region
-from edseg_engine.devices import available_memory, choose_device
-from edseg_engine.errors import DeviceError, ResolutionError
+from edseg_engine.devices import choose_device
+from edseg_engine.errors import ResolutionError
 from edseg_engine.inference.orientations import views
 from edseg_engine.inference.predict import pooled, predict_views
 from edseg_engine.inference.volume import prepare_volumes
 from edseg_engine.io.read import read_map
+from edseg_engine.memory import require_memory
 from edseg_engine.networks.weights import Weights, load_weights, weights_folder
 from edseg_engine.options import SegmentOptions
 from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
@@ -88,7 +89,7 @@ def segment(
         weights = choose_weights(options.weights, resolution_range)
         resolution_range, classifier = weights.card.range, Classifier.of(weights)
     region = choose_region(density, options.region, options.box)
-    warnings = _resolution_warnings(resolution, resolution_range)
+    warnings = [*density.warnings, *_resolution_warnings(resolution, resolution_range)]
     with clock.stage("prepare"):
         _check_memory(density, region, resolution_range, options.views)
         volumes = prepare_volumes(density, region, resolution_range, options.views)
@@ -172,9 +173,4 @@ def _check_memory(density: DensityMap, region: Region, resolution_range: Resolut
     for low, high in map(region.edges, views(n_views)):
         voxels += float(np.prod((high - low + 2 * resolution_range.frame) / resolution_range.spacing))
     needed = _BYTES_PER_VOXEL * voxels + _BYTES_PER_VALUE * density.values.size + _BYTES_FIXED
-    available = available_memory()
-    if available is not None and needed > available:
-        raise DeviceError(
-            f"This run needs about {needed / 1e9:.1f} GB of memory and {available / 1e9:.1f} GB are free; close other "
-            "programs, or work on one asymmetric unit or a part of the map."
-        )
+    require_memory(needed, "This run", "close other programs, or work on one asymmetric unit or a part of the map")
