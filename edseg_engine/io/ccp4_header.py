@@ -86,7 +86,8 @@ def read_header(file: File, name: str) -> Header:
     operators = _operators(file.read(symmetry_bytes)) if symmetry_bytes <= _MAX_SYMMETRY_BYTES else []
     file.seek(data_offset)
 
-    cell = check_cell(floats[10:16], name)
+    # The shortest decimals that stand for these floats: what the program that wrote them read from its own file.
+    cell = check_cell([float(str(np.float32(x))) for x in floats[10:16]], name)
     _check_grid(cell, sampling, start, name)
     spacegroup, warnings = _spacegroup(words[22], operators, cell, name)
     origin = (0.0, 0.0, 0.0)
