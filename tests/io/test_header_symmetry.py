@@ -7,13 +7,14 @@ from pathlib import Path
 import gemmi
 import numpy as np
 import pytest
-from ccp4_files import ccp4_bytes
-from symmetric_cells import SETTINGS, symmetric_cell
 
+from ccp4_files import ccp4_bytes
 from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.errors import MapContentError
 from edseg_engine.io.ccp4 import write_ccp4
 from edseg_engine.io.read import read_map
+from symmetric_cells import SETTINGS, symmetric_cell
 
 
 def random_crystal(spacegroup: gemmi.SpaceGroup) -> DensityMap:
@@ -24,12 +25,14 @@ def random_crystal(spacegroup: gemmi.SpaceGroup) -> DensityMap:
     grid.set_size_from_spacing(1.2, gemmi.GridSizeRounding.Up)
     grid.array[:] = np.random.default_rng(spacegroup.number).normal(size=grid.shape)
     grid.symmetrize_avg()
-    return DensityMap(grid.array.copy(), grid.unit_cell, spacegroup, grid.shape)
+    return DensityMap(grid.array.copy(), MapGrid(grid.unit_cell, spacegroup, grid.shape))
 
 
 def with_operators(density: DensityMap, number: int, lines: list[str]) -> bytes:
     text = "".join(line.ljust(80) for line in lines).encode()
-    content = ccp4_bytes(density.values, density.cell, density.sampling, spacegroup=number, symmetry_bytes=len(text))
+    content = ccp4_bytes(
+        density.values, density.cell, density.grid.sampling, spacegroup=number, symmetry_bytes=len(text)
+    )
     return content[:1024] + text + content[1024 + len(text) :]
 
 
@@ -40,7 +43,7 @@ def test_there_are_109_settings() -> None:
 @pytest.mark.parametrize("spacegroup", SETTINGS, ids=lambda sg: sg.xhm())
 def test_every_setting_is_read_back(spacegroup: gemmi.SpaceGroup, tmp_path: Path) -> None:
     written = random_crystal(spacegroup)
-    write_ccp4(written.values, written, tmp_path / "m.ccp4")
+    write_ccp4(written.values, written.grid, tmp_path / "m.ccp4")
     density = read_map(tmp_path / "m.ccp4")
     assert density.spacegroup.xhm() == spacegroup.xhm()
     assert density.periodic
@@ -63,9 +66,9 @@ def test_operators_win_over_the_number(number: int, tmp_path: Path) -> None:
 def test_an_asymmetric_unit_is_expanded_by_the_operators(tmp_path: Path) -> None:
     spacegroup = gemmi.SpaceGroup("P 2 1 1")
     written = random_crystal(spacegroup)
-    half = written.values[:, : written.sampling[1] // 2 + 1]
+    half = written.values[:, : written.grid.sampling[1] // 2 + 1]
     text = "X,Y,Z*X,-Y,-Z".ljust(80).encode()
-    content = ccp4_bytes(half, written.cell, written.sampling, spacegroup=3, symmetry_bytes=80)
+    content = ccp4_bytes(half, written.cell, written.grid.sampling, spacegroup=3, symmetry_bytes=80)
     (tmp_path / "half.map").write_bytes(content[:1024] + text + content[1104:])
     density = read_map(tmp_path / "half.map")
     assert density.periodic

@@ -8,12 +8,13 @@ import gemmi
 import numpy as np
 import pytest
 from scipy.spatial import ConvexHull
-from symmetric_cells import SETTINGS, symmetric_cell
 
 from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.crystal.region import Region, choose_region
 from edseg_engine.io.ccp4 import write_ccp4
 from edseg_engine.io.read import read_map
+from symmetric_cells import SETTINGS, symmetric_cell
 
 #: Ordinary, long, flat, and strongly skewed ones where the symmetry allows it.
 CELLS = (
@@ -26,7 +27,7 @@ CELLS = (
 
 
 def asymmetric_unit(cell: gemmi.UnitCell, spacegroup: gemmi.SpaceGroup, name: str = "asu") -> Region:
-    return choose_region(DensityMap(np.zeros((8, 8, 8), np.float32), cell, spacegroup, (8, 8, 8)), name)
+    return choose_region(DensityMap(np.zeros((8, 8, 8), np.float32), MapGrid(cell, spacegroup, (8, 8, 8))), name)
 
 
 def assert_tiles_the_crystal(region: Region) -> None:
@@ -86,7 +87,7 @@ def test_reflections_and_their_converted_map_are_worked_on_alike(tmp_path: Path)
     mtz.set_data(np.concatenate([hkl, values], axis=1).astype(np.float32))
     mtz.write_to_file(str(tmp_path / "data.mtz"))
     reflections = read_map(tmp_path / "data.mtz")
-    write_ccp4(reflections.values, reflections, tmp_path / "map.ccp4")
+    write_ccp4(reflections.values, reflections.grid, tmp_path / "map.ccp4")
     converted = read_map(tmp_path / "map.ccp4")
     np.testing.assert_array_equal(converted.values, reflections.values)
     assert converted.cell.parameters == reflections.cell.parameters
