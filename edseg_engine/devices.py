@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 
 from edseg_engine.errors import DeviceError
@@ -60,17 +58,3 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 def out_of_memory(device: torch.device) -> DeviceError:
     """Return the error for a device whose memory is full."""
     return DeviceError(f"The device {device.type} is out of memory; close other programs or choose another --device.")
-
-
-def available_memory() -> int | None:
-    """Return bytes of main memory that are free for a new program, or None where the system does not tell."""
-    try:
-        with open("/proc/meminfo") as file:
-            free = {line.split(":")[0]: int(line.split()[1]) for line in file}
-        return free["MemAvailable"] * 1024
-    except (OSError, KeyError, ValueError, IndexError):
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return None

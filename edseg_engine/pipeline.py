@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from edseg_engine.crystal.assembly import assemble
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.region import Region, choose_region
-from edseg_engine.devices import available_memory, choose_device
-from edseg_engine.errors import DeviceError, ResolutionError
+from edseg_engine.devices import choose_device
+from edseg_engine.errors import ResolutionError
 from edseg_engine.inference.orientations import views as grid_axes
 from edseg_engine.inference.predict import VoxelPrediction, pooled, predict_views
 from edseg_engine.inference.volume import Volume, prepare_volumes
 from edseg_engine.io.read import read_map
+from edseg_engine.memory import require_memory
 from edseg_engine.networks.weights import Weights, load_weights, weights_folder
 from edseg_engine.options import SegmentOptions
 from edseg_engine.progress import Clock, ProgressCallback, ignore_progress
@@ -189,6 +190,7 @@ def segment(
         device=device.type,
         timings=clock.timings,
         warnings=(
+            *density.warnings,
             *_resolution_warnings(resolution, weights.card.range),
             *_residue_warnings(residues, found.classes, options.n_residues),
         ),
@@ -259,9 +261,4 @@ def _check_memory(density: DensityMap, region: Region, resolution_range: Resolut
     for low, high in map(region.edges, grid_axes(n_views)):
         voxels += float(np.prod((high - low + 2 * resolution_range.frame) / resolution_range.spacing))
     needed = _BYTES_PER_VOXEL * voxels + _BYTES_PER_VALUE * density.values.size + _BYTES_FIXED
-    available = available_memory()
-    if available is not None and needed > available:
-        raise DeviceError(
-            f"This run needs about {needed / 1e9:.1f} GB of memory and {available / 1e9:.1f} GB are free; close other "
-            "programs, or work on one asymmetric unit or a part of the map."
-        )
+    require_memory(needed, "This run", "close other programs, or work on one asymmetric unit or a part of the map")

@@ -33,7 +33,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand and return its exit code."""
-    from edseg_engine.cli.console import say
+    from edseg_engine.cli.console import complain, say
     from edseg_engine.cli.progress import json_line
     from edseg_engine.io.ccp4 import write_ccp4
     from edseg_engine.io.names import shown
@@ -43,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
     with output_file(args.output, inputs=[args.input]) as file:
         density = read_map(args.input, resolution=args.resolution, f_label=args.f, phi_label=args.phi)
         write_ccp4(density.values, density.grid, file)
+    for warning in density.warnings:
+        complain(f"warning: {warning}")
     if args.progress == "json":
         output = shown(args.output.resolve())
         say(json_line("result", map=output, resolution=density.d_min, source=dict(density.source)))

@@ -36,6 +36,8 @@ class DensityMap:
         Whether the map is known everywhere in the crystal: it can be read across cell edges.
     source
         What was read, for the report: file, format, columns, ... (JSON values).
+    warnings
+        What the user should know of how it was read, a sentence each.
     """
 
     values: NDArray[np.float32] = field(repr=False)
@@ -43,6 +45,7 @@ class DensityMap:
     d_min: float | None = None
     periodic: bool = True
     source: Mapping[str, object] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @property
     def cell(self) -> gemmi.UnitCell:

@@ -21,7 +21,8 @@ from edseg_engine.errors import OptionError
 from edseg_engine.options import REGIONS, Box, check_choice
 
 _CANDIDATES = 200
-_NEIGHBOURS = 500
+_EQUAL = 1e-4
+_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -117,22 +118,60 @@ def _part(density: DensityMap, box: Box) -> Region:
     return _box_between(symmetry, low, high)
 
 
-def _copies(symmetry: Symmetry, fractional: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a point (3,) in Å, first, and its copies in the cells around it, nearest first."""
-    reach = range(-2, 3) if len(symmetry) <= 8 else range(-1, 2)
-    lattice = np.array(list(itertools.product(reach, repeat=3)), float)
-    moved = fractional @ symmetry.rotations.transpose(0, 2, 1) + symmetry.translations
-    moved += np.round(fractional - moved)
-    xyz = symmetry.to_orthogonal((moved[:, None] + lattice).reshape(-1, 3))
-    distance = np.linalg.norm(xyz - symmetry.to_orthogonal(fractional), axis=1)
-    return xyz[np.argsort(distance, kind="stable")[:_NEIGHBOURS]]
+class _Lattice:
+    """The translations of a crystal in its shortest basis, in which few cells around a point hold its neighbours."""
+
+    def __init__(self, cell: gemmi.UnitCell) -> None:
+        reduction = gemmi.GruberVector(cell, "P", True)
+        reduction.niggli_reduce()
+        change = reduction.change_of_basis
+        #: Columns are the basis, in Å.
+        self.basis = np.array(cell.orth.mat) @ np.array(change.rot) / change.DEN
+        steps = np.array(list(itertools.product(range(-2, 3), repeat=3)), float)
+        self.around = steps @ self.basis.T
+        self.next = self.around[(np.abs(steps).max(1) == 1)]
+
+    def wrapped(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return vectors, shape (..., 3) in Å, moved by lattice translations into the reduced cell around zero."""
+        steps = np.round(vectors @ np.linalg.inv(self.basis).T)
+        return np.asarray(vectors - steps @ self.basis.T)
+
+
+def _to_copies(symmetry: Symmetry, lattice: _Lattice, fractional: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return vectors (n, operations, 3) in Å from points (n, 3) to a copy by each operation, wrapped."""
+    moved = np.einsum("oij,nj->noi", symmetry.rotations, fractional) + symmetry.translations
+    return lattice.wrapped((moved - fractional[:, None]) @ symmetry.orthogonalisation.T)
+
+
+def _room(symmetry: Symmetry, lattice: _Lattice, fractional: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return for each point (n, 3) the distance in Å to its nearest copy."""
+    distances = np.full(len(fractional), np.linalg.norm(lattice.next, axis=1).min())
+    vectors = _to_copies(symmetry, lattice, fractional)[:, 1:]
+    for translation in np.concatenate([np.zeros((1, 3)), lattice.next]):
+        nearest = np.linalg.norm(vectors + translation, axis=2).min(1, initial=np.inf)
+        distances = np.minimum(distances, nearest)
+    return distances
+
+
+def _neighbours(symmetry: Symmetry, lattice: _Lattice, fractional: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a point (3,) in Å, first, and all its copies that can bound its Dirichlet domain, nearest first.
+
+    The domain lies in that of the lattice alone, so a copy bounds it only if half the way to the copy lies there, too.
+    """
+    vectors = _to_copies(symmetry, lattice, fractional[None])[0]
+    copies = (vectors[:, None] + lattice.around).reshape(-1, 3)
+    copies = copies[(copies @ lattice.next.T <= (lattice.next**2).sum(1) + _TOLERANCE).all(1)]
+    nearest_first = np.argsort(np.linalg.norm(copies, axis=1), kind="stable")
+    return symmetry.to_orthogonal(fractional) + copies[nearest_first]
 
 
 def _dirichlet_domain(name: str, symmetry: Symmetry) -> Region:
     # A centre far from its copies makes a compact domain; a general position is one with all copies apart.
+    lattice = _Lattice(symmetry.cell)
     candidates = np.random.default_rng(0).random((_CANDIDATES if len(symmetry) > 1 else 1, 3))
-    distances = [np.linalg.norm(np.diff(_copies(symmetry, c)[:2], axis=0)) for c in candidates]
-    centres = _copies(symmetry, candidates[int(np.argmax(distances))])
+    room = _room(symmetry, lattice, candidates)
+    # The first of those that are as good as the best: rounding of the cell must not choose among equals.
+    centres = _neighbours(symmetry, lattice, candidates[int(np.argmax(room > room.max() * (1 - _EQUAL)))])
     voronoi = Voronoi(centres)
     corners = voronoi.vertices[[v for v in voronoi.regions[voronoi.point_region[0]] if v >= 0]]
     return Region(name, symmetry, corners, centres)

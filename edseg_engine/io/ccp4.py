@@ -3,46 +3,27 @@
 from __future__ import annotations
 
 import math
-import struct
-from dataclasses import dataclass
 from pathlib import Path
 
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from edseg_engine.crystal.density_map import MIN_SAMPLING, DensityMap
+from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.errors import MapContentError, MapFormatError
-from edseg_engine.io.validation import check_cell, check_symmetry, check_values, described
+from edseg_engine.io.ccp4_header import Header, read_header
+from edseg_engine.io.files import File
+from edseg_engine.io.validation import check_points, check_values, described
+from edseg_engine.memory import require_memory
 
-HEADER_BYTES = 1024
-#: Value types of the MODEs that hold real numbers.
-_MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
-#: Grid spacings in Å that a map can have.
-_SPACINGS = (0.05, 20.0)
-_MAX_START = 1_000_000
-_MAX_ORIGIN = 1e5
-
-Triple = tuple[int, int, int]
+#: Grid points times symmetry operators of the largest map whose copies are interpolated.
+_MOST_INTERPOLATED = 500_000_000
+#: Bytes for each grid point of the cell while symmetry copies are made.
+_BYTES_PER_COPY = 16
 
 
-@dataclass(frozen=True)
-class _Header:
-    """What the 256 words of the header say; triples are in the order a, b, c of the cell."""
-
-    shape: Triple
-    start: Triple
-    sampling: Triple
-    cell: gemmi.UnitCell
-    spacegroup_number: int
-    origin: tuple[float, float, float]
-    dtype: np.dtype
-    axes: Triple  # axis of the file, slowest first, along a, b and c
-    data_offset: int
-
-
-def read_ccp4(path: Path, name: str, resolution: float | None = None) -> DensityMap:
+def read_ccp4(file: File, name: str, resolution: float | None = None) -> DensityMap:
     """Read a CCP4 or MRC map.
 
     A crystal's map is expanded to the whole cell if the part in the file and its symmetry copies cover the cell.
@@ -52,8 +33,8 @@ def read_ccp4(path: Path, name: str, resolution: float | None = None) -> Density
 
     Parameters
     ----------
-    path
-        The file, not compressed.
+    file
+        The opened file; see `edseg_engine.io.files.opened`.
     name
         Name for messages and for the report.
     resolution
@@ -65,125 +46,88 @@ def read_ccp4(path: Path, name: str, resolution: float | None = None) -> Density
         The file is damaged, or of a kind that is not supported.
     MapContentError
         Cell, grid or values make no sense for a density.
+    DeviceError
+        There is not enough memory.
     """
-    header = _read_header(path, name)
-    size = math.prod(header.shape)
-    data = np.fromfile(path, dtype=header.dtype, count=size, offset=header.data_offset)
-    if data.size != size:
-        raise MapFormatError(f"{name} is truncated: {data.size} of {size} values are there.")
-    file_shape = [0, 0, 0]
-    for length, axis in zip(header.shape, header.axes, strict=True):
-        file_shape[axis] = length
-    box = data.reshape(file_shape).transpose(header.axes).astype(np.float32, copy=False)
+    header = read_header(file, name)
+    _check_size(header, name)
+    box = _read_values(file, header, name)
     check_values(box, name)
 
-    spacegroup = _spacegroup(header, name)
-    crystal = header.spacegroup_number > 1 or (header.spacegroup_number == 1 and not any(header.origin))
-    whole = _whole_cell(box, header, spacegroup) if crystal else None
+    whole = _whole_cell(box, header, name) if _can_fill_cell(header) else None
     density = DensityMap(
         values=box if whole is None else whole,
         grid=MapGrid(
-            header.cell, spacegroup, header.sampling, header.start if whole is None else (0, 0, 0), header.origin
+            header.cell,
+            header.spacegroup,
+            header.sampling,
+            header.start if whole is None else (0, 0, 0),
+            header.origin,
         ),
         d_min=resolution,
         periodic=whole is not None,
+        warnings=header.warnings,
     )
     return described(density, name, "CCP4/MRC", start=list(header.start), extent=list(header.shape))
 
 
-def _read_header(path: Path, name: str) -> _Header:
-    with path.open("rb") as file:
-        raw = file.read(HEADER_BYTES)
-    if len(raw) < HEADER_BYTES:
-        raise MapFormatError(f"{name} is truncated: it ends within the header of the map.")
-    order = next((o for o in "<>" if sorted(struct.unpack(o + "3i", raw[64:76])) == [1, 2, 3]), None)
-    if order is None:
-        raise MapFormatError(
-            f"{name} is a damaged map: its axis order (MAPC, MAPR, MAPS) is no permutation of 1, 2, 3."
-        )
-    words = struct.unpack(order + "256i", raw)
-    floats = struct.unpack(order + "256f", raw)
-
-    mode, symmetry_bytes = words[3], words[23]
-    if mode not in _MODES:
-        raise MapFormatError(f"{name} has values of MODE {mode}; maps have {', '.join(map(str, _MODES))}.")
-    dtype = np.dtype(order + _MODES[mode])
-    # The file's axes, slowest first: section, row, column.
-    along = [words[18] - 1, words[17] - 1, words[16] - 1]
-    axes = (along.index(0), along.index(1), along.index(2))
-    shape = _along_cell(words[0:3], axes)
-    start = _along_cell(words[4:7], axes)
-    sampling = (words[7], words[8], words[9])
-    if min(shape) < 1 or symmetry_bytes < 0:
-        raise MapFormatError(f"{name} is a damaged map: its header gives it {shape} points.")
-    data_offset = HEADER_BYTES + symmetry_bytes
-    expected = data_offset + math.prod(shape) * dtype.itemsize
-    if expected > path.stat().st_size:
-        raise MapFormatError(f"{name} is truncated: it has {path.stat().st_size} of {expected} bytes.")
-
-    cell = check_cell(floats[10:16], name)
-    _check_grid(cell, sampling, start, name)
-    spacegroup_number = words[22]
-    origin = (0.0, 0.0, 0.0)
-    if spacegroup_number <= 1 and any(floats[49:52]):
-        origin = (floats[49], floats[50], floats[51])
-        start = (0, 0, 0)
-    if words[24]:
-        if not np.allclose(floats[25:34], np.eye(3).ravel(), atol=1e-4):
-            raise MapFormatError(f"{name} has a skew rotation; write it without, on axes along its cell.")
-        origin = (origin[0] + floats[34], origin[1] + floats[35], origin[2] + floats[36])
-    if not all(abs(x) <= _MAX_ORIGIN for x in origin):
-        raise MapContentError(f"{name} has its origin at {origin} Å, which is no place for a map.")
-    return _Header(shape, start, sampling, cell, spacegroup_number, origin, dtype, axes, data_offset)
+def _read_values(file: File, header: Header, name: str) -> NDArray[np.float32]:
+    """Return the values, shape (nu, nv, nw), that follow the header."""
+    values = np.empty(math.prod(header.shape), header.dtype)
+    rest = values.view(np.uint8).data
+    while len(rest):
+        n_read = file.readinto(rest[: 1 << 24])
+        if not n_read:
+            raise MapFormatError(
+                f"{name} is truncated: {len(rest)} of {values.nbytes} bytes of its values are missing."
+            )
+        rest = rest[n_read:]
+    file_shape = [0, 0, 0]
+    for length, axis in zip(header.shape, header.axes, strict=True):
+        file_shape[axis] = length
+    return values.reshape(file_shape).transpose(header.axes).astype(np.float32, copy=False)
 
 
-def _along_cell(columns_rows_sections: tuple[int, ...], axes: Triple) -> Triple:
-    slowest_first = columns_rows_sections[::-1]
-    return (slowest_first[axes[0]], slowest_first[axes[1]], slowest_first[axes[2]])
+def _is_whole_cell(header: Header) -> bool:
+    return all(length >= n for length, n in zip(header.shape, header.sampling, strict=True))
 
 
-def _check_grid(cell: gemmi.UnitCell, sampling: Triple, start: Triple, name: str) -> None:
-    if min(sampling) < MIN_SAMPLING:
-        raise MapContentError(
-            f"{name} has a cell sampling of {sampling}; each edge needs at least {MIN_SAMPLING} grid points."
-        )
-    spacings = [length / n for length, n in zip(cell.parameters[:3], sampling, strict=True)]
-    if not all(_SPACINGS[0] <= spacing <= _SPACINGS[1] for spacing in spacings):
-        told = ", ".join(f"{spacing:.3g}" for spacing in spacings)
-        raise MapContentError(f"{name} has grid spacings of {told} Å; cell and sampling do not belong together.")
-    if max(map(abs, start)) > _MAX_START:
-        raise MapContentError(f"{name} starts at the grid point {start}, which is absurdly far from its cell.")
+def _can_fill_cell(header: Header) -> bool:
+    """Whether the box of the file may hold an asymmetric unit, as far as its volume goes."""
+    n_points = math.prod(map(min, header.shape, header.sampling))
+    return header.is_crystal and n_points * len(header.spacegroup.operations()) >= math.prod(header.sampling)
 
 
-def _spacegroup(header: _Header, name: str) -> gemmi.SpaceGroup:
-    if header.spacegroup_number <= 1:
-        return gemmi.SpaceGroup("P 1")
-    spacegroup = gemmi.find_spacegroup_by_number(header.spacegroup_number)
-    if spacegroup is None:
-        raise MapFormatError(f"{name} has the unknown space group number {header.spacegroup_number}.")
-    if spacegroup.ext == "H" and abs(header.cell.gamma - 120) > 1:
-        spacegroup = gemmi.SpaceGroup(spacegroup.hm + ":R")
-    check_symmetry(header.cell, spacegroup, name)
-    return spacegroup
+def _check_size(header: Header, name: str) -> None:
+    n_values = math.prod(header.shape)
+    needed = n_values * (header.dtype.itemsize + 4)
+    if _can_fill_cell(header):
+        n_points = math.prod(header.sampling)
+        check_points(n_points, name)
+        needed += n_points * (4 if _is_whole_cell(header) else _BYTES_PER_COPY)
+    require_memory(needed, f"Reading {name}")
 
 
-def _whole_cell(box: NDArray[np.float32], header: _Header, spacegroup: gemmi.SpaceGroup) -> NDArray[np.float32] | None:
+def _whole_cell(box: NDArray[np.float32], header: Header, name: str) -> NDArray[np.float32] | None:
     """Return the map of the whole cell, or None if the box and its symmetry copies leave gaps."""
     nu, nv, nw = header.sampling
     box = box[:nu, :nv, :nw]
     first = [s % n for s, n in zip(header.start, header.sampling, strict=True)]
-    if box.shape == header.sampling:
+    if _is_whole_cell(header):
         return np.roll(box, first, axis=(0, 1, 2)) if any(first) else box
-    if box.size * len(spacegroup.operations()) < nu * nv * nw:
-        return None
     grid = gemmi.FloatGrid(nu, nv, nw)
     grid.set_unit_cell(header.cell)
     grid.fill(-np.inf)
     grid.set_subarray(np.asfortranarray(box), first)
-    grid.spacegroup = spacegroup
+    grid.spacegroup = header.spacegroup
     try:
         grid.symmetrize_max()
     except RuntimeError:  # the grid does not have the symmetry of the space group
+        if grid.point_count * len(header.spacegroup.operations()) > _MOST_INTERPOLATED:
+            raise MapContentError(
+                f"{name} has a grid without the symmetry of {header.spacegroup.xhm()}, and is too large to be "
+                "interpolated; write the map of the whole cell."
+            ) from None
         return _interpolated_copies(grid)
     values: NDArray[np.float32] = grid.array
     return None if np.isneginf(values.min()) else values

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import math
-import re
-import shutil
-import tempfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.errors import MapFormatError, OptionError, ResolutionError
 from edseg_engine.io.ccp4 import read_ccp4
-from edseg_engine.io.names import shown, utf8_path
-from edseg_engine.io.reflections import read_mtz, read_sf_cif
-
-_CIF_START = re.compile(rb"(\s|#[^\n]*\n)*data_", re.IGNORECASE)
+from edseg_engine.io.files import opened
+from edseg_engine.io.map_coefficients import map_of_tables
+from edseg_engine.io.names import shown
+from edseg_engine.io.reflections import read_tables
 
 
 def read_map(
@@ -52,48 +45,23 @@ def read_map(
         `resolution` is no positive number, or no reflections are left at it.
     OptionError
         Columns were named for a file that has none.
+    DeviceError
+        There is not enough memory for the map.
     """
     path = Path(path)
     name = shown(path.name)
     if resolution is not None and not (0 < resolution < math.inf):
         raise ResolutionError(f"The resolution must be a positive number of Å, not {resolution:g}.")
-    try:
-        with _unpacked(path) as plain:
-            with plain.open("rb") as file:
-                head = file.read(4096)
-            if not head:
-                raise MapFormatError(f"{name} is empty.")
-            if head[:4] == b"MTZ ":
-                return read_mtz(plain, name, resolution, f_label, phi_label)
-            if _CIF_START.match(head):
-                return read_sf_cif(plain, name, resolution, f_label, phi_label)
-            if head[208:212] != b"MAP ":
-                raise MapFormatError(f"{name} is no density map: neither CCP4/MRC, MTZ nor structure-factor mmCIF.")
-            if f_label or phi_label:
-                raise OptionError(f"{name} is a map, not reflections: it has no columns to choose from.")
-            return read_ccp4(plain, name, resolution)
-    except FileNotFoundError as error:
-        raise MapFormatError(f"{shown(path)} does not exist.") from error
-    except IsADirectoryError as error:
-        raise MapFormatError(f"{shown(path)} is a directory; give the file of a map.") from error
-    except OSError as error:
-        raise MapFormatError(f"{name} cannot be read: {error.strerror or error}.") from error
-
-
-@contextmanager
-def _unpacked(path: Path) -> Iterator[Path]:
-    """Give a file with the uncompressed content of `path`, for as long as the context lasts."""
-    with path.open("rb") as file:
-        compressed = file.read(2) == b"\x1f\x8b"
-    if not compressed:
-        with utf8_path(path) as plain:
-            yield plain
-        return
-    with tempfile.TemporaryDirectory(prefix="edseg-") as folder:
-        plain = Path(folder) / "map"
-        try:
-            with gzip.open(path) as packed, plain.open("wb") as file:
-                shutil.copyfileobj(packed, file, 1 << 20)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise MapFormatError(f"{shown(path.name)} is truncated or damaged: it cannot be unpacked.") from error
-        yield plain
+    with opened(path) as file:
+        head = file.read(4096)
+        if not head:
+            raise MapFormatError(f"{name} is empty.")
+        tables = read_tables(file, name, head)
+        if tables is not None:
+            file_format = "MTZ" if head[:4] == b"MTZ " else "mmCIF"
+            return map_of_tables(tables, name, file_format, resolution, f_label, phi_label)
+        if head[208:212] != b"MAP ":
+            raise MapFormatError(f"{name} is no density map: neither CCP4/MRC, MTZ nor structure-factor mmCIF.")
+        if f_label or phi_label:
+            raise OptionError(f"{name} is a map, not reflections: it has no columns to choose from.")
+        return read_ccp4(file, name, resolution)

@@ -15,6 +15,7 @@ from edseg_engine.errors import MapContentError
 
 _MAX_LENGTH = 5000.0
 _MAX_VALUE = 1e15
+_MAX_POINTS = 2**30
 
 
 def check_cell(parameters: Sequence[float], name: str) -> gemmi.UnitCell:
@@ -51,6 +52,18 @@ def check_values(values: NDArray[np.float32], name: str) -> None:
         raise MapContentError(f"{name} has values as large as {largest:.2g}, which are no density.")
     if high - low <= max(1e-6 * largest, 1e-15):
         raise MapContentError(f"{name} has the same value, {low:g}, at every point.")
+
+
+def check_points(n_points: float, name: str) -> None:
+    """Check that a map has no more grid points than can be worked on.
+
+    Raises
+    ------
+    MapContentError
+        It has.
+    """
+    if n_points > _MAX_POINTS:
+        raise MapContentError(f"{name} makes a map of {n_points:.3g} grid points; at most {_MAX_POINTS:.3g} are read.")
 
 
 def check_symmetry(cell: gemmi.UnitCell, spacegroup: gemmi.SpaceGroup, name: str) -> None:

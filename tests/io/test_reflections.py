@@ -14,8 +14,9 @@ import pytest
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.errors import MapContentError, MapFormatError, OptionError, PhaseError, ResolutionError
+from edseg_engine.io.columns import MAP_COEFFICIENTS
 from edseg_engine.io.read import read_map
-from edseg_engine.io.reflections import MAP_COEFFICIENTS
+from mtz_files import write_mtz
 from places import CRYSTAL
 
 BOX = ((1.0, 2.0, 3.0), None, (25, 25, 25), 0.9)
@@ -31,20 +32,6 @@ def columns() -> dict[str, np.ndarray]:
     """F, FWT, PHWT, ... of the real crystal."""
     mtz = gemmi.read_mtz_file(str(CRYSTAL / "data.mtz.gz"))
     return {column.label: np.array(column) for column in mtz.columns}
-
-
-def write_mtz(path: Path, source: Mapping[str, np.ndarray], columns: Mapping[str, tuple[str, np.ndarray]]) -> Path:
-    """Write an MTZ with the indices of `source` and `columns` {label: (type, values)}."""
-    mtz = gemmi.Mtz(with_base=True)
-    mtz.spacegroup = gemmi.SpaceGroup("P 32 2 1")
-    mtz.set_cell_for_all(gemmi.UnitCell(45.4, 45.4, 87.9, 90, 90, 120))
-    mtz.add_dataset("crystal")
-    for label, (kind, _) in columns.items():
-        mtz.add_column(label, kind)
-    data = [source[label] for label in "HKL"] + [values for _, values in columns.values()]
-    mtz.set_data(np.stack(data, axis=1).astype(np.float32))
-    mtz.write_to_file(str(path))
-    return path
 
 
 def correlation(a: DensityMap, b: DensityMap) -> float:

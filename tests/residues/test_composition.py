@@ -42,7 +42,7 @@ def test_labels_of_two_kinds_only_are_doubted() -> None:
     labels = np.array([LABELS.index("ALA")] * 35 + [LABELS.index("VAL/THR")] * 46 + list(range(13)))
     warning = composition_warning(labels)
     assert warning is not None
-    assert warning.startswith("88% of the residues are called VAL/THR or ALA")
+    assert warning.startswith("88% of the residues are labelled VAL/THR or ALA")
     # No more of those called ALA are right than a protein of that size has; of the rare labels all may be right.
     highest = highest_confidence(labels)
     assert highest[labels == 0].sum() == pytest.approx(SHARES[0] * len(labels))
