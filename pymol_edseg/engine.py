@@ -16,14 +16,14 @@ from pathlib import Path
 
 #: The plugin's own version; an engine works with it if the first two numbers are the same.
 VERSION = "0.1.0"
-#: Name of the preference and of the environment variable that tell the engine's Python.
+#: Name of the preference and of the environment variable that give the engine's Python.
 PREFERENCE, VARIABLE = "edseg_python", "EDSEG_PYTHON"
 
 _SECONDS = 60
 
 
 class EngineError(Exception):
-    """There is no engine to work with, in a sentence that says what to do."""
+    """No engine can be used, in a sentence that says what to do."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Engine:
                 creationflags=NO_WINDOW,
             )
         except FileNotFoundError:
-            raise EngineError(f"There is no {self.command[0]} ({self.source}); {_ADVICE}.") from None
+            raise EngineError(f"{self.command[0]} ({self.source}) does not exist; {_ADVICE}.") from None
         except (OSError, subprocess.SubprocessError) as error:
             raise EngineError(f"Cannot start {self.command[0]} ({self.source}): {error}; {_ADVICE}.") from error
         match = re.search(r"edseg (\d+\.\d+\S*)", child.stdout)
@@ -83,8 +83,8 @@ class Engine:
         found = match.group(1)
         if found.split(".")[:2] != VERSION.split(".")[:2]:
             raise EngineError(
-                f"The engine of {self.command[0]} is version {found}, but the plugin is {VERSION}; install the same of "
-                "both."
+                f"The engine of {self.command[0]} is version {found}, but the plugin is version {VERSION}; install the "
+                "same version of both."
             )
         return found
 
@@ -110,10 +110,10 @@ class Engine:
         while child.poll() is None:
             time.sleep(0.05)
             idle()
-        told, errors = child.communicate()
+        output, errors = child.communicate()
         if child.returncode:
             raise EngineError(errors.strip().rpartition("\n")[2].removeprefix("edseg: ") or "The engine failed.")
-        resolution: float | None = json.loads(told)["resolution"]
+        resolution: float | None = json.loads(output)["resolution"]
         return resolution
 
 
@@ -143,15 +143,15 @@ def find_engine(preference: Callable[[str], str | None]) -> Engine:
     EngineError
         If there is none.
     """
-    for source, told in (("preference", preference(PREFERENCE)), (VARIABLE, os.environ.get(VARIABLE))):
-        if told:
-            return Engine((os.path.expanduser(told), "-m", "edseg_engine"), source)
+    for source, python in (("preference", preference(PREFERENCE)), (VARIABLE, os.environ.get(VARIABLE))):
+        if python:
+            return Engine((os.path.expanduser(python), "-m", "edseg_engine"), source)
     spec = importlib.util.find_spec("edseg_engine")
     if spec and spec.origin and (python := _this_python()):
         return Engine((python, "-m", "edseg_engine"), "same interpreter", str(Path(spec.origin).parents[1]))
     if program := shutil.which("edseg"):
         return Engine((program,), "PATH")
-    raise EngineError(f"There is no engine: {_ADVICE}.")
+    raise EngineError(f"The engine was not found: {_ADVICE}.")
 
 
 def _this_python() -> str | None:

@@ -25,8 +25,8 @@ STAGES: dict[str, tuple[str, float]] = {
     "read": ("Reading the map", 0.05),
     "prepare": ("Preparing the density", 0.05),
     "network": ("Running the network", 0.70),
-    "instances": ("Finding residues", 0.05),
-    "classify": ("Naming residues", 0.05),
+    "instances": ("Locating residues", 0.05),
+    "classify": ("Classifying residues", 0.05),
     "write": ("Writing results", 0.05),
 }
 _GRACE = 5.0
@@ -88,7 +88,7 @@ class Run:
         self._thread.start()
 
     def cancel(self) -> None:
-        """Ask the run to stop; its last event tells when it has."""
+        """Ask the run to stop; its last event says when it has."""
         self._cancelled.set()
         with self._lock:
             if self._child is not None and self._child.poll() is None:
@@ -156,7 +156,7 @@ class Run:
         return Status("failed", message=_died(code, tail))
 
     def _read(self, line: str) -> Status | None:
-        """Report a line of progress; return the end of the run if the line tells it."""
+        """Report a line of progress; return the end of the run if the line reports it."""
         try:
             event = json.loads(line)
             kind = event["event"]
@@ -189,5 +189,5 @@ def _died(code: int, tail: Sequence[str]) -> str:
     if code < 0 and sys.platform != "win32":
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         hint = "; the system may have run out of memory" if name == "SIGKILL" else ""
-        return f"The engine was ended by {name}{hint}. Nothing in the session was changed."
-    return f"The engine ended with code {code}: {last or 'it gave no reason'}"
+        return f"The engine was killed by {name}{hint}. The session is unchanged."
+    return f"The engine failed with exit code {code}: {last or 'it gave no reason'}"

@@ -47,7 +47,7 @@ def load(cmd: Any, name: str, folder: Path, map_reference: MapReference | None =
 
 def _set_aside(folder: Path) -> str:
     try:
-        return f"A copy of it is kept as {storage.keep_damaged_journal(folder)}."
+        return f"A copy of the file is kept as {storage.keep_damaged_journal(folder)}."
     except OSError as error:
         return f"It cannot be copied ({error.strerror})."
 

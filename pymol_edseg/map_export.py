@@ -50,7 +50,7 @@ def export_map(cmd: Any, name: str) -> ExportedMap:
     Raises
     ------
     MapExportError
-        If there is no such map, or PyMOL cannot tell where its grid lies.
+        If there is no such map, or PyMOL does not know where its grid lies.
     """
     from pymol import exporting
 
@@ -60,7 +60,7 @@ def export_map(cmd: Any, name: str) -> ExportedMap:
     state = _shown_state(cmd, name)
     data = exporting.get_ccp4str(name, state, 1, "ccp4", _self=cmd)
     if not data:
-        raise MapExportError(f"PyMOL cannot hand over state {state} of {name}: it has no density on a grid.")
+        raise MapExportError(f"State {state} of {name} cannot be exported: it has no density on a grid.")
     data = _sound(bytes(data), name, cmd.get_symmetry(name, state))
     return ExportedMap(MapReference(name, state, _moved(cmd, name)), data)
 
@@ -97,6 +97,6 @@ def _sound(data: bytes, name: str, symmetry: Sequence[Any] | None) -> bytes:
     sound = all(0 < n <= _MOST_CELLS * points for n, points in zip(sampling, shape, strict=True))
     if not sound or not all(0 < x < 1e5 for x in cell):
         raise MapExportError(
-            f"PyMOL does not tell how the grid of {name} lies in space; save the map to a file and load that instead."
+            f"PyMOL does not say where the grid of {name} lies in space; save the map to a file and load that instead."
         )
     return data

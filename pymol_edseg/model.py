@@ -1,7 +1,7 @@
 """Accepted residues in model objects of PyMOL.
 
 An accepted residue is one pseudo-atom at its centroid; `residue_atoms` is the one place to change when whole residues
-are fitted. The atoms of a result carry its name as segment identifier: so they are found again in any object.
+are fitted. The atoms of a result carry its name as custom property: so they are found again in any object.
 """
 
 from __future__ import annotations
@@ -11,19 +11,23 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pymol_edseg.crystal import Crystal, Position
+from pymol_edseg.crystal import Crystal, Neighbours, Position, pymol_symbol
 from pymol_edseg.journal import ACCEPTED
 from pymol_edseg.objects import atom, load_atoms, move
 from pymol_edseg.palette import NAMES, class_of, file_name, pdb_name
 from pymol_edseg.proposals import Proposal
 from pymol_edseg.state import Result
 
+#: A residue whose centroid lies nearer (Å) to that of a proposal, or of a copy by symmetry, is the same one.
+SAME = 2.0
+#: Centroids of neighbours along a chain are at most about this far apart (Å).
+_NEIGHBOUR = 7.5
 _CHAINS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
-def residue_atoms(proposal: Proposal, identity: str, segi: str) -> list[Any]:
+def residue_atoms(proposal: Proposal, identity: str) -> list[Any]:
     """Return the atoms of an accepted residue."""
-    return [atom(proposal, pdb_name(identity), segi)]
+    return [atom(proposal, pdb_name(identity))]
 
 
 def update_models(cmd: Any, result: Result, before: Iterable[str] = ()) -> None:
@@ -34,13 +38,13 @@ def update_models(cmd: Any, result: Result, before: Iterable[str] = ()) -> None:
     before
         Models that held residues of the result until now.
     """
-    decisions, classes = result.decisions(), result.classes()
+    decisions, identities = result.decisions(), result.identities()
     wanted: dict[str, list[Any]] = defaultdict(list)
     for proposal in result.proposals:
         decision = decisions[proposal.id]
         if decision.status == ACCEPTED:
-            identity = decision.identity or classes[proposal.id]
-            wanted[decision.model or model_name(result)] += residue_atoms(proposal, identity, result.name)
+            atoms = residue_atoms(proposal, identities[proposal.id])
+            wanted[decision.model or model_name(result)] += atoms
     for model in {*before, *wanted}:
         _replace_atoms(cmd, result, model, wanted.get(model, []))
 
@@ -50,24 +54,33 @@ def model_name(result: Result) -> str:
     return f"{result.name}_model"
 
 
+def _own(result: Result) -> str:
+    """Return the selection of the atoms of a result; earlier versions wrote its name into the segment identifier."""
+    return f"(custom {result.name} or segi {result.name})"
+
+
 def _replace_atoms(cmd: Any, result: Result, model: str, atoms: list[Any]) -> None:
     exists = model in cmd.get_names("objects")
-    others = cmd.count_atoms(f"%{model} and not segi {result.name}") if exists else 0
+    others = cmd.count_atoms(f"%{model} and not {_own(result)}") if exists else 0
+    for made in atoms:
+        made.custom = result.name
     if not others:
         if atoms:
             load_atoms(cmd, model, atoms)
+            cmd.set_symmetry(model, *result.data.cell, pymol_symbol(result.data.spacegroup), quiet=1)
             _show(cmd, model)
             cmd.group(result.name, model, quiet=1)
             move(cmd, result, model)
         elif exists:
             cmd.delete(model)
         return
-    cmd.remove(f"%{model} and segi {result.name}")
+    cmd.remove(f"%{model} and {_own(result)}")
     if not atoms:
         return
     chain = _free_chain(cmd, model)
+    built = Neighbours(_crystal(result), _centroids(cmd, model, result), _NEIGHBOUR)
     for made in atoms:
-        made.chain = chain
+        made.chain, made.coord = chain, list(built.nearest(made.coord))
     temporary = cmd.get_unused_name("_edseg")
     load_atoms(cmd, temporary, atoms)
     _show(cmd, temporary)
@@ -88,22 +101,23 @@ def _free_chain(cmd: Any, model: str) -> str:
     return next((name for name in _CHAINS if name not in used), "x")
 
 
-def already_built(
-    cmd: Any, model: str, proposals: Sequence[Proposal], own: str, cell: Sequence[float], spacegroup: str
-) -> set[int]:
+def already_built(cmd: Any, result: Result, model: str, proposals: Sequence[Proposal]) -> set[int]:
     """Return the ids of the proposals that a model has a residue for, in place or at a copy by symmetry.
 
-    Parameters
-    ----------
-    own
-        Segment identifier of atoms that do not count.
-    cell, spacegroup
-        Of the crystal; of a map without crystal, the space group is ``"P 1"`` and copies do no harm.
+    Atoms that the result put there do not count. A map without crystal has the space group P 1.
     """
+    built = Neighbours(_crystal(result), _centroids(cmd, model, result), SAME)
+    return {p.id for p in proposals if built.within(p.position)}
+
+
+def _crystal(result: Result) -> Crystal:
+    return Crystal(result.data.cell, result.data.spacegroup)
+
+
+def _centroids(cmd: Any, model: str, result: Result) -> list[Position]:
+    """Return the centroids (Å) of the residues of a model that are not of the result."""
     atoms: dict[tuple[str, str, str], list[Position]] = defaultdict(list)
-    space = {"atoms": atoms}
-    where = f"%{model} and not segi {own} and not solvent and not hydro"
-    cmd.iterate_state(1, where, "atoms[segi, chain, resi].append((x, y, z))", space=space)
-    centroids = [tuple(math.fsum(axis) / len(xyz) for axis in zip(*xyz, strict=True)) for xyz in atoms.values()]
-    copies = Crystal(cell, spacegroup).hashed(centroids)
-    return {p.id for p in proposals if copies.near(p.position)}
+    where = f"%{model} and not {_own(result)} and not solvent and not hydro"
+    cmd.iterate_state(1, where, "atoms[segi, chain, resi].append((x, y, z))", space={"atoms": atoms})
+    means = ([math.fsum(axis) / len(xyz) for axis in zip(*xyz, strict=True)] for xyz in atoms.values())
+    return [(x, y, z) for x, y, z in means]

@@ -23,14 +23,14 @@ def define_colors(cmd: Any) -> None:
         cmd.set_color(f"edseg_{file_name(name)}", list(rgb(color)), quiet=1)
 
 
-def atom(proposal: Proposal, identity: str, segi: str = "") -> Any:
+def atom(proposal: Proposal, identity: str) -> Any:
     """Return the pseudo-atom of a proposal."""
     from chempy import Atom
 
     chain, number = proposal.address
     made = Atom()
     made.name, made.symbol, made.resn, made.hetatm = "CA", "C", pdb_name(identity), 0
-    made.chain, made.resi, made.resi_number, made.segi = chain, number, int(number), segi
+    made.chain, made.resi, made.resi_number = chain, number, int(number)
     made.b, made.q = 100 * proposal.confidence, 1.0
     made.coord = list(proposal.position)
     return made

@@ -1,7 +1,7 @@
-"""The 17 residue classes: their names, their chemistry, and colours that the colour-blind can tell apart.
+"""The 17 residue classes: their names, their chemistry, and colours that the colour-blind can distinguish.
 
 A group of similar chemistry has one hue of the Okabe-Ito palette; its classes differ in lightness. With all forms of
-colour-blindness the groups stay apart, and the labels tell the classes of a group.
+colour-blindness the groups stay apart, and the labels distinguish the classes of a group.
 """
 
 from __future__ import annotations
@@ -68,9 +68,7 @@ def parse_classes(text: str) -> tuple[str, ...]:
         elif word.upper() in _CLASS_OF:
             chosen.add(_CLASS_OF[word.upper()])
         elif word and word.lower() != "none":
-            raise ValueError(
-                f"There is no residue class {word!r}; choose from {', '.join(LABELS)}, {', '.join(GROUPS)}."
-            )
+            raise ValueError(f"{word!r} is not a residue class; choose from {', '.join(LABELS)}, {', '.join(GROUPS)}.")
     return tuple(label for label in LABELS if label in chosen)
 
 

@@ -93,7 +93,7 @@ class Segmentation:
                 raise ValueError("two residues have the same id")
             return cls(
                 proposals,
-                checked.numbers(data["cell"], 6),
+                _cell(data["cell"]),
                 _space_group(data["spacegroup"]),
                 # A map may have any scale.
                 checked.number(data["input"]["mean"], -1e38, 1e38),
@@ -148,6 +148,14 @@ def _rank(rank: Any) -> tuple[str, float]:
     if label not in LABELS:
         raise ValueError(f"{label!r} is not a residue class")
     return label, checked.number(rank["probability"], 0, 1)
+
+
+def _cell(values: Any) -> tuple[float, ...]:
+    cell = checked.numbers(values, 6)
+    for length, angle in zip(cell[:3], cell[3:], strict=True):
+        checked.number(length, 0.1, 1e5)
+        checked.number(angle, 1, 179)
+    return cell
 
 
 def _space_group(name: Any) -> str:

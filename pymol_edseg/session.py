@@ -17,7 +17,7 @@ from pymol_edseg.objects import define_colors
 from pymol_edseg.palette import LABELS
 from pymol_edseg.proposals import Segmentation
 from pymol_edseg.records import MapReference, ViewSettings, to_json
-from pymol_edseg.state import Result, state_of
+from pymol_edseg.state import Result, State, state_of
 
 #: Key in PyMOL's session, and version of what is stored there.
 KEY, SCHEMA = "edseg", "edseg-session/2"
@@ -86,7 +86,7 @@ def _migrated(stored: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def damage(name: str, lost: list[str]) -> str:
     """Return a sentence about what was left out of a result."""
-    return f"What is stored of {name} is damaged; left out: {', '.join(dict.fromkeys(lost))}."
+    return f"The stored decisions on {name} are damaged; ignored: {', '.join(dict.fromkeys(lost))}."
 
 
 def store_decisions(result: Result) -> str:
@@ -108,8 +108,9 @@ def store_decisions(result: Result) -> str:
 
 def save_session(session: dict[str, Any], *, _self: Any) -> bool:
     """Put the results into a session that PyMOL is about to save."""
-    results = state_of(_self).live(_self)
-    if results:
+    state = state_of(_self)
+    results = state.live(_self)
+    if results or state.resolutions.known:
         stored = [
             {
                 "name": result.name,
@@ -119,32 +120,37 @@ def save_session(session: dict[str, Any], *, _self: Any) -> bool:
             }
             for result in results.values()
         ]
-        session[KEY] = {"schema": SCHEMA, "results": stored}
+        session[KEY] = {"schema": SCHEMA, "results": stored, "resolutions": state.resolutions.to_json()}
     return True
 
 
 def restore_session(session: dict[str, Any], *, _self: Any) -> bool:
     """Take the results out of a session that PyMOL has loaded."""
-    state, stored = state_of(_self), session.get(KEY)
-    results: list[Any] = []
-    if stored:
+    state = state_of(_self)
+    if KEY in session:
         define_colors(_self)
-        schema, results = checked.kept(lambda: (stored["schema"], list(stored["results"])), (None, []), "", [])
-        if not _knows(schema):
-            complain("The session's proposals were saved by another version of the plugin; they stay mere atoms.")
-            results = []
+        _restore(state, session[KEY])
+    state.live(_self)
+    state.changed("results")
+    return True
+
+
+def _restore(state: State, stored: Any) -> None:
+    nothing: tuple[Any, list[Any]] = (None, [])
+    schema, results = checked.kept(lambda: (stored["schema"], list(stored["results"])), nothing, "", [])
+    if not _knows(schema):
+        complain("The proposals in the session are of another version of the plugin; only their atoms were restored.")
+        return
+    state.resolutions.update(stored.get("resolutions"))
     for number, values in enumerate(results, 1):
         try:
             result, lost = _restored({"schema": schema, **values})
         except checked.DAMAGE:
-            complain(f"Result {number} of the session is damaged; its atoms stay, without what was decided.")
+            complain(f"Result {number} of the session is damaged; only its atoms were restored.")
             continue
         if lost:
             complain(damage(result.name, lost))
         state.results[result.name] = result
-    state.live(_self)
-    state.changed("results")
-    return True
 
 
 def _restored(values: Mapping[str, Any]) -> tuple[Result, list[str]]:

@@ -12,6 +12,7 @@ from pymol_edseg.journal import Decision, Journal
 from pymol_edseg.palette import class_of
 from pymol_edseg.proposals import Proposal, Segmentation
 from pymol_edseg.records import MapReference, ViewSettings
+from pymol_edseg.resolutions import Resolutions
 
 
 @dataclass
@@ -82,7 +83,7 @@ class State:
 
     results: dict[str, Result] = field(default_factory=dict)
     run: Run | None = None
-    resolutions: dict[str, float] = field(default_factory=dict)
+    resolutions: Resolutions = field(default_factory=Resolutions)
     last_message: str = ""
     #: Called with a topic: "run", "results" or "decisions".
     listeners: list[Callable[[str], None]] = field(default_factory=list)

@@ -22,7 +22,7 @@ from pymol_edseg.state import Result
 CARVE = 0.87
 #: Enough to see the pseudo-atoms inside.
 TRANSPARENCY = 0.3
-#: Standard deviations above the mean of the map, where no isosurface or mesh of it tells the user's level.
+#: Standard deviations above the mean of the map, where no isosurface or mesh of it shows the user's level.
 _SIGMA = 1.5
 
 
@@ -40,7 +40,7 @@ def load_density(cmd: Any, result: Result, folder: Path) -> None:
         return
     with _settings(cmd, connect_mode=1, normalize_ccp4_maps=0, auto_zoom=0, auto_show_nonbonded=0, auto_show_lines=0):
         cmd.load(str(folder / "voxels.pdb"), result.voxels, zoom=0, quiet=1)
-        # As MRC, PyMOL minds the origin of maps that are no crystals.
+        # As MRC, PyMOL respects the origin of maps without a crystal.
         cmd.load(str(folder / "density.ccp4"), result.density, format="mrc", zoom=0, quiet=1)
     cmd.hide("everything", result.voxels)
     cmd.disable(result.voxels)
@@ -92,7 +92,7 @@ def draw_surfaces(cmd: Any, result: Result, labels: Collection[str] = LABELS) ->
         return
     objects = set(cmd.get_names("objects"))
     if result.voxels not in objects or result.density not in objects:
-        raise SurfaceError(f"{result.name} has no density to draw: its voxels or density are not in this session.")
+        raise SurfaceError(f"{result.name} has no density to draw: its voxels or its map are not in this session.")
     if not int(cmd.get("isosurface_algorithm")):
         # Open-source PyMOL says for each surface that it lacks the first algorithm, and takes the second.
         cmd.set("isosurface_algorithm", 1, quiet=1)

@@ -29,11 +29,11 @@ def find_result(cmd: Any, name: str = "") -> Result:
     """Return the result called `name`, or the last one."""
     results = state_of(cmd).live(cmd)
     if not results:
-        raise CmdException("There is no result yet; run edseg_segment, or edseg_load to bring one back.")
+        raise CmdException("There is no result yet; run edseg_segment, or restore one with edseg_load.")
     if not name:
         return list(results.values())[-1]
     if name not in results:
-        raise CmdException(f"There is no result {name!r}; there is {', '.join(results)}.")
+        raise CmdException(f"There is no result {name!r}; the results are {', '.join(results)}.")
     return results[name]
 
 
@@ -60,7 +60,7 @@ def parse_ids(cmd: Any, result: Result, text: str | int | Sequence[int]) -> tupl
         cmd.iterate(f"({text}) and %{result.sites}", "found.add((chain, resi))", space={"found": found})
         ids = {p.id for p in result.proposals if p.address in found}
     if not ids:
-        raise CmdException(f"{text!r} names no proposal of {result.name}.")
+        raise CmdException(f"{text!r} matches no proposal of {result.name}.")
     return tuple(sorted(ids))
 
 
@@ -69,11 +69,11 @@ def _numbers(text: str) -> set[int]:
     for word in re.split(r"[+,\s]+", text):
         match = re.fullmatch(r"(\d+)(?:-(\d+))?", word)
         if word and not match:
-            raise CmdException(f"{text!r} is no list of ids; write them as in 3+7-12.")
+            raise CmdException(f"{text!r} is not a list of ids; write them as in 3+7-12.")
         if match:
             first, last = int(match.group(1)), int(match.group(2) or match.group(1))
             if last < first or last - first > 1_000_000:
-                raise CmdException(f"{word!r} is no range of ids; write the lower number first.")
+                raise CmdException(f"{word!r} is not a range of ids; write the lower number first.")
             ids.update(range(first, last + 1))
     return ids
 
@@ -82,7 +82,7 @@ def parse_identity(text: str) -> str:
     """Return the class or residue that the user named."""
     name = text.strip().upper()
     if not is_identity(name):
-        raise CmdException(f"There is no residue type {text!r}; name one of the 20 amino acids, or a class as VAL/THR.")
+        raise CmdException(f"{text!r} is not a residue type: give an amino acid, or a class such as VAL/THR.")
     return name
 
 
@@ -111,9 +111,9 @@ def new_name(cmd: Any, name: str) -> str:
     """Return a name for new results: the user's, or the first free one of edseg_1, edseg_2, ..."""
     taken = {taken.lower() for taken in cmd.get_names("all")}
     if name.lower() in taken:
-        raise CmdException(f"There is an object {name!r} already; delete it or choose another name.")
+        raise CmdException(f"An object {name!r} already exists; delete it or choose another name.")
     if name and name != cmd.get_legal_name(name):
-        raise CmdException(f"{name!r} is no name for objects; use letters, digits and underscores.")
+        raise CmdException(f"{name!r} cannot be the name of an object; use letters, digits and underscores.")
     return name or next(free for free in (f"edseg_{i}" for i in range(1, len(taken) + 2)) if free not in taken)
 
 

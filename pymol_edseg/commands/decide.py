@@ -10,7 +10,7 @@ from pymol import CmdException, cmd
 
 from pymol_edseg.commands.common import find_result, parse_identity, parse_ids, refresh
 from pymol_edseg.console import complain, say
-from pymol_edseg.journal import ACCEPTED, REJECTED, Entry
+from pymol_edseg.journal import ACCEPTED, REJECTED, UNDECIDED, Entry
 from pymol_edseg.model import already_built, model_name, update_models
 from pymol_edseg.state import Result
 from pymol_edseg.surfaces import SurfaceError, draw_surfaces
@@ -30,8 +30,9 @@ def edseg_accept(
     DESCRIPTION
 
         Accepts proposals: adds them as residues to a model object. Residues that
-        the model has already, in place or at a copy by symmetry, are left out.
-        Returns the ids that were accepted.
+        the model already has, in place or at a copy by symmetry, are left out;
+        the others are put at the symmetry copy nearest to the model. Returns the
+        ids that were accepted.
 
     USAGE
 
@@ -39,7 +40,8 @@ def edseg_accept(
 
     ARGUMENTS
 
-        ids = numbers and ranges as 3+7-12, an atom selection, or all
+        ids = numbers and ranges such as 3+7-12, an atom selection, or all: those that
+            are undecided
 
         as = residue type to accept them as {default: that of rank 1}
 
@@ -61,13 +63,13 @@ def edseg_accept(
     identity = parse_identity(told) if (told := str(kwargs.pop("as", as_))) else None
     if kwargs:
         raise CmdException(f"edseg_accept has no argument {next(iter(kwargs))!r}.")
-    chosen = parse_ids(_self, result, ids)
+    chosen = _chosen(_self, result, ids)
     model = model or model_name(result)
     _check_model(_self, result, model)
     built = _built(_self, result, model, chosen)
     chosen = tuple(number for number in chosen if number not in built)
     done = _act(_self, result, Entry(chosen, ACCEPTED, identity, model))
-    also = f"; {len(built)} are in {model} already" if built else ""
+    also = f"; {len(built)} already in {model}" if built else ""
     say(f"{len(done)} accepted{also}.", int(quiet))
     return done
 
@@ -78,8 +80,8 @@ def edseg_reject(
     """
     DESCRIPTION
 
-        Rejects proposals: their labels and surfaces vanish, their pseudo-atoms
-        become small and grey. Returns the ids that were rejected.
+        Rejects proposals: their labels and surfaces disappear, and their
+        pseudo-atoms become small and grey. Returns the ids that were rejected.
 
     USAGE
 
@@ -87,7 +89,8 @@ def edseg_reject(
 
     ARGUMENTS
 
-        ids = numbers and ranges as 3+7-12, an atom selection, or all
+        ids = numbers and ranges such as 3+7-12, an atom selection, or all: those that
+            are undecided
 
         name = name of the result {default: the last one}
 
@@ -100,7 +103,7 @@ def edseg_reject(
         edseg_accept, edseg_undo
     """
     result = find_result(_self, name)
-    done = _act(_self, result, Entry(parse_ids(_self, result, ids), REJECTED))
+    done = _act(_self, result, Entry(_chosen(_self, result, ids), REJECTED))
     say(f"{len(done)} rejected.", int(quiet))
     return done
 
@@ -117,7 +120,7 @@ def edseg_relabel(
     """
     DESCRIPTION
 
-        Gives proposals another residue type, without deciding about them. Returns
+        Gives proposals another residue type without accepting or rejecting them. Returns
         the ids that were changed.
 
     USAGE
@@ -126,9 +129,9 @@ def edseg_relabel(
 
     ARGUMENTS
 
-        ids = numbers and ranges as 3+7-12, an atom selection, or all
+        ids = numbers and ranges such as 3+7-12, an atom selection, or all
 
-        as = residue type: one of the 20 amino acids, or a class as VAL/THR
+        as = residue type: one of the 20 amino acids, or a class such as VAL/THR
 
         name = name of the result {default: the last one}
 
@@ -153,8 +156,8 @@ def edseg_undo(name: str = "", quiet: str | int = 1, *, _self: Any = cmd) -> tup
     """
     DESCRIPTION
 
-        Takes back the last edseg_accept, edseg_reject or edseg_relabel. Returns
-        the ids that it was about.
+        Undoes the last edseg_accept, edseg_reject or edseg_relabel. Returns the
+        ids that it concerned.
 
     USAGE
 
@@ -180,7 +183,7 @@ def edseg_redo(name: str = "", quiet: str | int = 1, *, _self: Any = cmd) -> tup
     """
     DESCRIPTION
 
-        Does again what edseg_undo took back. Returns the ids that it was about.
+        Repeats what edseg_undo undid. Returns the ids that it concerned.
 
     USAGE
 
@@ -209,7 +212,7 @@ def _travel(_self: Any, name: str, quiet: int, back: bool) -> tuple[int, ...]:
     if entry is None:
         raise CmdException(f"There is nothing to {'undo' if back else 'redo'} in {result.name}.")
     _redraw(_self, result, models, classes)
-    say(f"{'Took back' if back else 'Did again'}: {_describe(entry)}.", quiet)
+    say(f"{'Undone' if back else 'Redone'}: {_describe(entry)}.", quiet)
     return entry.ids
 
 
@@ -249,7 +252,7 @@ def _redraw(_self: Any, result: Result, models: set[str], classes: dict[int, str
     if result.view.shown and changed:
         try:
             draw_surfaces(_self, result, changed - {""})
-        except SurfaceError as error:  # what the user has deleted must not keep him from deciding
+        except SurfaceError as error:  # what the user has deleted must not keep them from deciding
             result.view = replace(result.view, shown=())
             complain(str(error))
     refresh(_self, result)
@@ -257,9 +260,9 @@ def _redraw(_self: Any, result: Result, models: set[str], classes: dict[int, str
 
 def _check_model(_self: Any, result: Result, model: str) -> None:
     if model in _self.get_names("objects") and _self.get_type(model) != "object:molecule":
-        raise CmdException(f"{model} is no molecule that residues can be added to.")
+        raise CmdException(f"{model} is not a molecule, so residues cannot be added to it.")
     if model != _self.get_legal_name(model) or model in (result.sites, result.voxels):
-        raise CmdException(f"{model!r} is no name for a model; choose another.")
+        raise CmdException(f"{model!r} cannot be the name of a model; choose another.")
 
 
 def _built(_self: Any, result: Result, model: str, chosen: Sequence[int]) -> set[int]:
@@ -267,4 +270,13 @@ def _built(_self: Any, result: Result, model: str, chosen: Sequence[int]) -> set
         return set()
     proposals, decisions = result.by_id(), result.decisions()
     undecided = [proposals[n] for n in chosen if decisions[n].status != ACCEPTED or decisions[n].model != model]
-    return already_built(_self, model, undecided, result.name, result.data.cell, result.data.spacegroup)
+    return already_built(_self, result, model, undecided)
+
+
+def _chosen(_self: Any, result: Result, ids: str | int | Sequence[int]) -> tuple[int, ...]:
+    """Return the ids that the user named; "all" are those that are undecided, lest decisions be overridden."""
+    chosen = parse_ids(_self, result, ids)
+    if isinstance(ids, str) and ids.strip().lower() == "all":
+        decisions = result.decisions()
+        chosen = tuple(number for number in chosen if decisions[number].status == UNDECIDED)
+    return chosen

@@ -22,8 +22,8 @@ def edseg_load(folder: str = "", name: str = "", map_obj: str = "", quiet: str |
     """
     DESCRIPTION
 
-        Shows results that are on disk: an output directory of "edseg segment", or
-        a run of edseg_segment with all decisions, for instance after a crash.
+        Loads results from disk: an output directory of "edseg segment", or a run
+        of edseg_segment with all decisions, for instance after a crash.
 
     USAGE
 
@@ -31,15 +31,15 @@ def edseg_load(folder: str = "", name: str = "", map_obj: str = "", quiet: str |
 
     ARGUMENTS
 
-        folder = directory of the results {default: that of the last run}
+        folder = directory of the results {default: the last run}
 
         name = name of the results {default: edseg_1, edseg_2, ...}
 
-        map_obj = map object that they belong to; surfaces take its level
+        map_obj = map object that they belong to; surfaces are drawn at its level
 
     NOTES
 
-        Surfaces need results that were made with the option --voxels.
+        Surfaces are available for results made with the option --voxels.
 
     EXAMPLE
 
@@ -55,7 +55,7 @@ def edseg_load(folder: str = "", name: str = "", map_obj: str = "", quiet: str |
     path = Path(_self.exp_path(folder)).resolve() if folder else kept[-1]
     for result in state_of(_self).live(_self).values():
         if result.folder == path:
-            raise CmdException(f"These results are open already, as {result.name}.")
+            raise CmdException(f"These results are already open as {result.name}.")
     name = new_name(_self, name)
     with user_errors(ValueError):
         result = load(_self, name, path, MapReference(map_obj) if map_obj else None)
@@ -76,8 +76,8 @@ def edseg_load_map(
     """
     DESCRIPTION
 
-        Loads reflections as a map, which open-source PyMOL cannot do by itself,
-        and remembers their resolution. Returns the name of the map.
+        Loads reflections as a map, which open-source PyMOL cannot do, and
+        remembers their resolution. Returns the name of the map.
 
     USAGE
 
@@ -91,7 +91,7 @@ def edseg_load_map(
 
         resolution = leave out reflections finer than this, in A
 
-        f, phi = columns of the map coefficients {default: the usual ones}
+        f, phi = columns of the map coefficients {default: the usual names}
 
     EXAMPLE
 
@@ -113,7 +113,7 @@ def edseg_load_map(
         d_min = find_engine(preference).convert(path, target, options, app.processEvents if app else lambda: None)
         _self.load(str(target), name, quiet=1)
     if d_min is not None:
-        state_of(_self).resolutions[name] = round(d_min, 2)
+        state_of(_self).resolutions.remember(_self, name, round(d_min, 2))
     say(f"{name}: {path.name}" + (f", {d_min:.2f} A." if d_min else "."), int(quiet))
     return name
 

@@ -1,4 +1,4 @@
-"""Commands that start and stop runs, and tell how things stand."""
+"""Commands that start and stop runs, and show the state of things."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def edseg_segment(
     """
     DESCRIPTION
 
-        Locates the residues of a map, and names the three most likely types of
+        Locates the residues in a map and gives the three most likely types of
         each. The results are a group of objects: labelled pseudo-atoms at the
         centroids, coloured by class, with B-factors of 100 * confidence, and an
         isosurface of the density for each class.
@@ -56,16 +56,17 @@ def edseg_segment(
         map_obj = name of a map object. Its scale does not matter: maps that PyMOL
             normalised while loading give the same result.
 
-        resolution = resolution of the data in A. Needed once for each map.
+        resolution = resolution of the data in A; needed once for each map
 
-        residues = number of residues in the region {default: found from the map}
+        residues = number of residues in the region {default: estimated from
+            the map}
 
-        sequence = instead of residues: FASTA file, or one-letter sequence, of
-            which the number of residues is used
+        sequence = FASTA file or one-letter sequence, instead of residues; only its
+            length is used
 
-        selection = atoms: work on the box around them only
+        selection = atoms: segment only the box around them
 
-        buffer = A that this box is larger than the atoms on each side {default: 5}
+        buffer = margin of this box around the atoms, in A {default: 5}
 
         name = name of the results {default: edseg_1, edseg_2, ...}
 
@@ -75,9 +76,9 @@ def edseg_segment(
             crystal, else the box of the map}
 
         async = 0/1: wait for the end, or return at once {default: wait in scripts
-            and without window, return at once when typed in the window}
+            and without a window, return at once when typed in the window}
 
-        weights = file with other weights than those for the resolution
+        weights = file of weights {default: the weights for the resolution}
 
     EXAMPLE
 
@@ -95,10 +96,10 @@ def edseg_segment(
     state = state_of(_self)
     pump(_self)
     if state.run is not None and state.run.active:
-        raise CmdException(f"{state.run.name} is still running; wait for it or stop it with edseg_cancel.")
-    d_min = state.resolutions.get(map_obj) if resolution == "" else parse_number(resolution, "resolution")
+        raise CmdException(f"{state.run.name} is still running; wait for it, or stop it with edseg_cancel.")
+    d_min = state.resolutions.find(_self, map_obj) if resolution == "" else parse_number(resolution, "resolution")
     if d_min is None:
-        raise CmdException(f"PyMOL does not know the resolution of {map_obj}; give it, for instance resolution=2.8.")
+        raise CmdException(f"The resolution of {map_obj} is not known; give it, for instance resolution=2.8.")
     if device not in DEVICES or region not in REGIONS:
         raise CmdException(f"device is one of {', '.join(DEVICES)}, region one of {', '.join(REGIONS)}.")
     options = ["--resolution", f"{d_min:g}", "--device", device, "--region", region, "--voxels"]
@@ -115,8 +116,8 @@ def edseg_segment(
     folder = _run_folder(name, density)
     if sequence:
         options += ["--sequence", _sequence_file(_self.exp_path(sequence), folder)]
-    state.resolutions[map_obj] = d_min
-    # Alone, a run has no command waiting for it that could tell its errors.
+    state.resolutions.remember(_self, map_obj, d_min)
+    # Once its command has returned, a run has to report its own errors.
     alone = async_ == 1 or (async_ == -1 and application() is not None and not _in_script(_self))
     run = Run(name, density.map, engine, folder, options, RunFlags(bool(quiet), alone))
     say(f"Segmenting {map_obj} at {d_min:g} A ...", quiet)
@@ -143,9 +144,9 @@ def _run_folder(name: str, density: ExportedMap) -> Path:
             storage.remove_run(folder)
             raise
     except OSError as error:
-        where = storage.runs_folder()
+        where, variable = storage.runs_folder(), storage.RUNS_VARIABLE
         raise CmdException(
-            f"Cannot write the map to {where} ({error.strerror}); make room there, or set {storage.RUNS_VARIABLE}."
+            f"Cannot write the map to {where} ({error.strerror}); free some space there, or set {variable}."
         ) from error
     return folder
 
@@ -156,7 +157,7 @@ def _sequence_file(sequence: str, folder: Path) -> str:
     letters = "".join(sequence.split())
     if not letters.isalpha() or len(letters) < 2:
         storage.remove_run(folder)
-        raise CmdException(f"There is no sequence file {sequence!r}, and it is no one-letter sequence.")
+        raise CmdException(f"{sequence!r} is neither a sequence file nor a one-letter sequence.")
     path = folder / "sequence.fasta"
     path.write_text(f">sequence\n{letters}\n", encoding="ascii")
     return str(path)
@@ -164,9 +165,9 @@ def _sequence_file(sequence: str, folder: Path) -> str:
 
 def _box(_self: Any, selection: str, buffer: float, density: ExportedMap) -> list[str]:
     if density.map.moved:
-        raise CmdException(f"{density.map.name} was moved on the screen; put it back (matrix_reset) to use selection=.")
+        raise CmdException(f"{density.map.name} was moved on the screen; reset it (matrix_reset) to use selection=.")
     if not _self.count_atoms(selection):
-        raise CmdException(f"The selection {selection!r} has no atoms.")
+        raise CmdException(f"The selection {selection!r} contains no atoms.")
     low, high = _self.get_extent(selection)
     return [f"{x - buffer:.3f}" for x in low] + [f"{x + buffer:.3f}" for x in high]
 
@@ -175,7 +176,7 @@ def edseg_cancel(quiet: str | int = 1, *, _self: Any = cmd) -> bool:
     """
     DESCRIPTION
 
-        Stops the segmentation that is running. Nothing of it is left behind.
+        Stops the segmentation that is running and leaves nothing of it behind.
         Returns whether there was one.
 
     USAGE
@@ -209,8 +210,8 @@ def edseg_status(python: str = "", quiet: str | int = 1, *, _self: Any = cmd) ->
     """
     DESCRIPTION
 
-        Tells which engine works for the plugin, what is running, and which results
-        there are. Safe at any time. Returns a dictionary.
+        Shows which engine the plugin uses, what is running, and which results
+        there are. It can be used at any time. Returns a dictionary.
 
     USAGE
 
@@ -218,8 +219,8 @@ def edseg_status(python: str = "", quiet: str | int = 1, *, _self: Any = cmd) ->
 
     ARGUMENTS
 
-        python = path of the Python that has the engine, kept as a preference;
-            "none" forgets it
+        python = path of the Python in which edseg is installed, saved as a
+            preference; "none" clears it
 
     EXAMPLE
 
@@ -236,19 +237,19 @@ def edseg_status(python: str = "", quiet: str | int = 1, *, _self: Any = cmd) ->
         plugins.pref_set(PREFERENCE, "" if python.lower() == "none" else _self.exp_path(python))
     state = state_of(_self)
     pump(_self)
-    told: dict[str, Any] = {"plugin": VERSION, "pymol": _self.get_version()[0]}
+    status: dict[str, Any] = {"plugin": VERSION, "pymol": _self.get_version()[0]}
     try:
         engine = find_engine(preference)
-        told |= {"command": " ".join(engine.command), "found by": engine.source}
-        told["engine"] = engine.version()
+        status |= {"command": " ".join(engine.command), "found by": engine.source}
+        status["engine"] = engine.version()
     except EngineError as error:
-        told["error"] = str(error)
+        status["error"] = str(error)
     run = state.run
     if run is not None and run.active:
-        told["running"] = f"{run.name}: {run.status.stage}, {100 * run.status.fraction:.0f} %"
+        status["running"] = f"{run.name}: {run.status.stage}, {100 * run.status.fraction:.0f} %"
     if state.last_message:
-        told["last message"] = state.last_message
-    told["results"] = {
+        status["last message"] = state.last_message
+    status["results"] = {
         result.name: {
             "map": result.map.name if result.map else None,
             "residues": len(result.proposals),
@@ -261,10 +262,10 @@ def edseg_status(python: str = "", quiet: str | int = 1, *, _self: Any = cmd) ->
         for result in state.live(_self).values()
     }
     if not int(quiet):
-        for key, value in told.items():
+        for key, value in status.items():
             if isinstance(value, dict):
                 for inner, facts in value.items():
                     say(f"{inner}: " + ", ".join(f"{k} {v}" for k, v in facts.items() if v))
             else:
                 say(f"{key}: {value}")
-    return told
+    return status

@@ -1,4 +1,4 @@
-"""Commands that choose what is shown, and walk through the proposals."""
+"""Commands that choose what is shown, and step through the proposals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from pymol import CmdException, cmd
 
 from pymol_edseg.commands.common import find_result, parse_ids, parse_number, refresh, store, user_errors
-from pymol_edseg.console import application, say
+from pymol_edseg.console import application, complain, say
 from pymol_edseg.journal import STATUSES
 from pymol_edseg.label_format import check_format
 from pymol_edseg.objects import color_sites
@@ -24,7 +24,7 @@ def edseg_color(by: str = "class", name: str = "", quiet: str | int = 1, *, _sel
     """
     DESCRIPTION
 
-        Colours the pseudo-atoms of a result.
+        Sets the colours of the pseudo-atoms of a result.
 
     USAGE
 
@@ -32,9 +32,9 @@ def edseg_color(by: str = "class", name: str = "", quiet: str | int = 1, *, _sel
 
     ARGUMENTS
 
-        by = class, confidence or property {default: class}. The confidence goes
-            from dark blue (0) over grey to yellow (1). A property is a group of
-            classes: small, aliphatic, proline, aromatic, acidic, basic, hydroxyl,
+        by = class, confidence or property {default: class}. The confidence runs
+            from dark blue (0 %) through grey to yellow (100 %). A property is a
+            group of classes: small, aliphatic, proline, aromatic, acidic, basic, hydroxyl,
             sulphur.
 
         name = name of the result {default: the last one}
@@ -134,15 +134,16 @@ def edseg_label(
 
         format = ranks, rank1, id, none, or a text with the fields {id}, {label},
             {confidence}, {label1} to {label3}, {p1} to {p3}, the numbers in
-            percent {default: ranks, for instance LEU 71 / ILE 18 / MET 4}
+            per cent {default: ranks, for instance LEU 71 / ILE 18 / MET 4}
 
-        min_confidence = label only proposals at least as sure, 0 to 1 {default: 0}
+        min_confidence = label only proposals of at least this confidence, in per
+            cent {default: 0}
 
         name = name of the result {default: the last one}
 
     EXAMPLE
 
-        edseg_label rank1, min_confidence=0.5
+        edseg_label rank1, min_confidence=50
         edseg_label {id}: {label1} {p1:.0f}%
 
     SEE ALSO
@@ -158,6 +159,11 @@ def edseg_label(
     refresh(_self, result, "view")
     shown = _count_labels(_self, result)
     say(f"{shown} proposals of {result.name} are labelled.", int(quiet))
+    best = 100 * max((p.confidence for p in result.proposals), default=0.0)
+    if best < least:
+        complain(f"No proposal of {result.name} has a confidence of {least:g} %; the highest is {best:.0f} %.")
+    elif 0 < least <= 1:
+        complain(f"min_confidence is in per cent: {least:g} is {least:g} %, not {100 * least:g} %.")
     return shown
 
 
@@ -217,8 +223,9 @@ def edseg_next(
 
     ARGUMENTS
 
-        by = confidence: the surest first; class: by class, the surest first in
-            each; chain: from neighbour to neighbour {default: confidence}
+        by = confidence: the most confident first; class: by class, the most
+            confident first in each; chain: from neighbour to neighbour
+            {default: confidence}
 
         status = undecided, accepted, rejected or all {default: undecided}
 
@@ -244,7 +251,7 @@ def edseg_next(
     order = order_of(result, by)
     wanted = [n for n in order if status == "all" or decisions[n].status == status]
     if not wanted:
-        raise CmdException(f"{result.name} has no proposal that is {status}.")
+        raise CmdException(f"{result.name} has no {status} proposal.")
     number = _step(order, set(wanted), result.current, int(step))
     _visit(_self, result, number, int(quiet))
     return number

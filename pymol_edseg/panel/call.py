@@ -11,7 +11,7 @@ from pymol_edseg.console import complain
 
 
 class Caller:
-    """Calls commands and tells their errors to `show_message`."""
+    """Calls commands and passes their errors to `show_message`."""
 
     def __init__(self, cmd: Any, show_message: Callable[[str, bool], None]) -> None:
         self.cmd = cmd

@@ -1,4 +1,4 @@
-"""The upper part of the panel: what to segment and how, and how far it is."""
+"""The upper part of the panel: what to segment and how, and its progress."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         self.resolution = QtWidgets.QLineEdit()
         self.resolution.setPlaceholderText("Å, e.g. 2.8")
         self.contents = QtWidgets.QLineEdit()
-        self.contents.setPlaceholderText("number, FASTA file or sequence; empty: find it")
+        self.contents.setPlaceholderText("number, FASTA file or sequence; estimated if empty")
         self.browse = QtWidgets.QToolButton()
         self.browse.setText("…")
         self.browse.setToolTip("Choose a FASTA file")
@@ -96,7 +96,7 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         return name.removesuffix("_density") in state_of(self.call.cmd).results
 
     def _prefill(self, name: str) -> None:
-        known = state_of(self.call.cmd).resolutions.get(name)
+        known = state_of(self.call.cmd).resolutions.find(self.call.cmd, name)
         self.resolution.setText("" if known is None else f"{known:g}")
 
     def follow_run(self) -> None:

@@ -101,7 +101,7 @@ def whole_way():
     table.least.setValue(0)
 
     # Table and viewer follow each other.
-    cmd.edseg_label("ranks", 0.6)
+    cmd.edseg_label("ranks", 60)
     click_row(panel, 7)
     wait_until(lambda: max(abs(a - b) for a, b in zip(cmd.get_position(), site(7), strict=True)) < 0.1, 5)
     REPORT["centred"] = True
@@ -192,7 +192,7 @@ def pictures():
     cmd.edseg_label("none")
     cmd.orient("edseg_1_sites")
     picture("result")
-    cmd.edseg_label("ranks", 0.9)
+    cmd.edseg_label("ranks", 90)
     cmd.edseg_show("all", level=1.2)
     cmd.edseg_accept("1-3+6-7")
     cmd.edseg_reject("4+8")

@@ -46,16 +46,16 @@ def test_no_engine(density: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CmdException, match=re.escape(engine.INSTALL)):
         density.edseg_segment("density", 2.0)
-    assert "no engine" in density.edseg_status()["error"]
+    assert "not found" in density.edseg_status()["error"]
     assert untouched(density)
 
 
 @pytest.mark.parametrize(
     ("script", "sentence"),
     [
-        (None, "There is no .*python"),
+        (None, "python .* does not exist"),
         ("exit 3", "does not run edseg_engine"),
-        ("echo edseg 9.3.0", "version 9.3.0, but the plugin is 0.1.0"),
+        ("echo edseg 9.3.0", "version 9.3.0, but the plugin is version 0.1.0"),
         (f"exec {sys.executable} -I -c 'import no_such_engine'", "No module named 'no_such_engine'"),
     ],
 )
@@ -168,24 +168,24 @@ def test_engine_that_refuses(density: Any) -> None:
         ("edseg_segment", ("nothing", 2.0), "no map object 'nothing'"),
         ("edseg_segment", ("density",), "resolution=2.8"),
         ("edseg_segment", ("density", "two"), "must be a number"),
-        ("edseg_segment", ("density", 2.0, "", "no/such.fasta"), "no sequence file"),
+        ("edseg_segment", ("density", 2.0, "", "no/such.fasta"), "neither a sequence file nor"),
         ("edseg_segment", ("density", 2.0, "", "", "", 5, "density"), "already"),
         ("edseg_segment", ("density", 2.0, "", "", "", 5, "", "tpu"), "device is one of"),
         ("edseg_accept", ("200",), "no proposal 200"),
         ("edseg_accept", ("7-3",), "lower number first"),
-        ("edseg_accept", ("resn ZZZ",), "names no proposal"),
-        ("edseg_accept", ("1", "XYZ"), "no residue type"),
-        ("edseg_accept", ("1", "", "density"), "no molecule"),
+        ("edseg_accept", ("resn ZZZ",), "matches no proposal"),
+        ("edseg_accept", ("1", "XYZ"), "not a residue type"),
+        ("edseg_accept", ("1", "", "density"), "not a molecule"),
         ("edseg_accept", ("1", "", "", "edseg_9"), "no result 'edseg_9'"),
-        ("edseg_relabel", ("1",), "no residue type"),
+        ("edseg_relabel", ("1",), "not a residue type"),
         ("edseg_undo", (), "nothing to undo"),
         ("edseg_redo", (), "nothing to redo"),
         ("edseg_color", ("mood",), "by is one of"),
-        ("edseg_show", ("BOGUS",), "no residue class 'BOGUS'"),
+        ("edseg_show", ("BOGUS",), "'BOGUS' is not a residue class"),
         ("edseg_show", ("all", "high"), "must be a number"),
-        ("edseg_label", ("{nonsense}",), "no label format"),
+        ("edseg_label", ("{nonsense}",), "not a label format"),
         ("edseg_next", ("luck",), "by is one of"),
-        ("edseg_next", ("chain", "accepted"), "no proposal that is accepted"),
+        ("edseg_next", ("chain", "accepted"), "no accepted proposal"),
         ("edseg_export", ("file.xyz",), "must end in"),
         ("edseg_export", ("no/such/folder/file.pdb",), "no folder"),
         ("edseg_export", ("file.pdb", "some"), "what is one of"),
@@ -215,7 +215,7 @@ def test_mistakes_of_the_user(
 def test_damaged_results(cmd: Any, tmp_path: Path) -> None:
     for text in ("", "[]", '{"schema": "edseg-result/9"}', '{"schema": "edseg-result/1", "residues": [{}]}'):
         (tmp_path / "result.json").write_text(text, encoding="utf-8")
-        with pytest.raises(CmdException, match=r"damaged|is no"):
+        with pytest.raises(CmdException, match=r"damaged|is not"):
             cmd.edseg_load(str(tmp_path))
     assert cmd.get_names("all") == []
 
