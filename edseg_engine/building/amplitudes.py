@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,12 +47,10 @@ class Amplitudes:
 
 def read_amplitudes(path: Path | str) -> Amplitudes | None:
     """Read the columns F, SIGF and FREE of an MTZ file; None if there are none."""
-    data = Path(path).read_bytes()
-    if data[:2] == b"\x1f\x8b":
-        data = gzip.decompress(data)
-    if data[:4] != b"MTZ ":
+    try:
+        mtz = gemmi.read_mtz_file(str(path))
+    except (OSError, RuntimeError):
         return None
-    mtz = gemmi.Mtz(data)
     columns = {column.label: np.array(column, np.float32) for column in mtz.columns}
     f = next((name for name in ("F", "FP") if name in columns), None)
     if f is None or mtz.spacegroup is None:

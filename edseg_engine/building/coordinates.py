@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import gemmi
 
 from edseg_engine.building.dock import Chain, Docking
-from edseg_engine.building.records import BACKBONE, FloatArray, N
+from edseg_engine.building.records import BACKBONE, FloatArray, Model, N
 from edseg_engine.crystal.symmetry import Symmetry
 
 #: A chain has one letter as far as they go, then two.
@@ -27,22 +25,27 @@ def residue_name(letter: str) -> str:
     return gemmi.expand_one_letter(letter, gemmi.ResidueKind.AA) or "ALA"
 
 
-def to_structure(docking: Docking, b_factor: float = _B_FACTOR) -> gemmi.Structure:
+def to_model(docking: Docking, b_factor: float = _B_FACTOR) -> Model:
     """Return the main chain and CB of the docked residues, named and numbered from 1 as in their sequences."""
     model = gemmi.Model(1)
+    sequences, probability = {}, {}
     for number, chain in enumerate(docking.chains):
-        model.add_chain(_chain(chain, chain_name(number), docking.sequences[chain.sequence], b_factor))
-    return crystal_structure([model], docking.symmetry)
+        name = chain_name(number)
+        sequences[name] = docking.sequences[chain.sequence]
+        model.add_chain(_chain(chain, name, sequences[name], b_factor))
+        for piece in chain.pieces:
+            for place, value in enumerate(piece.probability.tolist(), piece.place):
+                probability[name, place + 1] = value
+    return Model(crystal_structure(model, docking.symmetry), sequences, probability)
 
 
-def crystal_structure(models: Iterable[gemmi.Model], symmetry: Symmetry) -> gemmi.Structure:
+def crystal_structure(model: gemmi.Model, symmetry: Symmetry) -> gemmi.Structure:
     """Return a structure with the cell and the space group of `symmetry`."""
     structure = gemmi.Structure()
     structure.name = "edseg"
     structure.cell = symmetry.cell
     structure.spacegroup_hm = symmetry.spacegroup.xhm()
-    for model in models:
-        structure.add_model(model)
+    structure.add_model(model)
     structure.setup_entities()
     return structure
 

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,79 +14,78 @@ import gemmi
 
 from edseg_engine.building.child import run_child, usable_cores
 from edseg_engine.building.coordinates import residue_name
-from edseg_engine.building.records import MapFile
+from edseg_engine.building.records import Address, MapFile, Model
 from edseg_engine.progress import Progress, ProgressCallback
 
 _PROGRESS = re.compile(r"^@progress (\S+) (.*)$", re.MULTILINE)
-#: Seconds that a task may take: at least, and for each residue.
-_LEAST_TIME, _TIME_PER_RESIDUE = 120.0, 4.0
+#: Seconds that a task may take: at least, and for each atom.
+_LEAST_TIME, _TIME_PER_ATOM = 300.0, 1.0
 
 
 def build_atoms(
-    structure: gemmi.Structure,
-    sequences: Mapping[str, str],
+    model: Model,
     density: MapFile,
     folder: Path,
     progress: ProgressCallback,
     *,
-    kept: Iterable[tuple[str, int]] = (),
+    kept: Iterable[Address] = (),
     refine: int = 0,
-) -> gemmi.Structure:
+) -> Model:
     """Return the model with all atoms, short gaps closed and ends extended as far as there is density.
 
     Parameters
     ----------
-    structure
-        Main chains, numbered from 1 as in the sequences.
-    sequences
-        One-letter code of each chain by its name.
+    model
+        Main chains.
     density
         The map.
     folder
         For temporary files.
     kept
-        (chain, number) of residues that have all their atoms already.
+        (chain, number) of residues that have all their atoms already and need not move.
     refine
         Steps of real-space refinement of all atoms at the end.
     """
-    kept = sorted(set(kept))
-    n = structure[0].count_atom_sites()
-    job = {
-        "new": len(kept) < sum(len(chain) for chain in structure[0]),
-        "sequences": {name: [residue_name(letter) for letter in letters] for name, letters in sequences.items()},
-        "kept": kept,
-        "refine": refine,
-    }
-    bare = structure.clone()
+    keep = set(kept)
+    bare = model.structure.clone()
     for chain in bare[0]:
         for residue in chain:
-            if (chain.name, residue.seqid.num) not in kept and residue.name != "GLY":
+            if (chain.name, residue.seqid.num) not in keep and residue.name != "GLY":
                 residue.name = "ALA"
-    model, _ = _run("build", bare, density, folder, progress, n / 5, **job)
-    return model
+    names = {chain: [residue_name(letter) for letter in letters] for chain, letters in model.sequences.items()}
+    built, _ = _run("build", bare, density, folder, progress, sequences=names, kept=sorted(keep), refine=refine)
+    return replace(model, structure=built)
 
 
-def add_waters(
-    structure: gemmi.Structure, density: MapFile, folder: Path, progress: ProgressCallback, sigma: float
-) -> gemmi.Structure:
+def add_waters(model: Model, density: MapFile, folder: Path, progress: ProgressCallback, sigma: float) -> Model:
     """Return the model with waters at peaks above `sigma` of the (difference) map that have sensible contacts."""
-    model, _ = _run("waters", structure, density, folder, progress, structure[0].count_atom_sites() / 8, sigma=sigma)
-    return model
+    built, _ = _run("waters", model.structure, density, folder, progress, sigma=sigma)
+    return replace(model, structure=built)
 
 
 @dataclass(frozen=True)
 class Checks:
-    """Per residue (chain, number): correlation of its atoms with the map, probability (%) of its rotamer."""
+    """What Coot thinks of a model.
 
-    correlation: Mapping[tuple[str, int], float]
-    rotamer: Mapping[tuple[str, int], float]
+    Attributes
+    ----------
+    correlation
+        By (chain, number): correlation of the residue's atoms with the map.
+    rotamer
+        By (chain, number): probability (%) of the side chain's conformation, of residues that have one.
+    ramachandran
+        By (chain, number): whether the main chain's conformation is allowed.
+    """
+
+    correlation: Mapping[Address, float]
+    rotamer: Mapping[Address, float]
+    ramachandran: Mapping[Address, bool]
 
 
-def check(structure: gemmi.Structure, density: MapFile, folder: Path, progress: ProgressCallback) -> Checks:
-    """Return how well each residue fits the map and what Coot knows of side chains."""
-    _, report = _run("validate", structure, density, folder, progress, structure[0].count_atom_sites() / 8)
-    tables = {name: {(chain, number): value for chain, number, value in rows} for name, rows in report.items()}
-    return Checks(**tables)
+def check(model: Model, density: MapFile, folder: Path, progress: ProgressCallback) -> Checks:
+    """Return how well each residue fits the map and the shapes that residues have."""
+    _, report = _run("validate", model.structure, density, folder, progress)
+    return Checks(**{name: {(chain, number): value for chain, number, value in rows} for name, rows in report.items()})
 
 
 def _run(
@@ -95,7 +94,6 @@ def _run(
     density: MapFile,
     folder: Path,
     progress: ProgressCallback,
-    size: float,
     **options: Any,
 ) -> tuple[gemmi.Structure, dict[str, Any]]:
     folder = folder.resolve()
@@ -123,7 +121,14 @@ def _run(
 
     command = [sys.executable, "-m", "edseg_engine.building.coot_worker", str(files["job.json"])]
     package = str(Path(__file__).resolve().parents[2])
-    run_child(command, folder, "Coot's engine", _LEAST_TIME + _TIME_PER_RESIDUE * size, watch, {"PYTHONPATH": package})
+    run_child(
+        command,
+        folder,
+        "Coot's engine",
+        _LEAST_TIME + _TIME_PER_ATOM * structure[0].count_atom_sites(),
+        watch,
+        {"PYTHONPATH": package},
+    )
     model = gemmi.read_structure(str(files["out.pdb"]))
     model.setup_entities()
     return model, json.loads(files["report.json"].read_text(encoding="utf-8")) or {}

@@ -61,10 +61,14 @@ class Worker:
 
     def build(self) -> None:
         """Refine the main chain, build what is missing in the gaps and at the ends, then the side chains."""
-        if self.job["new"]:
-            progress(0.0, "main chain")
+        progress(0.0, "main chain")
+        self.kept = {(chain, number) for chain, number in self.job["kept"]}
+        if self.kept:
+            for chain in self.job["sequences"]:
+                self.refine_new(chain)
+        else:
             self.refine("//", _MAIN_CHAIN)
-            progress(0.2, "gaps")
+        progress(0.2, "gaps")
         self.structure = self.read_back()
         self.median = self.median_density()
         for chain, sequence in self.job["sequences"].items():
@@ -74,6 +78,19 @@ class Worker:
             progress(0.8, "all atoms")
             self.refine("//", self.job["refine"])
         self.structure = self.read_back()
+
+    def refine_new(self, chain: str) -> None:
+        """Refine the residues that are not kept, with two neighbours on each side."""
+        runs: list[list[int]] = []
+        for number in sorted(self.residues(chain)):
+            if (chain, number) in self.kept:
+                continue
+            if runs and number - runs[-1][1] <= 3:
+                runs[-1][1] = number
+            else:
+                runs.append([number, number])
+        for first, last in runs:
+            self.coot.refine_residue_range(self.model, chain, first - 2, last + 2, _MAIN_CHAIN)
 
     def residues(self, chain: str) -> dict[int, gemmi.Residue]:
         return {int(residue.seqid.num or 0): residue for residue in self.structure[0][chain]}
@@ -156,11 +173,10 @@ class Worker:
 
     def side_chains(self) -> None:
         """Give every new residue the type of the sequence and the rotamer that fits best."""
-        kept = {(chain, number) for chain, number in self.job["kept"]}
         todo = []
         for chain, sequence in self.job["sequences"].items():
             for number in sorted(self.residues(chain)):
-                if (chain, number) not in kept:
+                if (chain, number) not in self.kept:
                     todo.append((chain, number, sequence[number - 1]))
         for chain, number, name in todo:
             self.coot.mutate(self.model, f"//{chain}/{number}", name)
@@ -179,10 +195,14 @@ class Worker:
         self.structure = self.read_back()
 
     def validate(self) -> dict[str, Any]:
-        """Return per residue the map correlation, Ramachandran outliers and rotamer probabilities (%)."""
+        """Return per residue the map correlation, the rotamer's probability (%) and whether phi and psi are allowed."""
         return {
             "correlation": table(self.coot.density_correlation_analysis(self.model, self.map)),
             "rotamer": table(self.coot.rotamer_analysis(self.model)),
+            "ramachandran": [
+                (angles.phi_psi.chain_id, angles.phi_psi.residue_number, bool(angles.is_allowed_flag))
+                for angles in self.coot.ramachandran_validation(self.model)
+            ],
         }
 
 

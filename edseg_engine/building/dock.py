@@ -25,6 +25,10 @@ _REVERSED, _NOWHERE = 0.02, 0.3
 _ONE_MORE_COPY = 12
 #: Sequences of which at least this share is equal are copies of one chain.
 _SAME = 0.9
+#: Fewest residues of a fragment that is built without a sequence.
+SHORTEST = 4
+#: One-letter code that stands for each class.
+_LETTERS = "AGILPVFWYDERHKSCM"
 #: Gaps longer than this (residues) hardly tell where a fragment lies.
 _FAR_STEPS = 15
 
@@ -130,6 +134,20 @@ def dock(
     placed = compact(whole + sorted(rest, key=len, reverse=True), symmetry, around)
     chains = [_with_atoms(chain, fragment) for chain, fragment in zip(chains, placed, strict=False)]
     return Docking(unique, tuple(chains), placed[len(chains) :], symmetry)
+
+
+def rank_one(trace: Trace, around: FloatArray | None = None) -> Docking:
+    """Return each fragment as a chain of its own, with the most probable types in place of a sequence.
+
+    Fragments of less than `SHORTEST` residues stay out.
+    """
+    long = [fragment for fragment in trace.fragments if len(fragment) >= SHORTEST]
+    placed = compact(long, trace.symmetry, around)
+    sequences = ["".join(_LETTERS[i] for i in fragment.probabilities.argmax(1)) for fragment in placed]
+    chains = tuple(
+        Chain(number, (Piece(fragment, 0, fragment.probabilities.max(1)),)) for number, fragment in enumerate(placed)
+    )
+    return Docking(tuple(sequences), chains, trace.fragments[len(long) :], trace.symmetry)
 
 
 def different(sequences: Sequence[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:

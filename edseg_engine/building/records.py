@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +22,7 @@ N, CA, C, O, CB = range(5)  # noqa: E741 (the atom's name)
 
 @dataclass(frozen=True)
 class MapFile:
-    """A map as a file: map coefficients in the columns `f` and `phi` of an MTZ file, or a CCP4 map if they are empty."""
+    """A map as a file: the columns `f` and `phi` of an MTZ file, or a CCP4 map if they are empty."""
 
     path: Path
     f: str = ""
@@ -108,3 +110,36 @@ class Trace:
     @property
     def n_residues(self) -> int:
         return sum(map(len, self.fragments))
+
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Chains as coordinates, named and numbered as the sequences are.
+
+    Attributes
+    ----------
+    structure
+        The atoms, with cell and space group.
+    sequences
+        One-letter code of each protein chain by its name; residue numbers count from 1 in it. Chains without one, such
+        as waters, are no protein.
+    probability
+        By (chain, number): that the residue has this place in the sequence.
+    """
+
+    structure: gemmi.Structure
+    sequences: Mapping[str, str]
+    probability: Mapping[Address, float]
+
+    @property
+    def residues(self) -> dict[Address, gemmi.Residue]:
+        """The residues of the protein chains by (chain, number)."""
+        return {
+            (chain.name, int(residue.seqid.num or 0)): residue
+            for chain in self.structure[0]
+            if chain.name in self.sequences
+            for residue in chain
+        }
