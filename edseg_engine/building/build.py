@@ -128,6 +128,10 @@ class BuildResult:
     timings: dict[str, float]
     warnings: tuple[str, ...]
 
+    @property
+    def n_waters(self) -> int:
+        return sum(residue.is_water() for chain in self.model.structure[0] for residue in chain)
+
 
 @dataclass
 class _Clock:

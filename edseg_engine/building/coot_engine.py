@@ -18,6 +18,8 @@ from edseg_engine.building.records import Address, MapFile, Model
 from edseg_engine.progress import Progress, ProgressCallback
 
 _PROGRESS = re.compile(r"^@progress (\S+) (.*)$", re.MULTILINE)
+#: Side chains less probable (%) than this are outliers.
+_ROTAMER_OUTLIER = 0.3
 #: Seconds that a task may take: at least, and for each atom.
 _LEAST_TIME, _TIME_PER_ATOM = 300.0, 1.0
 
@@ -80,6 +82,14 @@ class Checks:
     correlation: Mapping[Address, float]
     rotamer: Mapping[Address, float]
     ramachandran: Mapping[Address, bool]
+
+    @property
+    def n_ramachandran_outliers(self) -> int:
+        return sum(not allowed for allowed in self.ramachandran.values())
+
+    @property
+    def n_rotamer_outliers(self) -> int:
+        return sum(probability < _ROTAMER_OUTLIER for probability in self.rotamer.values())
 
 
 def check(model: Model, density: MapFile, folder: Path, progress: ProgressCallback) -> Checks:

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from edseg_engine import __version__
-from edseg_engine.cli import convert, evaluate, segment, simulate, train
+from edseg_engine.cli import build, convert, evaluate, segment, simulate, train
 from edseg_engine.errors import Cancelled, EdsegError
 
 #: Each has ``add_parser(subparsers)``, which sets ``run``, a function from the arguments to the exit code.
 #: They import the engine only in ``run``, so that ``--help`` is quick.
-COMMANDS = (segment, convert, simulate, train, evaluate)
+COMMANDS = (segment, build, convert, simulate, train, evaluate)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,57 @@
+"""The first step of building: the residues of a map with their backbones, from the network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edseg_engine.building.records import BACKBONE, BackboneResidues
+from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.region import choose_region
+from edseg_engine.devices import choose_device
+from edseg_engine.errors import ResolutionError, WeightsError
+from edseg_engine.inference.predict import pooled, predict_views
+from edseg_engine.inference.volume import prepare_volumes
+from edseg_engine.options import SegmentOptions
+from edseg_engine.pipeline import choose_weights
+from edseg_engine.progress import ProgressCallback
+from edseg_engine.residues.backbone import ATOMS, vote_backbone
+from edseg_engine.residues.classify import Classifier, classify
+from edseg_engine.residues.instances import find_instances
+from edseg_engine.resolution import range_by_name, range_of_resolution
+
+
+def vote(density: DensityMap, options: SegmentOptions, progress: ProgressCallback) -> BackboneResidues:
+    """Return the residues of a map with the atoms that the network votes for.
+
+    Raises
+    ------
+    ResolutionError
+        If the map does not tell its resolution.
+    WeightsError
+        If the network does not vote for backbones.
+    """
+    resolution = options.resolution or density.d_min
+    if resolution is None:
+        raise ResolutionError("The map does not store its resolution; give it, for instance --resolution 2.8.")
+    density = replace(density, d_min=max(resolution, density.d_min or 0.0))
+    weights = choose_weights(options.weights, range_of_resolution(resolution))
+    resolution_range = range_by_name(weights.card.name)
+    region = choose_region(density, options.region, options.box)
+    volumes = prepare_volumes(density, region, resolution_range, options.views)
+    device = choose_device(options.device)
+    parts = predict_views(weights.net, volumes, resolution_range.frame, device, progress, options.orientations)
+    prediction = pooled(parts)
+    instances = find_instances(prediction.votes, prediction.weights, region.symmetry, options.n_residues)
+    backbone = vote_backbone(instances, prediction, region.symmetry)
+    if backbone is None:
+        raise WeightsError(f"The weights {weights.card.name} do not vote for backbones, so that no model can be built.")
+    classes = classify(instances, prediction, Classifier.of(weights))
+    points = {name: backbone.atoms[:, i] for i, name in enumerate(ATOMS)}
+    return BackboneResidues(
+        atoms=backbone.atoms[:, [ATOMS.index(name) for name in BACKBONE]],
+        probabilities=classes.probabilities,
+        confidence=classes.confidence,
+        symmetry=region.symmetry,
+        next_ca=points["next CA"],
+        previous_ca=points["previous CA"],
+    )
