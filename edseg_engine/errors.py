@@ -75,6 +75,12 @@ class DependencyError(EdsegError):
     exit_code = 12
 
 
+class BuildError(EdsegError):
+    """A program that builds or refines models stopped, or there is nothing to build."""
+
+    exit_code = 13
+
+
 class Cancelled(EdsegError):
     """The caller asked the run to stop."""
 

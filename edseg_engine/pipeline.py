@@ -23,6 +23,7 @@ from edseg_engine.memory import require_memory
 from edseg_engine.networks.weights import Weights, load_weights, weights_folder
 from edseg_engine.options import SegmentOptions
 from edseg_engine.progress import Clock, ProgressCallback, ignore_progress
+from edseg_engine.residues.backbone import Backbone, vote_backbone
 from edseg_engine.residues.classify import Classes, Classifier, classify
 from edseg_engine.residues.composition import composition_warning
 from edseg_engine.residues.instances import Instances, find_instances
@@ -71,11 +72,14 @@ class FoundResidues:
         shape (k, 3): their centroids (Å), of the symmetry copies that make compact molecules.
     classes
         What each of them is.
+    backbone
+        Their atoms, in the same symmetry copies; None if the network does not vote for atoms.
     """
 
     instances: Instances
     positions: NDArray[np.float64]
     classes: Classes
+    backbone: Backbone | None
 
 
 def predict_map(
@@ -133,8 +137,11 @@ def find_residues(
     with clock.stage("instances"):
         instances = find_instances(voxels.votes, voxels.weights, symmetry, n_residues)
         positions = assemble(instances.centroids, symmetry)
+        backbone = vote_backbone(instances, voxels, symmetry)
+        if backbone is not None:
+            backbone = backbone.moved(instances.centroids, positions, symmetry)
     with clock.stage("classify"):
-        return FoundResidues(instances, positions, classify(instances, voxels, classifier))
+        return FoundResidues(instances, positions, classify(instances, voxels, classifier), backbone)
 
 
 def segment(

@@ -20,6 +20,12 @@ _TITLES = {
     "network": "Running the network",
     "instances": "Finding residues",
     "classify": "Naming residues",
+    "segment": "Finding residues",
+    "trace": "Tracing chains",
+    "build": "Building atoms",
+    "refine": "Refining",
+    "waters": "Adding waters",
+    "validate": "Checking the model",
     "write": "Writing results",
 }
 

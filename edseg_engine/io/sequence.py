@@ -1,4 +1,4 @@
-"""How many residues a FASTA file describes."""
+"""Protein sequences from FASTA files."""
 
 from __future__ import annotations
 
@@ -12,10 +12,17 @@ _NUCLEOTIDES = frozenset("ACGTUN")
 
 
 def count_residues(path: Path | str) -> int:
-    """Return the number of residues of all chains of a FASTA file.
+    """Return the number of residues of all chains of a FASTA file; see `read_sequences`.
 
-    Every entry counts once: a chain that occurs twice in the region asked for has to stand there twice. Gaps (``-``
-    and ``.``) and a final ``*`` are left out, unknown residues (``X``) are counted.
+    Every entry counts once: a chain that occurs twice in the region asked for has to stand there twice.
+    """
+    return sum(map(len, read_sequences(path)))
+
+
+def read_sequences(path: Path | str) -> tuple[str, ...]:
+    """Return the sequences of a FASTA file in one-letter code, in capitals.
+
+    Gaps (``-`` and ``.``), a final ``*`` and empty entries are left out, unknown residues (``X``) are kept.
 
     Raises
     ------
@@ -37,13 +44,13 @@ def count_residues(path: Path | str) -> int:
             entries[-1] = (entries[-1][0], entries[-1][1] + line)
         else:
             raise ModelFormatError(f"{path} is no FASTA file: it does not begin with a line '>name'.")
-    n_residues = sum(_count(path, name, sequence) for name, sequence in entries)
-    if not n_residues:
+    sequences = tuple(filter(None, (_letters(path, name, sequence) for name, sequence in entries)))
+    if not sequences:
         raise ModelFormatError(f"{path} holds no sequence.")
-    return n_residues
+    return sequences
 
 
-def _count(path: Path, name: str, sequence: str) -> int:
+def _letters(path: Path, name: str, sequence: str) -> str:
     letters = _GAPS.sub("", sequence).upper()
     if strange := re.search(r"[^A-Z]", letters):
         raise ModelFormatError(f"{path} is no protein sequence: {strange[0]!r} in {name or 'an entry'} is no residue.")
@@ -52,4 +59,4 @@ def _count(path: Path, name: str, sequence: str) -> int:
             f"{path}: {name or 'an entry'} looks like a nucleotide sequence; remove it, or give the number of amino "
             "acids with --residues."
         )
-    return len(letters)
+    return letters

@@ -40,6 +40,12 @@ class Backbone:
     atoms: NDArray[np.float64] = field(repr=False)
     spread: NDArray[np.float64] = field(repr=False)
 
+    def moved(self, centroids: NDArray[np.float64], goals: NDArray[np.float64], symmetry: Symmetry) -> Backbone:
+        """Return the atoms in the symmetry copies in which the `centroids` (k, 3) lie at the `goals` (k, 3)."""
+        operation, shift = symmetry.nearest_copies(centroids, goals)
+        atoms = [symmetry.apply(self.atoms[:, a], operation, shift) for a in range(self.atoms.shape[1])]
+        return Backbone(np.stack(atoms, 1), self.spread)
+
 
 def vote_backbone(instances: Instances, prediction: VoxelPrediction, symmetry: Symmetry) -> Backbone | None:
     """Return the backbone of every instance beside its centroid; None if the network does not vote for atoms."""

@@ -1,0 +1,1 @@
+"""From residues with voted backbone atoms to a sequenced, refined all-atom model."""

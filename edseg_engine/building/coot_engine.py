@@ -1,0 +1,144 @@
+"""All atoms, waters and checks through Coot's engine, each task in a child process."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gemmi
+
+from edseg_engine.building.child import run_child, usable_cores
+from edseg_engine.building.coordinates import residue_name
+from edseg_engine.building.records import Address, MapFile, Model
+from edseg_engine.progress import Progress, ProgressCallback
+
+_PROGRESS = re.compile(r"^@progress (\S+) (.*)$", re.MULTILINE)
+#: Side chains less probable (%) than this are outliers.
+_ROTAMER_OUTLIER = 0.3
+#: Seconds that a task may take: at least, and for each atom.
+_LEAST_TIME, _TIME_PER_ATOM = 300.0, 1.0
+
+
+def build_atoms(
+    model: Model,
+    density: MapFile,
+    folder: Path,
+    progress: ProgressCallback,
+    *,
+    kept: Iterable[Address] = (),
+    refine: int = 0,
+) -> Model:
+    """Return the model with all atoms, short gaps closed and ends extended as far as there is density.
+
+    Parameters
+    ----------
+    model
+        Main chains.
+    density
+        The map.
+    folder
+        For temporary files.
+    kept
+        (chain, number) of residues that have all their atoms already and need not move.
+    refine
+        Steps of real-space refinement of all atoms at the end.
+    """
+    keep = set(kept)
+    bare = model.structure.clone()
+    for chain in bare[0]:
+        for residue in chain:
+            if (chain.name, residue.seqid.num) not in keep and residue.name != "GLY":
+                residue.name = "ALA"
+    names = {chain: [residue_name(letter) for letter in letters] for chain, letters in model.sequences.items()}
+    built, _ = _run("build", bare, density, folder, progress, sequences=names, kept=sorted(keep), refine=refine)
+    return replace(model, structure=built)
+
+
+def add_waters(model: Model, density: MapFile, folder: Path, progress: ProgressCallback, sigma: float) -> Model:
+    """Return the model with waters at peaks above `sigma` of the (difference) map that have sensible contacts."""
+    built, _ = _run("waters", model.structure, density, folder, progress, sigma=sigma)
+    return replace(model, structure=built)
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What Coot thinks of a model.
+
+    Attributes
+    ----------
+    correlation
+        By (chain, number): correlation of the residue's atoms with the map.
+    rotamer
+        By (chain, number): probability (%) of the side chain's conformation, of residues that have one.
+    ramachandran
+        By (chain, number): whether the main chain's conformation is allowed.
+    """
+
+    correlation: Mapping[Address, float]
+    rotamer: Mapping[Address, float]
+    ramachandran: Mapping[Address, bool]
+
+    @property
+    def n_ramachandran_outliers(self) -> int:
+        return sum(not allowed for allowed in self.ramachandran.values())
+
+    @property
+    def n_rotamer_outliers(self) -> int:
+        return sum(probability < _ROTAMER_OUTLIER for probability in self.rotamer.values())
+
+
+def check(model: Model, density: MapFile, folder: Path, progress: ProgressCallback) -> Checks:
+    """Return how well each residue fits the map and the shapes that residues have."""
+    _, report = _run("validate", model.structure, density, folder, progress)
+    return Checks(**{name: {(chain, number): value for chain, number, value in rows} for name, rows in report.items()})
+
+
+def _run(
+    task: str,
+    structure: gemmi.Structure,
+    density: MapFile,
+    folder: Path,
+    progress: ProgressCallback,
+    **options: Any,
+) -> tuple[gemmi.Structure, dict[str, Any]]:
+    folder = folder.resolve()
+    files = {name: folder / f"coot-{task}-{name}" for name in ("job.json", "in.pdb", "out.pdb", "report.json")}
+    structure.write_pdb(str(files["in.pdb"]))
+    job = {
+        "task": task,
+        "threads": usable_cores(),
+        "model": str(files["in.pdb"]),
+        "map": str(density.path.resolve()),
+        "f": density.f,
+        "phi": density.phi,
+        "difference": density.difference,
+        "output": str(files["out.pdb"]),
+        "report": str(files["report.json"]),
+        **options,
+    }
+    files["job.json"].write_text(json.dumps(job), encoding="utf-8")
+
+    def watch(text: str) -> None:
+        said = _PROGRESS.findall(text)
+        fraction, message = said[-1] if said else (None, "")
+        if fraction is not None:
+            progress(Progress(task, float(fraction), message))
+
+    command = [sys.executable, "-m", "edseg_engine.building.coot_worker", str(files["job.json"])]
+    package = str(Path(__file__).resolve().parents[2])
+    run_child(
+        command,
+        folder,
+        "Coot's engine",
+        _LEAST_TIME + _TIME_PER_ATOM * structure[0].count_atom_sites(),
+        watch,
+        {"PYTHONPATH": package},
+    )
+    model = gemmi.read_structure(str(files["out.pdb"]))
+    model.setup_entities()
+    return model, json.loads(files["report.json"].read_text(encoding="utf-8")) or {}

@@ -1,0 +1,235 @@
+"""What runs inside Coot's engine, as a child process: ``python -m edseg_engine.building.coot_worker JOB.json``.
+
+The engine prints to the standard output and may crash, so it has a process of its own. `coot_engine` writes the job and
+reads the results; lines beginning with ``@progress`` tell how far the work has come.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import gemmi
+
+#: Steps of real-space refinement: of the voted main chain, around a gap, and of all atoms.
+_MAIN_CHAIN, _GAP, _ALL = 100, 200, 100
+#: Longest gap (residues) that is built from its ends, and most residues added to a free end.
+_LONGEST_GAP, _LONGEST_END = 8, 6
+#: A new residue stays if its main chain has this share of the median density of the others'.
+_GAP_DENSITY, _END_DENSITY = 0.35, 0.55
+#: Å between C and N of a peptide bond that is one, and between CA that are none.
+_PEPTIDE, _CLASH = 1.6, 3.2
+#: Where the spectrum of side-chain conformations of a residue needs no fit.
+_NO_ROTAMERS = frozenset({"ALA", "GLY"})
+
+
+class Worker:
+    """A model and a map in the engine."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        import coot_headless_api
+
+        self.job = job
+        self.coot = coot_headless_api.molecules_container_t(False)
+        self.coot.set_max_number_of_threads(job["threads"])
+        self.coot.set_refinement_is_verbose(False)
+        self.coot.set_use_rama_plot_restraints(True)
+        if job["f"]:
+            self.map = self.coot.read_mtz(job["map"], job["f"], job["phi"], "", False, job["difference"])
+        else:
+            self.map = self.coot.read_ccp4_map(job["map"], job["difference"])
+        self.model = self.coot.read_pdb(job["model"])
+        if self.map < 0 or self.model < 0:
+            raise SystemExit("Coot's engine cannot read the map or the model.")
+        self.coot.set_imol_refinement_map(self.map)
+        self.structure = self.read_back()
+
+    def read_back(self) -> gemmi.Structure:
+        """Return the model as it is now."""
+        self.coot.write_coordinates(self.model, self.job["output"])
+        structure = gemmi.read_structure(self.job["output"])
+        structure.setup_entities()
+        return structure
+
+    def refine(self, cid: str, steps: int) -> None:
+        self.coot.refine_residues_using_atom_cid(self.model, cid, "ALL", steps)
+
+    # Building
+
+    def build(self) -> None:
+        """Refine the main chain, build what is missing in the gaps and at the ends, then the side chains."""
+        progress(0.0, "main chain")
+        self.kept = {(chain, number) for chain, number in self.job["kept"]}
+        if self.kept:
+            for chain in self.job["sequences"]:
+                self.refine_new(chain)
+        else:
+            self.refine("//", _MAIN_CHAIN)
+        progress(0.2, "gaps")
+        self.structure = self.read_back()
+        self.median = self.median_density()
+        for chain, sequence in self.job["sequences"].items():
+            self.fill(chain, len(sequence))
+        self.side_chains()
+        if self.job["refine"]:
+            progress(0.8, "all atoms")
+            self.refine("//", self.job["refine"])
+        self.structure = self.read_back()
+
+    def refine_new(self, chain: str) -> None:
+        """Refine the residues that are not kept, with two neighbours on each side."""
+        runs: list[list[int]] = []
+        for number in sorted(self.residues(chain)):
+            if (chain, number) in self.kept:
+                continue
+            if runs and number - runs[-1][1] <= 3:
+                runs[-1][1] = number
+            else:
+                runs.append([number, number])
+        for first, last in runs:
+            self.coot.refine_residue_range(self.model, chain, first - 2, last + 2, _MAIN_CHAIN)
+
+    def residues(self, chain: str) -> dict[int, gemmi.Residue]:
+        return {int(residue.seqid.num or 0): residue for residue in self.structure[0][chain]}
+
+    def density(self, residue: gemmi.Residue) -> float:
+        """Return the mean density at N, CA and C."""
+        found = [residue.find_atom(name, "*") for name in ("N", "CA", "C")]
+        values = [self.coot.get_density_at_position(self.map, *atom.pos.tolist()) for atom in found if atom]
+        return sum(values) / max(1, len(values))
+
+    def median_density(self) -> float:
+        values = sorted(self.density(residue) for chain in self.structure[0] for residue in chain)
+        return values[len(values) // 2] if values else 0.0
+
+    def fill(self, chain: str, length: int) -> None:
+        numbers = sorted(self.residues(chain))
+        for before, after in pairwise(numbers):
+            if 1 < after - before <= _LONGEST_GAP + 1 and not self.close(chain, before, after):
+                self.extend(chain, before, min(after - 2, before + _LONGEST_END), 1)
+                self.extend(chain, after, max(before + 2, after - _LONGEST_END), -1)
+            elif after - before > _LONGEST_GAP + 1:
+                self.extend(chain, before, before + _LONGEST_END, 1)
+                self.extend(chain, after, after - _LONGEST_END, -1)
+        self.extend(chain, numbers[0], max(1, numbers[0] - _LONGEST_END), -1)
+        self.extend(chain, numbers[-1], min(length, numbers[-1] + _LONGEST_END), 1)
+
+    def close(self, chain: str, before: int, after: int) -> bool:
+        """Build the residues between two; return whether they now are one chain, else nothing has changed."""
+        ends = [self.residues(chain)[n].find_atom("CA", "*").pos for n in (before, after)]
+        if ends[0].dist(ends[1]) > 3.8 * (after - before) + 1.0:
+            return False
+        saved = self.coot.copy_molecule(self.model)
+        for number in range(before, after - 1):
+            status, _ = self.coot.add_terminal_residue_directly(self.model, chain, number, "")
+            if status != 1:
+                break
+        else:
+            self.coot.refine_residue_range(self.model, chain, before - 1, after + 1, _GAP)
+            self.structure = self.read_back()
+            residues = self.residues(chain)
+            new = range(before + 1, after)
+            if (
+                all(n in residues for n in new)
+                and all(self.density(residues[n]) > _GAP_DENSITY * self.median for n in new)
+                and all(bond(residues[n], residues[n + 1]) < _PEPTIDE for n in range(before, after))
+                and not any(self.clashes(chain, n) for n in new)
+            ):
+                self.coot.close_molecule(saved)
+                return True
+        self.coot.close_molecule(self.model)
+        self.model = saved
+        self.structure = self.read_back()
+        return False
+
+    def extend(self, chain: str, end: int, last: int, step: int) -> None:
+        """Add residues to an end as far as there is density for them, up to the number `last`."""
+        while end * step < last * step:
+            status, _ = self.coot.add_terminal_residue_directly(self.model, chain, end, "")
+            self.structure = self.read_back()
+            residue = self.residues(chain).get(end + step)
+            if status != 1 or residue is None:
+                return
+            if self.density(residue) < _END_DENSITY * self.median or self.clashes(chain, end + step):
+                self.coot.delete_residue(self.model, chain, end + step, "")
+                self.structure = self.read_back()
+                return
+            end += step
+
+    def clashes(self, chain: str, number: int) -> bool:
+        """Return whether the CA of a residue lies upon another, symmetry copies included."""
+        residue = self.residues(chain)[number]
+        position = residue.find_atom("CA", "*").pos
+        search = gemmi.NeighborSearch(self.structure[0], self.structure.cell, 5.0).populate()
+        for mark in search.find_atoms(position, "\0", radius=_CLASH):
+            cra = mark.to_cra(self.structure[0])
+            same_place = cra.chain.name == chain and cra.residue.seqid.num == number
+            if cra.atom.name == "CA" and not (same_place and search.dist(mark.pos, position) < 0.1):
+                return True
+        return False
+
+    def side_chains(self) -> None:
+        """Give every new residue the type of the sequence and the rotamer that fits best."""
+        todo = []
+        for chain, sequence in self.job["sequences"].items():
+            for number in sorted(self.residues(chain)):
+                if (chain, number) not in self.kept:
+                    todo.append((chain, number, sequence[number - 1]))
+        for chain, number, name in todo:
+            self.coot.mutate(self.model, f"//{chain}/{number}", name)
+        for done, (chain, number, name) in enumerate(todo):
+            if name not in _NO_ROTAMERS:
+                self.coot.auto_fit_rotamer(self.model, chain, number, "", "", self.map)
+            progress(0.4 + 0.4 * done / len(todo), "side chains")
+        self.structure = self.read_back()
+
+    # Other jobs
+
+    def waters(self) -> None:
+        """Add waters at peaks of the (difference) map that have sensible contacts."""
+        self.coot.set_add_waters_sigma_cutoff(self.job["sigma"])
+        self.coot.add_waters(self.model, self.map)
+        self.structure = self.read_back()
+
+    def validate(self) -> dict[str, Any]:
+        """Return per residue the map correlation, the rotamer's probability (%) and whether phi and psi are allowed."""
+        return {
+            "correlation": table(self.coot.density_correlation_analysis(self.model, self.map)),
+            "rotamer": table(self.coot.rotamer_analysis(self.model)),
+            "ramachandran": [
+                (angles.phi_psi.chain_id, angles.phi_psi.residue_number, bool(angles.is_allowed_flag))
+                for angles in self.coot.ramachandran_validation(self.model)
+            ],
+        }
+
+
+def table(analysis: Any) -> list[tuple[str, int, float]]:
+    return [
+        (chain.chain_id, residue.residue_spec.res_no, residue.function_value)
+        for chain in analysis.cviv
+        for residue in chain.rviv
+    ]
+
+
+def bond(first: gemmi.Residue, second: gemmi.Residue) -> float:
+    """Return the distance (Å) from C to the N of the next residue."""
+    c, n = first.find_atom("C", "*"), second.find_atom("N", "*")
+    return float(c.pos.dist(n.pos)) if c and n else float("inf")
+
+
+def progress(fraction: float, message: str) -> None:
+    print(f"\n@progress {fraction:.3f} {message}", flush=True)
+
+
+def main(path: str) -> None:
+    job = json.loads(Path(path).read_text(encoding="utf-8"))
+    worker = Worker(job)
+    result = getattr(worker, job["task"])()
+    Path(job["report"]).write_text(json.dumps(result), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

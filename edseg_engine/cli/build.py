@@ -1,0 +1,170 @@
+"""``edseg build``: from a map file to a refined model."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edseg_engine.cli.arguments import averaging_parser, device_parser
+from edseg_engine.errors import Cancelled, EdsegError
+from edseg_engine.progress import ProgressCallback
+
+if TYPE_CHECKING:
+    from edseg_engine.building.build import BuildResult
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "build",
+        parents=[averaging_parser(), device_parser()],
+        help="build and refine a model of a map",
+        description="Trace the chains of an electron density map, dock the sequence, build all atoms and refine them.",
+    )
+    parser.add_argument(
+        "map",
+        type=Path,
+        metavar="MAP",
+        help="MTZ, structure-factor mmCIF, CCP4 or MRC file, plain or compressed with gzip; amplitudes in it are "
+        "refined against",
+    )
+    parser.add_argument(
+        "--sequence",
+        type=Path,
+        metavar="FASTA",
+        help="sequences of the protein chains; without them residues are named as they look",
+    )
+    parser.add_argument(
+        "--residues",
+        type=int,
+        metavar="N",
+        help="number of residues in the asymmetric unit; told from the sequences and the map if omitted",
+    )
+    parser.add_argument(
+        "--model", type=Path, metavar="PARTIAL", help="PDB or mmCIF file of a known part, around which to build"
+    )
+    parser.add_argument(
+        "--cycles",
+        type=int,
+        default=3,
+        metavar="N",
+        help="at most so many times the refined model's map is read again (default: %(default)s)",
+    )
+    parser.add_argument("--no-refine", action="store_true", help="do not refine against the amplitudes")
+    parser.add_argument("--resolution", type=float, metavar="D", help="resolution in Å; read from the file if present")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="directory for the results (default: MAP's name + -model)"
+    )
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="weights file to use instead of the one for the resolution"
+    )
+    parser.add_argument(
+        "--progress",
+        choices=("auto", "json", "none"),
+        default="auto",
+        help="auto: bars on a terminal; json: one JSON object per line on standard output",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier result in DIR")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the subcommand and return its exit code."""
+    from edseg_engine.cli.progress import emit, emit_progress, progress_bars
+    from edseg_engine.progress import ignore_progress
+
+    directory = args.out or Path(f"{args.map.name.split('.')[0]}-model")
+    if args.progress == "json":
+        try:
+            result = _build(args, directory, emit_progress)
+        except EdsegError as error:
+            emit("error", kind=type(error).__name__, message=str(error), exit_code=error.exit_code)
+            raise
+        emit(
+            "result",
+            directory=str(directory.resolve()),
+            residues=len(result.model.residues),
+            r_work=result.r_work,
+            r_free=result.r_free,
+            warnings=result.warnings,
+        )
+        return 0
+    if args.progress == "auto":
+        with progress_bars() as progress:
+            result = _build(args, directory, progress)
+    else:
+        result = _build(args, directory, ignore_progress)
+    print_summary(result, directory)
+    return 0
+
+
+def _build(args: argparse.Namespace, directory: Path, progress: ProgressCallback) -> BuildResult:
+    """Do the work, from the input file to the written results."""
+    try:
+        from edseg_engine.building.child import require_programs
+
+        require_programs()
+
+        from edseg_engine.building.build import BuildOptions, build
+        from edseg_engine.building.votes import vote
+        from edseg_engine.io.coordinates import ca_positions, read_model
+        from edseg_engine.io.sequence import read_sequences
+        from edseg_engine.options import SegmentOptions
+        from edseg_engine.results.build_files import check_build_output, write_build
+
+        check_build_output(directory, args.overwrite)
+        options = BuildOptions(
+            sequences=read_sequences(args.sequence) if args.sequence else (),
+            residues=args.residues,
+            cycles=args.cycles,
+            refine=not args.no_refine,
+            around=ca_positions(read_model(args.model)) if args.model else None,
+            resolution=args.resolution,
+        )
+        segment_options = SegmentOptions(
+            resolution=args.resolution,
+            n_residues=args.residues,
+            device=args.device,
+            orientations=args.orientations,
+            views=args.views,
+            weights=args.weights,
+        )
+        result = build(args.map, options, lambda density, p: vote(density, segment_options, p), progress)
+        write_build(result, directory, overwrite=args.overwrite, progress=progress)
+        return result
+    except KeyboardInterrupt:
+        raise Cancelled("Stopped; no results were written.") from None
+
+
+def print_summary(result: BuildResult, directory: Path) -> None:
+    """Print what was built, how well it fits, and where the files lie, to stdout."""
+    model, checks = result.model, result.checks
+    length = sum(map(len, model.sequences.values()))
+    rows = [("Residues", f"{len(model.residues)} of {length} in {len(model.sequences)} chain(s)")]
+    if result.undocked:
+        left = sum(map(len, result.undocked))
+        rows.append(("Not docked", f"{left} residues in {len(result.undocked)} fragments, left out of the model"))
+    if result.r_free is not None:
+        rows.append(("R / R-free", f"{result.r_work:.3f} / {result.r_free:.3f}"))
+        by_cycle = "  ".join(f"{cycle.r_free:.3f}" for cycle in result.cycles if cycle.r_free is not None)
+        rows.append(("R-free by cycle", f"{by_cycle}  (cycle {result.best + 1} kept)"))
+    rows += [
+        ("Waters", str(result.n_waters)),
+        ("Ramachandran", _outliers(checks.n_ramachandran_outliers, len(checks.ramachandran))),
+        ("Rotamers", _outliers(checks.n_rotamer_outliers, len(checks.rotamer))),
+        *((("Resolution", f"{result.resolution:.2f} Å"),) if result.resolution else ()),
+        (
+            "Time",
+            f"{sum(result.timings.values()):.0f} s "
+            f"({', '.join(f'{stage} {seconds:.0f}' for stage, seconds in result.timings.items())})",
+        ),
+        *(("Warning", warning) for warning in result.warnings),
+        ("Results", str(directory)),
+    ]
+    for name, text in rows:
+        print(f"{name:<17}{text}")
+
+
+def _outliers(number: int, total: int) -> str:
+    return f"{number} outliers of {total} ({number / max(1, total):.1%})"

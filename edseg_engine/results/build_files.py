@@ -1,0 +1,208 @@
+"""The files of a built model: all of them, or none.
+
+``docs/file-formats.md`` describes them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import gemmi
+import numpy as np
+
+from edseg_engine import __version__
+from edseg_engine.building.build import BuildResult
+from edseg_engine.building.coordinates import residue_name
+from edseg_engine.building.records import CA, Fragment
+from edseg_engine.errors import OutputError
+from edseg_engine.labels import LABELS
+from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
+
+BUILD_SCHEMA = "edseg-build/1"
+BUILD_FILES: tuple[str, ...] = ("model.cif", "model.pdb", "model.mtz", "build.json")
+
+
+def check_build_output(directory: Path | str, overwrite: bool = False) -> None:
+    """Make sure that `write_build` can write to `directory`.
+
+    Raises
+    ------
+    OutputError
+        If something is in the way.
+    """
+    directory = Path(directory).resolve()
+    if not directory.exists():
+        return
+    if not directory.is_dir():
+        raise OutputError(f"Cannot write the results to {directory}: it is a file, not a directory.")
+    names = [path.name for path in directory.iterdir()]
+    if names and not overwrite:
+        raise OutputError(f"The output directory {directory} is not empty: choose another, or use --overwrite.")
+    for name in names:
+        if name not in BUILD_FILES:
+            raise OutputError(f"Will not overwrite {directory}: {name} in it is not a result file of edseg.")
+
+
+def write_build(
+    result: BuildResult,
+    directory: Path | str,
+    *,
+    overwrite: bool = False,
+    progress: ProgressCallback = ignore_progress,
+) -> None:
+    """Write the files of a built model to `directory`.
+
+    Raises
+    ------
+    OutputError
+        If `directory` holds other files, or cannot be written.
+    """
+    directory = Path(directory).resolve()
+    check_build_output(directory, overwrite)
+    progress(Progress("write", 0.0))
+    with _as_output_error(directory), _staged(directory) as new:
+        structure = _with_sequences(result)
+        structure.make_mmcif_document().write_file(str(new / "model.cif"))
+        if structure.find_spacegroup().ext == "H":  # hexagonal axes of R 3 and R 32 have their own name in PDB files
+            structure.spacegroup_hm = "H" + structure.find_spacegroup().hm[1:]
+        structure.write_pdb(str(new / "model.pdb"))
+        if result.reflections is not None:
+            (new / "model.mtz").write_bytes(result.reflections)
+        text = json.dumps(build_to_json(result), indent=1, ensure_ascii=False, allow_nan=False)
+        (new / "build.json").write_text(text + "\n", encoding="utf-8")
+    progress(Progress("write", 1.0))
+
+
+def build_to_json(result: BuildResult) -> dict[str, object]:
+    """Return the content of ``build.json``."""
+    model, checks = result.model, result.checks
+    cell = model.structure.cell
+    addresses = sorted(model.residues, key=lambda address: (len(address[0]), address))
+    return {
+        "schema": BUILD_SCHEMA,
+        "engine_version": __version__,
+        "input": result.source,
+        "cell": [round(x, 3) for x in cell.parameters],
+        "spacegroup": model.structure.spacegroup_hm,
+        "resolution": _rounded(result.resolution, 3),
+        "r_work": _rounded(result.r_work),
+        "r_free": _rounded(result.r_free),
+        "waters": result.n_waters,
+        "cycles": [
+            {
+                "found": cycle.found,
+                "docked": cycle.docked,
+                "built": cycle.built,
+                "r_work": _rounded(cycle.r_work),
+                "r_free": _rounded(cycle.r_free),
+            }
+            for cycle in result.cycles
+        ],
+        "best_cycle": result.best + 1,
+        "chains": [
+            {
+                "name": name,
+                "sequence": sequence,
+                "built": sum(chain == name for chain, _ in addresses),
+                "unbuilt": _ranges(set(range(1, len(sequence) + 1)) - {n for chain, n in addresses if chain == name}),
+            }
+            for name, sequence in model.sequences.items()
+        ],
+        "residues": [
+            {
+                "chain": chain,
+                "number": number,
+                "type": model.residues[chain, number].name,
+                "docking_probability": _rounded(model.probability.get((chain, number))),
+                "correlation": _rounded(checks.correlation.get((chain, number))),
+                "rotamer_probability": _rounded(checks.rotamer.get((chain, number))),
+                "ramachandran_allowed": checks.ramachandran.get((chain, number)),
+            }
+            for chain, number in addresses
+        ],
+        "fragments": [_fragment(fragment) for fragment in result.undocked],
+        "timings": {stage: round(seconds, 3) for stage, seconds in result.timings.items()},
+        "warnings": list(result.warnings),
+    }
+
+
+def _fragment(fragment: Fragment) -> dict[str, object]:
+    best = fragment.probabilities.argmax(1)
+    return {
+        "residues": [
+            {
+                "label": LABELS[label],
+                "probability": round(float(p[label]), 4),
+                "confidence": round(float(confidence), 4),
+                "ca": [round(float(x), 3) for x in atoms[CA]],
+            }
+            for label, p, confidence, atoms in zip(
+                best, fragment.probabilities, fragment.confidence, fragment.atoms, strict=True
+            )
+        ]
+    }
+
+
+def _rounded(value: float | None, digits: int = 4) -> float | None:
+    return None if value is None or not np.isfinite(value) else round(value, digits)
+
+
+def _ranges(numbers: set[int]) -> list[list[int]]:
+    """Return [first, last] of each run of consecutive numbers."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return runs
+
+
+def _with_sequences(result: BuildResult) -> gemmi.Structure:
+    """Return the structure with the whole sequence of each chain, also what is not built."""
+    structure = result.model.structure.clone()
+    structure.name = "edseg"
+    structure.setup_entities()
+    for chain in structure[0]:
+        letters = result.model.sequences.get(chain.name)
+        entity = structure.get_entity_of(chain.get_polymer()) if letters else None
+        if letters and entity is not None:
+            entity.full_sequence = [residue_name(letter) for letter in letters]
+    structure.assign_label_seq_id()
+    return structure
+
+
+@contextmanager
+def _as_output_error(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"Cannot write the results to {directory}: {error.strerror or error}.") from error
+
+
+@contextmanager
+def _staged(directory: Path) -> Iterator[Path]:
+    """Yield a new directory that takes the place of `directory` when the context ends without an error."""
+    parent = directory.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".edseg-", dir=parent))
+    try:
+        new, old = staging / "new", staging / "old"
+        new.mkdir()
+        yield new
+        if directory.exists():
+            os.rename(directory, old)
+        try:
+            os.rename(new, directory)
+        except BaseException:
+            if old.exists():
+                os.rename(old, directory)
+            raise
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
