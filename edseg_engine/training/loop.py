@@ -23,7 +23,7 @@ from edseg_engine.networks.weights import load_state, save_weights
 from edseg_engine.resolution import ResolutionRange
 from edseg_engine.training.checkpoint import MovingAverage, load_checkpoint, restore, save_checkpoint
 from edseg_engine.training.distributed import Ranks
-from edseg_engine.training.losses import combined_loss, frame_weights
+from edseg_engine.training.losses import ATOM_WEIGHT, combined_loss, frame_weights
 from edseg_engine.training.muon import descend, optimizers_of
 from edseg_engine.training.replay import Replay
 from edseg_engine.training.windows import DataOptions, WindowStream
@@ -61,6 +61,11 @@ class TrainOptions:
     frozen_statistics
         Normalise by the statistics of the weights that training started from, not by those of each batch: for batches
         of one or two windows.
+    muon
+        Train the kernels between hidden channels by Muon. Its steps are equally long in all directions, which small
+        batches, where most directions are noise, cannot afford.
+    atom_weight
+        Weight of the votes for atoms in the loss; high while they are learnt.
     patience
         Validations in a row without a better score after which training stops (early stopping; thesis 6.4.3). The
         weights are then those of the best validation. 0: never, and the weights are the last.
@@ -81,6 +86,8 @@ class TrainOptions:
     validate_every: int = 2000
     compiled: bool = False
     frozen_statistics: bool = False
+    muon: bool = True
+    atom_weight: float = ATOM_WEIGHT
     patience: int = 0
 
 
@@ -127,7 +134,7 @@ class Trainer:
         self.net.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         if start_from is not None:
             load_state(self.net, start_from)
-        self.optimizers = optimizers_of(self.net, options.learning_rate, options.weight_decay)
+        self.optimizers = optimizers_of(self.net, options.learning_rate, options.weight_decay, options.muon)
         self.average = MovingAverage(self.net, options.ema)
         self.reduced_precision = runs_bfloat16(self.device)
         self.windows, self.seconds, self.restarts = 0, 0.0, 0
@@ -284,7 +291,9 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced_precision):
             scores, offsets = net(density)
         samples = self.options.samples * self.options.batch
-        losses = combined_loss(scores, offsets, batch, self.frame, samples, self.range.spacing)
+        losses = combined_loss(
+            scores, offsets, batch, self.frame, samples, self.range.spacing, self.options.atom_weight
+        )
         descend(self.net, self.optimizers, losses.total)
         return torch.stack([losses.total, losses.classes, losses.offsets, losses.atoms, losses.accuracy]).detach()
 

@@ -42,7 +42,13 @@ class Losses:
 
 
 def combined_loss(
-    scores: Tensor, offsets: Tensor, batch: dict[str, Tensor], weights: Tensor, n_samples: int, spacing: float = 1.0
+    scores: Tensor,
+    offsets: Tensor,
+    batch: dict[str, Tensor],
+    weights: Tensor,
+    n_samples: int,
+    spacing: float = 1.0,
+    atom_weight: float = ATOM_WEIGHT,
 ) -> Losses:
     """Return the losses over a random sample of `n_samples` voxels with density of each batch.
 
@@ -57,6 +63,8 @@ def combined_loss(
         Frame weights (n, n, n).
     spacing
         Å between voxels.
+    atom_weight
+        Of the mean loss of the points other than the centroid.
     """
     classes = batch["classes"].flatten()
     usable = (batch["density"].flatten() > DENSITY_THRESHOLD) & (classes != IGNORED)
@@ -88,5 +96,5 @@ def combined_loss(
     with torch.no_grad():
         right = (s[:, :BACKGROUND].argmax(1) == target)[inside]
         accuracy = (right * w_inside).sum() / norm
-    total = class_loss + OFFSET_WEIGHT * offset_loss + ATOM_WEIGHT * atom_loss
+    total = class_loss + OFFSET_WEIGHT * offset_loss + atom_weight * atom_loss
     return Losses(total, class_loss, offset_loss, atom_loss, accuracy)

@@ -80,17 +80,16 @@ class Muon(torch.optim.Optimizer):
                 p.add_(direction.view(p.shape), alpha=-rate)
 
 
-def optimizers_of(net: nn.Module, lr: float, weight_decay: float) -> list[torch.optim.Optimizer]:
-    """Return Muon for the kernels between hidden channels, and AdamW for stem, heads and normalisations."""
+def optimizers_of(net: nn.Module, lr: float, weight_decay: float, muon: bool = True) -> list[torch.optim.Optimizer]:
+    """Return Muon for the kernels between hidden channels, and AdamW for stem, heads and normalisations; without `muon`,
+    AdamW for everything."""
     hidden: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for p in net.parameters():
-        is_hidden = p.ndim == 5 and min(p.shape[:2]) > 1 and p[0, 0].numel() > 1
+        is_hidden = muon and p.ndim == 5 and min(p.shape[:2]) > 1 and p[0, 0].numel() > 1
         (hidden if is_hidden else others).append(p)
-    return [
-        Muon(hidden, lr=lr, weight_decay=weight_decay),
-        torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay, betas=(0.9, 0.98)),
-    ]
+    adamw = torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay, betas=(0.9, 0.98))
+    return [Muon(hidden, lr=lr, weight_decay=weight_decay), adamw] if muon else [adamw]
 
 
 def descend(net: nn.Module, optimizers: Iterable[torch.optim.Optimizer], loss: Tensor) -> None:

@@ -84,6 +84,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="stop after this many validations in a row without a better rank-1, and keep the best weights",
     )
     parser.add_argument(
+        "--atom-weight",
+        type=float,
+        default=2.0,
+        help="weight of the votes for atoms in the loss (default: %(default)s)",
+    )
+    parser.add_argument("--no-muon", action="store_true", help="train all kernels by AdamW, for small batches")
+    parser.add_argument(
         "--frozen-statistics", action="store_true", help="keep the normalisation of --start-from, for small batches"
     )
     parser.add_argument("--seed", type=int, default=1, help="seed of all random choices (default: %(default)s)")
@@ -142,6 +149,8 @@ def run(args: argparse.Namespace) -> int:
             validate_every=args.validate_every,
             compiled=args.compile,
             frozen_statistics=args.frozen_statistics,
+            muon=not args.no_muon,
+            atom_weight=args.atom_weight,
             patience=args.patience,
         ),
         ranks,
