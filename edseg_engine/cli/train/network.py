@@ -87,7 +87,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--atom-weight",
         type=float,
         default=2.0,
-        help="weight of the votes for atoms in the loss (default: %(default)s)",
+        help="weight of the votes for atoms in the loss",
     )
     parser.add_argument("--no-muon", action="store_true", help="train all kernels by AdamW, for small batches")
     parser.add_argument(
