@@ -12,7 +12,7 @@ from types import FrameType
 
 from edseg_engine import __version__
 from edseg_engine.cli import build, convert, evaluate, segment, simulate, train
-from edseg_engine.cli.console import complain, guarded_output, prepare_streams
+from edseg_engine.cli.console import complain, flush_output, prepare_streams
 from edseg_engine.errors import Cancelled, EdsegError
 
 #: Each has ``add_parser(subparsers)``, which sets ``run``, a function from the arguments to the exit code.
@@ -29,19 +29,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add_parser(subparsers)
-    exit_code = 0
     prepare_streams()
     try:
-        with _termination_as_interrupt(), guarded_output():
-            args = parser.parse_args(argv)
-            exit_code = args.run(args)
+        with _termination_as_interrupt():
+            try:
+                args = parser.parse_args(argv)
+                exit_code: int = args.run(args)
+            finally:
+                flush_output()
+            return exit_code
     except EdsegError as error:
         complain(str(error))
-        exit_code = error.exit_code
+        return error.exit_code
     except KeyboardInterrupt:
         complain("Stopped.")
-        exit_code = Cancelled.exit_code
-    return exit_code
+        return Cancelled.exit_code
 
 
 @contextmanager
@@ -51,13 +53,15 @@ def _termination_as_interrupt() -> Iterator[None]:
         yield
         return
     numbers = [signal.SIGTERM] if sys.platform == "win32" else [signal.SIGTERM, signal.SIGHUP]
-    # nohup lets SIGHUP be ignored.
-    before = {n: signal.getsignal(n) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}
+    before = {n: signal.getsignal(n) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}  # nohup ignores SIGHUP
+
+    stopping = False
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        for n in before:  # the second of a pair of signals must not interrupt the removal
-            signal.signal(n, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        nonlocal stopping
+        if not stopping:  # batch systems send more than one; the second must not interrupt the removal
+            stopping = True
+            raise KeyboardInterrupt
 
     for n in before:
         signal.signal(n, interrupt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand and return its exit code."""
-    from edseg_engine.cli.progress import emit, emit_progress, progress_bars
+    from edseg_engine.cli.console import say
+    from edseg_engine.cli.progress import emit, emit_progress, json_line, progress_bars
+    from edseg_engine.io.names import shown
     from edseg_engine.progress import ignore_progress
 
     directory = args.out or Path(f"{args.map.name.split('.')[0]}-model")
@@ -79,23 +82,25 @@ def run(args: argparse.Namespace) -> int:
         try:
             result = _build(args, directory, emit_progress)
         except EdsegError as error:
-            emit("error", kind=type(error).__name__, message=str(error), exit_code=error.exit_code)
+            with suppress(EdsegError):  # where nobody reads it, the first error is still the one to tell
+                emit("error", kind=type(error).__name__, message=shown(str(error)), exit_code=error.exit_code)
             raise
-        emit(
+        line = json_line(
             "result",
-            directory=str(directory.resolve()),
+            directory=shown(directory.resolve()),
             residues=len(result.model.residues),
             r_work=result.r_work,
             r_free=result.r_free,
             warnings=result.warnings,
         )
+        say(line)
         return 0
     if args.progress == "auto":
         with progress_bars() as progress:
             result = _build(args, directory, progress)
     else:
         result = _build(args, directory, ignore_progress)
-    print_summary(result, directory)
+    say(summary(result, directory))
     return 0
 
 
@@ -137,8 +142,8 @@ def _build(args: argparse.Namespace, directory: Path, progress: ProgressCallback
         raise Cancelled("Stopped; no results were written.") from None
 
 
-def print_summary(result: BuildResult, directory: Path) -> None:
-    """Print what was built, how well it fits, and where the files lie, to stdout."""
+def summary(result: BuildResult, directory: Path) -> str:
+    """Return lines that tell what was built, how well it fits, and where the files lie."""
     model, checks = result.model, result.checks
     length = sum(map(len, model.sequences.values()))
     rows = [("Residues", f"{len(model.residues)} of {length} in {len(model.sequences)} chain(s)")]
@@ -162,8 +167,7 @@ def print_summary(result: BuildResult, directory: Path) -> None:
         *(("Warning", warning) for warning in result.warnings),
         ("Results", str(directory)),
     ]
-    for name, text in rows:
-        print(f"{name:<17}{text}")
+    return "\n".join(f"{name:<17}{text}" for name, text in rows)
 
 
 def _outliers(number: int, total: int) -> str:

@@ -6,13 +6,27 @@ import codecs
 import io
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from typing import Any
 
-from edseg_engine.errors import OutputError
+from edseg_engine.errors import Cancelled, EdsegError, OutputError
 from edseg_engine.io.names import shown
 
 _IN_ASCII = {"Å": "A", "±": "+/-", "²": "^2", "³": "^3"}
+
+
+class _Output(io.FileIO):
+    """Standard output; what goes wrong with it ends the command with one sentence, unlike errors of other files."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            _drop(self.fileno())
+            raise Cancelled("Stopped, because the program that read the output has exited.") from None
+        except OSError as error:
+            _drop(self.fileno())
+            raise OutputError(f"Standard output cannot be written: {error.strerror}.") from error
 
 
 def prepare_streams() -> None:
@@ -20,67 +34,51 @@ def prepare_streams() -> None:
     codecs.register_error("edseg", _in_ascii)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # or the next file that is opened would be standard output
+        if stream is None:  # or the next file that is opened would get its number
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (for the whole run)
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="edseg")
+    out = sys.stdout
+    if not isinstance(out, io.TextIOWrapper) or type(getattr(out.buffer, "raw", out.buffer)) is not io.FileIO:
+        return
+    buffer = io.BufferedWriter(_Output(out.fileno(), "wb", closefd=False))
+    at_once = out.line_buffering or out.write_through
+    sys.stdout = io.TextIOWrapper(buffer, out.encoding, "edseg", line_buffering=at_once)
 
 
-def say(text: str) -> None:
-    """Print a line about results that are complete: where it cannot be printed, they are there all the same."""
-    try:
-        print(text, flush=True)
-    except OSError as error:
-        drop_output()
-        if not isinstance(error, BrokenPipeError):
-            complain(f"The results are complete, but standard output cannot be written: {error.strerror}.")
-
-
-def complain(text: str) -> None:
-    """Print a message on standard error, if there is anybody to read it."""
-    with suppress(OSError):
-        print(f"edseg: {text}", file=sys.stderr, flush=True)
-
-
-@contextmanager
-def guarded_output() -> Iterator[None]:
-    """Make sure that all that is printed in the context arrives.
-
-    A reader that goes, as ``head`` does, ends the context quietly: it has read what it wanted.
+def flush_output() -> None:
+    """Make sure that all that was printed has arrived, unless its reader has gone, as ``head`` does.
 
     Raises
     ------
     OutputError
         If standard output cannot be written.
     """
-    try:
-        yield
-    except OSError:
-        if _flush():
-            raise
-    except BaseException:
-        with suppress(OutputError):
-            _flush()
-        raise
-    _flush()
-
-
-def _flush() -> bool:
-    """Return whether all that was printed has arrived; False if the reader is gone."""
-    try:
+    with suppress(Cancelled):
         sys.stdout.flush()
-    except OSError as error:
-        drop_output()
-        if isinstance(error, BrokenPipeError):
-            return False
-        raise OutputError(f"Standard output cannot be written: {error.strerror}.") from error
-    return True
 
 
-def drop_output() -> None:
-    """Let what is printed from now on, and what the interpreter flushes at its exit, go nowhere."""
+def say(text: str) -> None:
+    """Print a line about results that are complete: where it cannot be printed, they are there all the same."""
+    try:
+        print(text)
+        flush_output()
+    except EdsegError as error:
+        complain(f"The results are complete. {error}")
+
+
+def complain(text: str) -> None:
+    """Print a message on standard error, if there is anybody to read it."""
+    try:
+        print(f"edseg: {text}", file=sys.stderr, flush=True)
+    except OSError:
+        _drop(sys.stderr.fileno())
+
+
+def _drop(descriptor: int) -> None:
+    """Let what is written from now on, at the interpreter's exit too, go nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, descriptor)
     os.close(nowhere)
 
 

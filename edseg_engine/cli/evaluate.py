@@ -73,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.devices import choose_device
     from edseg_engine.evaluation.evaluate import KnownMap, MapScore, Protocol, score_maps
     from edseg_engine.evaluation.tables import class_table, map_table, summary, summary_table
+    from edseg_engine.io.output import output_file
     from edseg_engine.networks.weights import Weights
     from edseg_engine.pipeline import choose_weights
     from edseg_engine.resolution import range_of_resolution
@@ -104,7 +105,8 @@ def run(args: argparse.Namespace) -> int:
     print("\n".join([summary_table([(args.name, scores)]), map_table(scores), class_table(scores)]))
     if args.json:
         figures = {"name": args.name, **summary(scores), "weights": [w.info.sha256 for w in chosen.values()]}
-        args.json.write_text(json.dumps(figures, indent=1) + "\n")
+        with output_file(args.json) as file:
+            file.write_text(json.dumps(figures, indent=1) + "\n")
     return 0
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from edseg_engine.cli.console import drop_output
-from edseg_engine.errors import Cancelled, OutputError
 from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
 
 _TITLES = {
@@ -44,16 +42,22 @@ def progress_bars() -> Iterator[ProgressCallback]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[message]}"),
     )
-    with Bars(*columns, console=console) as bars:
-        tasks: dict[str, TaskID] = {}
+    bars = Bars(*columns, console=console)
+    tasks: dict[str, TaskID] = {}
 
-        def show(progress: Progress) -> None:
+    def show(progress: Progress) -> None:
+        with suppress(OSError):  # the terminal may have been closed; the run need not end for that
             if progress.stage not in tasks:
                 title = _TITLES.get(progress.stage, progress.stage)
                 tasks[progress.stage] = bars.add_task(title, total=1.0, message="")
             bars.update(tasks[progress.stage], completed=progress.fraction, message=progress.message)
 
+    bars.start()
+    try:
         yield show
+    finally:
+        with suppress(OSError):
+            bars.stop()
 
 
 def json_line(event: str, **values: object) -> str:
@@ -71,14 +75,7 @@ def emit(event: str, **values: object) -> None:
     OutputError
         If stdout cannot be written.
     """
-    try:
-        print(json_line(event, **values), flush=True)
-    except BrokenPipeError:
-        drop_output()
-        raise Cancelled("Stopped, because the program that started the run has exited.") from None
-    except OSError as error:
-        drop_output()
-        raise OutputError(f"Standard output cannot be written: {error.strerror}.") from error
+    print(json_line(event, **values), flush=True)
 
 
 def emit_progress(progress: Progress) -> None:

@@ -15,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from edseg_engine.errors import WeightsError
+from edseg_engine.io.output import output_file
 from edseg_engine.networks.card import WeightsCard, WeightsInfo, card_from_json, card_to_json
 from edseg_engine.networks.residuenet import ResidueNet
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
@@ -47,11 +48,16 @@ class Weights:
 
 
 def save_weights(state: dict[str, Tensor], card: WeightsCard, path: Path) -> None:
-    """Write `state` in half precision with its card; the file appears whole or not at all."""
+    """Write `state` in half precision with its card; the file appears whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
     half = {k: v.to("cpu", torch.float16).contiguous() for k, v in state.items()}
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(save(half, metadata={"edseg": card_to_json(card)}))
-    temporary.replace(path)
+    with output_file(path) as file:
+        file.write_bytes(save(half, metadata={"edseg": card_to_json(card)}))
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], WeightsCard]:

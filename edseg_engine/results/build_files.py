@@ -6,11 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import gemmi
@@ -20,11 +15,12 @@ from edseg_engine import __version__
 from edseg_engine.building.build import BuildResult
 from edseg_engine.building.coordinates import residue_name
 from edseg_engine.building.records import CA, Fragment
-from edseg_engine.errors import OutputError
+from edseg_engine.io.output import check_output_directory, output_directory
 from edseg_engine.labels import LABELS
 from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
 
 BUILD_SCHEMA = "edseg-build/1"
+#: The last is written last: where it is, the others are.
 BUILD_FILES: tuple[str, ...] = ("model.cif", "model.pdb", "model.mtz", "build.json")
 
 
@@ -36,17 +32,7 @@ def check_build_output(directory: Path | str, overwrite: bool = False) -> None:
     OutputError
         If something is in the way.
     """
-    directory = Path(directory).resolve()
-    if not directory.exists():
-        return
-    if not directory.is_dir():
-        raise OutputError(f"Cannot write the results to {directory}: it is a file, not a directory.")
-    names = [path.name for path in directory.iterdir()]
-    if names and not overwrite:
-        raise OutputError(f"The output directory {directory} is not empty: choose another, or use --overwrite.")
-    for name in names:
-        if name not in BUILD_FILES:
-            raise OutputError(f"Will not overwrite {directory}: {name} in it is not a result file of edseg.")
+    check_output_directory(directory, BUILD_FILES, last=BUILD_FILES[-1], overwrite=overwrite)
 
 
 def write_build(
@@ -63,20 +49,18 @@ def write_build(
     OutputError
         If `directory` holds other files, or cannot be written.
     """
-    directory = Path(directory).resolve()
-    check_build_output(directory, overwrite)
-    progress(Progress("write", 0.0))
-    with _as_output_error(directory), _staged(directory) as new:
+    with output_directory(directory, BUILD_FILES, last=BUILD_FILES[-1], overwrite=overwrite) as new:
+        progress(Progress("write", 0.0))
         structure = _with_sequences(result)
-        structure.make_mmcif_document().write_file(str(new / "model.cif"))
+        (new / "model.cif").write_text(structure.make_mmcif_document().as_string(), encoding="utf-8")
         if structure.find_spacegroup().ext == "H":  # hexagonal axes of R 3 and R 32 have their own name in PDB files
             structure.spacegroup_hm = "H" + structure.find_spacegroup().hm[1:]
-        structure.write_pdb(str(new / "model.pdb"))
+        (new / "model.pdb").write_text(structure.make_pdb_string(), encoding="utf-8")
         if result.reflections is not None:
             (new / "model.mtz").write_bytes(result.reflections)
         text = json.dumps(build_to_json(result), indent=1, ensure_ascii=False, allow_nan=False)
         (new / "build.json").write_text(text + "\n", encoding="utf-8")
-    progress(Progress("write", 1.0))
+        progress(Progress("write", 1.0))
 
 
 def build_to_json(result: BuildResult) -> dict[str, object]:
@@ -176,33 +160,3 @@ def _with_sequences(result: BuildResult) -> gemmi.Structure:
             entity.full_sequence = [residue_name(letter) for letter in letters]
     structure.assign_label_seq_id()
     return structure
-
-
-@contextmanager
-def _as_output_error(directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"Cannot write the results to {directory}: {error.strerror or error}.") from error
-
-
-@contextmanager
-def _staged(directory: Path) -> Iterator[Path]:
-    """Yield a new directory that takes the place of `directory` when the context ends without an error."""
-    parent = directory.parent
-    parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".edseg-", dir=parent))
-    try:
-        new, old = staging / "new", staging / "old"
-        new.mkdir()
-        yield new
-        if directory.exists():
-            os.rename(directory, old)
-        try:
-            os.rename(new, directory)
-        except BaseException:
-            if old.exists():
-                os.rename(old, directory)
-            raise
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)

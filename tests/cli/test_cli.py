@@ -237,7 +237,7 @@ def test_a_run_ends_when_nobody_reads_its_progress(arguments: list[str], out: Pa
         process.stdout.close()
         stderr = process.stderr.read()
         assert process.wait(timeout=60) == 130
-    assert stderr == "edseg: Stopped, because the program that started the run has exited.\n"
+    assert stderr == "edseg: Stopped, because the program that read the output has exited.\n"
     assert list(out.parent.iterdir()) == []
 
 
