@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edseg_engine.errors import ModelFormatError
-from edseg_engine.io.names import shown, utf8_path
+from edseg_engine.io.files import opened, read_text
+from edseg_engine.io.names import shown
+
+_LARGEST = 1 << 30
 
 
 def read_model(path: Path) -> gemmi.Structure:
@@ -19,14 +22,18 @@ def read_model(path: Path) -> gemmi.Structure:
     ------
     ModelFormatError
         If the file cannot be read or holds no atoms.
+    DeviceError
+        If there is not enough memory.
     """
+    with opened(path, ModelFormatError) as file:
+        text = read_text(file, _LARGEST, shown(path), ModelFormatError)
     try:
-        with utf8_path(path) as plain:
-            structure = gemmi.read_structure(str(plain))
-    except (OSError, RuntimeError, ValueError) as error:
+        structure = gemmi.read_structure_string(text, format=gemmi.CoorFormat.Detect)
+    except (RuntimeError, ValueError) as error:
         raise ModelFormatError(f"{shown(path)} cannot be read as PDB or mmCIF coordinates ({error}).") from error
     if not len(structure) or structure[0].count_atom_sites() == 0:
         raise ModelFormatError(f"{shown(path)} holds no atoms.")
+    structure.name = structure.name or shown(path.name.removesuffix(".gz").rsplit(".", 1)[0])
     return structure
 
 

@@ -13,13 +13,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edseg_engine.errors import DeviceError, MapFormatError
+from edseg_engine.errors import DeviceError, EdsegError, MapFormatError
 from edseg_engine.io.names import shown, utf8_path
+from edseg_engine.memory import require_memory
 
 #: An opened file; what is read is its uncompressed content.
 File = io.BufferedReader | gzip.GzipFile
 #: gzip never compresses better than this.
 _GZIP_LIMIT = 1032
+#: gemmi keeps each value of a text file as a string.
+_BYTES_PER_LETTER = 12
 
 
 def check_regular(path: Path) -> None:
@@ -38,13 +41,13 @@ def check_regular(path: Path) -> None:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[File]:
-    """Open a map or reflections for reading; what is read is the uncompressed content.
+def opened(path: Path, refusal: type[EdsegError] = MapFormatError) -> Iterator[File]:
+    """Open a file for reading; what is read is the uncompressed content.
 
     Raises
     ------
-    MapFormatError
-        There is no such file, it cannot be read, or its compression is damaged.
+    EdsegError
+        `refusal`: there is no such file, it cannot be read, or its compression is damaged.
     DeviceError
         Memory ran out while the file was open.
     """
@@ -59,13 +62,13 @@ def opened(path: Path) -> Iterator[File]:
             with gzip.GzipFile(path, fileobj=raw) as file:
                 yield file
     except FileNotFoundError as error:
-        raise MapFormatError(f"{shown(path)} does not exist.") from error
+        raise refusal(f"{shown(path)} does not exist.") from error
     except IsADirectoryError as error:
-        raise MapFormatError(f"{shown(path)} is a directory; give the file of a map.") from error
+        raise refusal(f"{shown(path)} is a directory, not a file.") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise MapFormatError(f"{shown(path.name)} is truncated or damaged: it cannot be unpacked.") from error
+        raise refusal(f"{shown(path.name)} is truncated or damaged: it cannot be unpacked.") from error
     except OSError as error:
-        raise MapFormatError(f"{shown(path.name)} cannot be read: {error.strerror or error}.") from error
+        raise refusal(f"{shown(path.name)} cannot be read: {error.strerror or error}.") from error
     except MemoryError as error:
         raise DeviceError(f"There is not enough memory to read {shown(path.name)}; close other programs.") from error
 
@@ -74,6 +77,24 @@ def most_bytes(file: File) -> int:
     """Return how many bytes an opened file holds; if it is compressed, how many it can hold at most."""
     size = os.fstat(file.fileno()).st_size
     return size * _GZIP_LIMIT if isinstance(file, gzip.GzipFile) else size
+
+
+def read_text(file: File, largest: int, name: str, refusal: type[EdsegError] = MapFormatError) -> bytes:
+    """Return all of an opened text file.
+
+    Raises
+    ------
+    EdsegError
+        `refusal`: it has more than `largest` bytes.
+    DeviceError
+        There is not enough memory to take it apart.
+    """
+    file.seek(0)
+    text = file.read(largest + 1)
+    if len(text) > largest:
+        raise refusal(f"{name} has more than {largest >> 20} MB of text.")
+    require_memory(_BYTES_PER_LETTER * len(text), f"Reading {name}")
+    return text
 
 
 @contextmanager

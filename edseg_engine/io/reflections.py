@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edseg_engine.errors import MapFormatError
 from edseg_engine.io.columns import find_free, find_hl, find_measured
-from edseg_engine.io.files import File, most_bytes, on_disk, opened
+from edseg_engine.io.files import File, most_bytes, on_disk, opened, read_text
 from edseg_engine.io.names import shown
 from edseg_engine.io.validation import check_cell, check_symmetry
 from edseg_engine.memory import require_memory
@@ -33,8 +33,6 @@ _CIF_START = re.compile(rb"(\s|#[^\n]*\n)*data_", re.IGNORECASE)
 _LARGEST_MTZ = 1 << 30
 _LARGEST_MTZ_HEADERS = 1 << 26
 _LARGEST_CIF = 1 << 29
-#: gemmi keeps every value of an mmCIF file as a string.
-_CIF_MEMORY = 12
 
 
 @dataclass(frozen=True)
@@ -236,11 +234,7 @@ def _check_mtz_header(file: File, name: str) -> int:
 
 
 def _read_sf_cif(file: File, name: str) -> list[ReflectionTable]:
-    file.seek(0)
-    text = file.read(_LARGEST_CIF + 1)
-    if len(text) > _LARGEST_CIF:
-        raise MapFormatError(f"{name} has more than {_LARGEST_CIF >> 20} MB of text; give its merged reflections only.")
-    require_memory(_CIF_MEMORY * len(text), f"Reading {name}")
+    text = read_text(file, _LARGEST_CIF, name)
     try:
         blocks = gemmi.as_refln_blocks(gemmi.cif.read_string(text))
         tables = [_cif_table(block) for block in blocks if block.is_merged() or block.is_unmerged()]
