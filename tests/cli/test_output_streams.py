@@ -20,9 +20,8 @@ from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import WeightsCard, save_weights
 from edseg_engine.results.files import RESULT_FILES
 from full_disk import file_size_limit
-from places import ROOT
+from places import MTZ, ROOT
 
-MTZ = ROOT / "tests/data/1az5/data.mtz.gz"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 EDSEG = f"{sys.executable} -m edseg_engine"
 
