@@ -81,8 +81,9 @@ class Muon(torch.optim.Optimizer):
 
 
 def optimizers_of(net: nn.Module, lr: float, weight_decay: float, muon: bool = True) -> list[torch.optim.Optimizer]:
-    """Return Muon for the kernels between hidden channels, and AdamW for stem, heads and normalisations; without `muon`,
-    AdamW for everything."""
+    """Return Muon for the kernels between hidden channels, and AdamW for stem, heads and normalisations.
+
+    Without `muon`, AdamW is for everything."""
     hidden: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for p in net.parameters():

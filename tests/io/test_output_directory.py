@@ -1,4 +1,4 @@
-"""Output is there completely or not at all, and never at the cost of a file that is somebody else's."""
+"""Output directories are there completely or not at all, and never at the cost of a neighbour."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import os
 import stat
 import subprocess
 import sys
-import textwrap
-import threading
 from pathlib import Path
 
 import pytest
@@ -15,36 +13,7 @@ import pytest
 from edseg_engine.errors import OutputError
 from edseg_engine.io.output import check_output_directory, output_directory, output_file
 from full_disk import file_size_limit
-from places import ROOT
-
-#: The files of the results that these tests write.
-OWN = ("result.json", "a.txt", "maps", "maps/1.ccp4", "maps/2.ccp4")
-
-
-def write(place: Path, text: str = "new", overwrite: bool = False, maps: bool = True) -> None:
-    with output_directory(place, OWN, last="result.json", overwrite=overwrite) as folder:
-        for name in OWN[:2]:
-            (folder / name).write_text(text)
-        if maps:
-            (folder / "maps").mkdir()
-            for name in OWN[3:]:
-                (folder / name).write_text(text)
-
-
-def content(place: Path) -> dict[str, str]:
-    return {path.relative_to(place).as_posix(): path.read_text() for path in place.rglob("*") if path.is_file()}
-
-
-def complete(text: str, maps: bool = True) -> dict[str, str]:
-    return {name: text for name in OWN if name != "maps" and (maps or not name.startswith("maps"))}
-
-
-def child(code: str, *arguments: object) -> subprocess.Popen[str]:
-    """Start another process with the functions of this module at hand."""
-    prelude = f"import os, signal, sys, time; sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parent)!r}]\n"
-    prelude += "from test_output_files import *\n"
-    command = [sys.executable, "-c", prelude + textwrap.dedent(code), *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+from outputs import OWN, child, complete, content, write
 
 
 def test_runs_that_write_to_neighbours_at_once_all_keep_their_results(tmp_path: Path) -> None:
@@ -245,94 +214,3 @@ def test_a_full_disk_at_the_last_byte(tmp_path: Path) -> None:
     ):
         stream.write(b"x" * 1000)  # stays in the buffer until it is closed
     assert content(tmp_path) == {"map.ccp4": "old"}
-
-
-def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "fifo")
-    (tmp_path / "loop").symlink_to("loop")
-    (tmp_path / "directory").mkdir()
-    (tmp_path / "read-only").write_text("old")
-    places = {
-        "fifo": "not a regular file",
-        "/dev/null": "not a regular file",
-        "loop": "symbolic links",
-        "loop/map.ccp4": "symbolic links",
-        "directory": "is a directory",
-        ".": "is a directory",
-        "": "is a directory",
-        "/": "is a directory",
-        "no/map.ccp4": "there is no directory",
-        "read-only/map.ccp4": "Not a directory",
-    }
-    for place, message in places.items():
-        path = tmp_path / place if place else ""
-        with pytest.raises(OutputError, match=message), output_file(path):
-            pytest.fail("it was not refused")
-    assert {path.name for path in tmp_path.iterdir()} == {"fifo", "loop", "directory", "read-only"}
-    for place in ("loop", "loop/out", "fifo"):
-        with pytest.raises(OutputError):
-            check_output_directory(tmp_path / place, OWN, last="result.json")
-
-
-@pytest.mark.parametrize("kind", ["itself", "hard link", "symbolic link"])
-def test_the_input_is_never_overwritten(tmp_path: Path, kind: str) -> None:
-    source, output = tmp_path / "b.mtz", tmp_path / "b.mtz"
-    source.write_text("reflections")
-    if kind != "itself":
-        output = tmp_path / "out.ccp4"
-        (output.hardlink_to if kind == "hard link" else output.symlink_to)(source)
-    with pytest.raises(OutputError, match="it is the input"), output_file(output, inputs=[source]) as file:
-        file.write_text("map")
-    assert source.read_text() == "reflections"
-
-
-def test_a_planted_link_is_not_followed_and_a_users_own_is(tmp_path: Path) -> None:
-    precious, output = tmp_path / "precious", tmp_path / "map.ccp4"
-    precious.write_text("mine")
-    (tmp_path / ".map.ccp4.part").symlink_to(precious)
-    with output_file(output) as file:
-        file.write_text("new")
-    assert precious.read_text() == "mine"
-    (tmp_path / "latest.ccp4").symlink_to(output)
-    with output_file(tmp_path / "latest.ccp4") as file:
-        file.write_text("newer")
-    assert (tmp_path / "latest.ccp4").is_symlink()
-    assert output.read_text() == "newer"
-
-
-def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path: Path) -> None:
-    output = tmp_path / "map.ccp4"
-    output.write_text("old")
-    output.chmod(0o660)
-    with output_file(output) as file:
-        file.write_text("new")
-    assert stat.S_IMODE(output.stat().st_mode) == 0o660
-
-
-def test_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:
-    output = tmp_path / "map.ccp4"
-
-    def write_many(letter: str) -> None:
-        for _ in range(10):
-            with output_file(output) as file:
-                file.write_text(letter * 100_000)
-
-    threads = [threading.Thread(target=write_many, args=(letter,)) for letter in "abc"]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    text = output.read_text()
-    assert text == text[0] * 100_000
-    assert list(tmp_path.iterdir()) == [output]
-
-
-def test_names_that_are_not_utf8(tmp_path: Path) -> None:
-    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
-    write(folder / "out")
-    with output_file(folder / "map.ccp4") as file:
-        file.write_text("new")
-    with pytest.raises(OutputError) as caught:
-        write(folder / "out")
-    assert "caf\\xe9" in str(caught.value)
-    assert {os.fsencode(path.name) for path in folder.iterdir()} == {b"out", b"map.ccp4"}
