@@ -134,7 +134,7 @@ def refine(
         _r_factors(statistics, "free"),
         float(statistics[-1]["geom"]["summary"]["r.m.s.d."]["Bond distances, non H"]),
         MapFile(coefficients, "FWT", "PHWT"),
-        MapFile(coefficients, "DELFWT", "PHDELWT", True),
+        MapFile(coefficients, "DELFWT", "PHDELWT"),
     )
 
 
