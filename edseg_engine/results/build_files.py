@@ -6,11 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import gemmi
@@ -20,7 +15,7 @@ from edseg_engine import __version__
 from edseg_engine.building.build import BuildResult
 from edseg_engine.building.coordinates import residue_name
 from edseg_engine.building.records import CA, Fragment
-from edseg_engine.errors import OutputError
+from edseg_engine.io.output import check_output_directory, output_directory
 from edseg_engine.labels import LABELS
 from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
 
@@ -29,24 +24,14 @@ BUILD_FILES: tuple[str, ...] = ("model.cif", "model.pdb", "model.mtz", "build.js
 
 
 def check_build_output(directory: Path | str, overwrite: bool = False) -> None:
-    """Make sure that `write_build` can write to `directory`.
+    """Make sure that `write_build` can write to `directory`, without writing anything.
 
     Raises
     ------
     OutputError
-        If something is in the way.
+        If it cannot.
     """
-    directory = Path(directory).resolve()
-    if not directory.exists():
-        return
-    if not directory.is_dir():
-        raise OutputError(f"Cannot write the results to {directory}: it is a file, not a directory.")
-    names = [path.name for path in directory.iterdir()]
-    if names and not overwrite:
-        raise OutputError(f"The output directory {directory} is not empty: choose another, or use --overwrite.")
-    for name in names:
-        if name not in BUILD_FILES:
-            raise OutputError(f"Will not overwrite {directory}: {name} in it is not a result file of edseg.")
+    check_output_directory(directory, BUILD_FILES, last=BUILD_FILES[-1], overwrite=overwrite)
 
 
 def write_build(
@@ -63,10 +48,8 @@ def write_build(
     OutputError
         If `directory` holds other files, or cannot be written.
     """
-    directory = Path(directory).resolve()
-    check_build_output(directory, overwrite)
     progress(Progress("write", 0.0))
-    with _as_output_error(directory), _staged(directory) as new:
+    with output_directory(directory, BUILD_FILES, last=BUILD_FILES[-1], overwrite=overwrite) as new:
         structure = _with_sequences(result)
         structure.make_mmcif_document().write_file(str(new / "model.cif"))
         if structure.find_spacegroup().ext == "H":  # hexagonal axes of R 3 and R 32 have their own name in PDB files
@@ -176,33 +159,3 @@ def _with_sequences(result: BuildResult) -> gemmi.Structure:
             entity.full_sequence = [residue_name(letter) for letter in letters]
     structure.assign_label_seq_id()
     return structure
-
-
-@contextmanager
-def _as_output_error(directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"Cannot write the results to {directory}: {error.strerror or error}.") from error
-
-
-@contextmanager
-def _staged(directory: Path) -> Iterator[Path]:
-    """Yield a new directory that takes the place of `directory` when the context ends without an error."""
-    parent = directory.parent
-    parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".edseg-", dir=parent))
-    try:
-        new, old = staging / "new", staging / "old"
-        new.mkdir()
-        yield new
-        if directory.exists():
-            os.rename(directory, old)
-        try:
-            os.rename(new, directory)
-        except BaseException:
-            if old.exists():
-                os.rename(old, directory)
-            raise
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)

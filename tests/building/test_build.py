@@ -13,10 +13,7 @@ from pathlib import Path
 import gemmi
 import numpy as np
 import pytest
-from conftest import CRYSTAL
-from simulated_votes import KnownChains, known_chains, votes
 
-from edseg_engine.building.amplitudes import read_amplitudes
 from edseg_engine.building.build import BuildOptions, BuildResult, build
 from edseg_engine.building.child import require_programs, run_child
 from edseg_engine.building.coordinates import chain_name, to_model
@@ -28,8 +25,11 @@ from edseg_engine.building.trace import trace
 from edseg_engine.building.validation import compare
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.errors import BuildError, Cancelled, DependencyError, OptionError, OutputError
+from edseg_engine.io.reflections import read_amplitudes
 from edseg_engine.progress import Progress, ProgressCallback
 from edseg_engine.results.build_files import BUILD_FILES, write_build
+from places import MODEL, MTZ
+from simulated_votes import KnownChains, known_chains, votes
 
 needs_engine = pytest.mark.skipif(
     importlib.util.find_spec("coot_headless_api") is None or importlib.util.find_spec("servalcat") is None,
@@ -40,7 +40,7 @@ WRONG = "MSKGEELFTGVVPILVELDGDVNGHKFSVSGEGEGDATYGKLTLKFICTTGKLPVPWPTLVTTFSYGVQCF
 
 @pytest.fixture(scope="module")
 def known() -> KnownChains:
-    return known_chains(CRYSTAL / "model.cif.gz")
+    return known_chains(MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def result(known: KnownChains) -> BuildResult:
     def segmenter(density: DensityMap, progress: ProgressCallback) -> BackboneResidues:
         return votes(known, np.random.default_rng(1), rms=0.7, rank1=0.8)[0]
 
-    return build(CRYSTAL / "data.mtz.gz", BuildOptions(known.sequences, cycles=1), segmenter)
+    return build(MTZ, BuildOptions(known.sequences, cycles=1), segmenter)
 
 
 @needs_engine
@@ -99,7 +99,7 @@ def test_a_model_does_not_replace_other_files(result: BuildResult, tmp_path: Pat
 def test_a_wrong_sequence_is_told(known: KnownChains) -> None:
     residues, _ = votes(known, np.random.default_rng(1))
     with pytest.raises(BuildError, match="fits the sequence"):
-        build(CRYSTAL / "data.mtz.gz", BuildOptions((WRONG,)), lambda density, progress: residues)
+        build(MTZ, BuildOptions((WRONG,)), lambda density, progress: residues)
 
 
 @needs_engine
@@ -113,7 +113,7 @@ def test_a_cancelled_run_leaves_nothing(known: KnownChains, tmp_path: Path, monk
             raise Cancelled("Stopped.")
 
     with pytest.raises(Cancelled):
-        build(CRYSTAL / "data.mtz.gz", BuildOptions(known.sequences), lambda density, _: residues, stop)
+        build(MTZ, BuildOptions(known.sequences), lambda density, _: residues, stop)
     assert os.listdir(tmp_path) == []
 
 
@@ -157,7 +157,7 @@ def test_a_cancelled_program_does_not_live_on(tmp_path: Path) -> None:
 
 
 def test_the_test_set_of_the_file_is_kept_and_else_made_the_same_every_time() -> None:
-    amplitudes = read_amplitudes(CRYSTAL / "data.mtz.gz")
+    amplitudes = read_amplitudes(MTZ)
     assert amplitudes is not None
     assert amplitudes.free is not None
     assert free_reflections(amplitudes) is amplitudes.free
