@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from edseg_engine.building.amplitudes import Amplitudes, read_amplitudes
 from edseg_engine.building.child import require_programs
 from edseg_engine.building.coordinates import to_model
-from edseg_engine.building.coot_engine import Checks, add_waters, build_atoms, check
+from edseg_engine.building.coot_engine import Checks, build_atoms, check, polish
 from edseg_engine.building.dock import Docking, dock, rank_one
 from edseg_engine.building.merge import merge
 from edseg_engine.building.next_map import next_map
@@ -23,12 +21,13 @@ from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.errors import BuildError, OptionError
 from edseg_engine.io.ccp4 import write_ccp4
 from edseg_engine.io.read import read_map
-from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
+from edseg_engine.io.reflections import Amplitudes, read_amplitudes
+from edseg_engine.progress import Clock, ProgressCallback, ignore_progress
 
-#: Stages of a run, in their order; those but the first, the last two and the waters recur with every cycle.
-STAGES = ("read", "segment", "trace", "build", "refine", "waters", "validate", "write")
-#: Cycles of refinement of a model in between and of the last.
-_REFINEMENT, _LAST_REFINEMENT = 5, 6
+#: Stages of a run, in their order; all but the first and the last recur with every cycle.
+STAGES = ("read", "segment", "trace", "build", "refine", "polish", "validate", "write")
+#: Cycles of refinement of a model in between, and of the last after each polishing.
+_REFINEMENT, _LAST_REFINEMENTS = 5, (3, 4)
 #: Steps of real-space refinement of all atoms where no refinement against amplitudes follows, or the map is coarse.
 _REAL_SPACE, _REAL_SPACE_COARSE, _COARSE = 200, 100, 2.6
 #: R-free must fall by this much for another cycle to be worth its time.
@@ -133,18 +132,13 @@ class BuildResult:
         return sum(residue.is_water() for chain in self.model.structure[0] for residue in chain)
 
 
-@dataclass
-class _Clock:
-    progress: ProgressCallback
-    timings: dict[str, float] = field(default_factory=dict)
+class _Clock(Clock):
+    """A clock of coarser stages: what happens within one is reported under its name."""
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[ProgressCallback]:
-        self.progress(Progress(name, 0.0))
-        start = time.perf_counter()
-        yield lambda p: self.progress(replace(p, stage=name))
-        self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - start
-        self.progress(Progress(name, 1.0))
+    def within(self, name: str) -> Iterator[ProgressCallback]:
+        with self.stage(name):
+            yield lambda progress: self.progress(replace(progress, stage=name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,8 +228,8 @@ class _Run:
                 )
                 density = read_map(map_file.path, f_label=map_file.f, phi_label=map_file.phi)
         assert best is not None
-        best = self.with_waters(best, d_min)
-        with self.clock.stage("validate") as progress:
+        best = self.polished(best, d_min)
+        with self.clock.within("validate") as progress:
             checks = check(best.model, best.density, self.folder, progress)
         return BuildResult(
             best.model,
@@ -259,23 +253,23 @@ class _Run:
 
     def cycle(self, number: int, density: DensityMap, map_file: MapFile, best: _State | None) -> _State:
         folder = self.cycle_folder(number)
-        with self.clock.stage("segment") as progress:
+        with self.clock.within("segment") as progress:
             residues = self.segmenter(density, progress)
         with self.clock.stage("trace"):
             docking = self.docking(residues)
             model = to_model(docking)
             kept: frozenset[Address] = frozenset()
         if best is not None:
-            with self.clock.stage("validate") as progress:
+            with self.clock.within("validate") as progress:
                 correlation = check(best.model, map_file, folder, progress).correlation
             model, kept = merge(best.model, model, residues.symmetry, correlation)
-        with self.clock.stage("build") as progress:
+        with self.clock.within("build") as progress:
             model = build_atoms(
                 model, map_file, folder, progress, kept=kept, refine=self.real_space_steps(density.d_min)
             )
         refined = None
         if self.amplitudes is not None:
-            with self.clock.stage("refine") as progress:
+            with self.clock.within("refine") as progress:
                 refined = refine(model.structure, self.amplitudes, folder, progress, cycles=_REFINEMENT)
             model = replace(model, structure=refined.structure)
         self.cycles.append(
@@ -314,17 +308,20 @@ class _Run:
     def share(self, model: Model) -> float:
         return len(model.residues) / max(1, self.expected(model))
 
-    def with_waters(self, state: _State, d_min: float | None) -> _State:
-        """Return the model with waters, if R-free falls with them."""
-        if state.refined is None or self.amplitudes is None:
+    def polished(self, state: _State, d_min: float | None) -> _State:
+        """Return the model with waters and what else its map shows, as long as R-free falls with them."""
+        if self.amplitudes is None:
             return state
-        folder = self.cycle_folder(self.options.cycles)
-        model = state.model
-        with self.clock.stage("waters") as progress:
-            if d_min is None or d_min <= _WATER_RESOLUTION:
-                model = add_waters(model, state.refined.difference, folder, progress, _WATER_SIGMA)
-        with self.clock.stage("refine") as progress:
-            refined = refine(model.structure, self.amplitudes, folder, progress, cycles=_LAST_REFINEMENT)
-        if refined.r_free[-1] > state.r_free:
-            return state
-        return _State(replace(model, structure=refined.structure), refined.density, state.undocked, refined)
+        waters = d_min is None or d_min <= _WATER_RESOLUTION
+        for number, cycles in enumerate(_LAST_REFINEMENTS, self.options.cycles):
+            assert state.refined
+            folder = self.cycle_folder(number)
+            with self.clock.within("polish") as progress:
+                difference = state.refined.difference if waters else None
+                model = polish(state.model, state.density, difference, folder, progress, _WATER_SIGMA)
+            with self.clock.within("refine") as progress:
+                refined = refine(model.structure, self.amplitudes, folder, progress, cycles=cycles)
+            if refined.r_free[-1] > state.r_free:
+                break
+            state = _State(replace(model, structure=refined.structure), refined.density, state.undocked, refined)
+        return state

@@ -22,7 +22,7 @@ _TAIL = 3
 PACKAGES = {"coot_headless_api": "coot-headless-api", "servalcat": "servalcat"}
 
 
-def require_programs() -> None:
+def require_programs(packages: Mapping[str, str] = PACKAGES) -> None:
     """Make sure that the programs of the extra ``build`` are installed.
 
     Raises
@@ -30,7 +30,7 @@ def require_programs() -> None:
     DependencyError
         If one is missing.
     """
-    for module, package in PACKAGES.items():
+    for module, package in packages.items():
         if importlib.util.find_spec(module) is None:
             raise missing_extra(package, "build")
 

@@ -54,15 +54,28 @@ def build_atoms(
         for residue in chain:
             if (chain.name, residue.seqid.num) not in keep and residue.name != "GLY":
                 residue.name = "ALA"
-    names = {chain: [residue_name(letter) for letter in letters] for chain, letters in model.sequences.items()}
-    built, _ = _run("build", bare, density, folder, progress, sequences=names, kept=sorted(keep), refine=refine)
+    built, _ = _run("build", bare, density, folder, progress, sequences=_names(model), kept=sorted(keep), refine=refine)
     return replace(model, structure=built)
 
 
-def add_waters(model: Model, density: MapFile, folder: Path, progress: ProgressCallback, sigma: float) -> Model:
-    """Return the model with waters at peaks above `sigma` of the (difference) map that have sensible contacts."""
-    built, _ = _run("waters", model.structure, density, folder, progress, sigma=sigma)
+def polish(
+    model: Model, density: MapFile, difference: MapFile | None, folder: Path, progress: ProgressCallback, sigma: float
+) -> Model:
+    """Return a refined model with what its map shows besides.
+
+    Gaps are closed and ends extended, side chains fitted anew that are unlikely or lie outside the density. Where there
+    is a `difference` map, waters are added at peaks above `sigma` that have sensible contacts.
+    """
+    waters = None
+    if difference is not None:
+        waters = {"map": str(difference.path.resolve()), "f": difference.f, "phi": difference.phi, "sigma": sigma}
+    built, _ = _run("polish", model.structure, density, folder, progress, sequences=_names(model), waters=waters)
     return replace(model, structure=built)
+
+
+def _names(model: Model) -> dict[str, list[str]]:
+    """Return the residue names of each chain's sequence."""
+    return {chain: [residue_name(letter) for letter in letters] for chain, letters in model.sequences.items()}
 
 
 @dataclass(frozen=True)
@@ -94,7 +107,7 @@ class Checks:
 
 def check(model: Model, density: MapFile, folder: Path, progress: ProgressCallback) -> Checks:
     """Return how well each residue fits the map and the shapes that residues have."""
-    _, report = _run("validate", model.structure, density, folder, progress)
+    _, report = _run("validate", model.structure, density, folder, progress, sequences=_names(model))
     return Checks(**{name: {(chain, number): value for chain, number, value in rows} for name, rows in report.items()})
 
 
@@ -116,7 +129,6 @@ def _run(
         "map": str(density.path.resolve()),
         "f": density.f,
         "phi": density.phi,
-        "difference": density.difference,
         "output": str(files["out.pdb"]),
         "report": str(files["report.json"]),
         **options,

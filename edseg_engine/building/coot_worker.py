@@ -22,7 +22,11 @@ _LONGEST_GAP, _LONGEST_END = 8, 6
 _GAP_DENSITY, _END_DENSITY = 0.35, 0.55
 #: Å between C and N of a peptide bond that is one, and between CA that are none.
 _PEPTIDE, _CLASH = 1.6, 3.2
-#: Where the spectrum of side-chain conformations of a residue needs no fit.
+#: Side chains are fitted anew whose conformation is less probable (%), or whose mean density is less than this share of
+#: the median of the main chain.
+_POOR_ROTAMER, _POOR_DENSITY = 1.0, 0.35
+_MAIN_CHAIN_ATOMS = frozenset({"N", "CA", "C", "O", "CB", "OXT"})
+#: Residues without side chains to fit.
 _NO_ROTAMERS = frozenset({"ALA", "GLY"})
 
 
@@ -38,9 +42,9 @@ class Worker:
         self.coot.set_refinement_is_verbose(False)
         self.coot.set_use_rama_plot_restraints(True)
         if job["f"]:
-            self.map = self.coot.read_mtz(job["map"], job["f"], job["phi"], "", False, job["difference"])
+            self.map = self.coot.read_mtz(job["map"], job["f"], job["phi"], "", False, False)
         else:
-            self.map = self.coot.read_ccp4_map(job["map"], job["difference"])
+            self.map = self.coot.read_ccp4_map(job["map"], False)
         self.model = self.coot.read_pdb(job["model"])
         if self.map < 0 or self.model < 0:
             raise SystemExit("Coot's engine cannot read the map or the model.")
@@ -102,7 +106,7 @@ class Worker:
         return sum(values) / max(1, len(values))
 
     def median_density(self) -> float:
-        values = sorted(self.density(residue) for chain in self.structure[0] for residue in chain)
+        values = sorted(self.density(r) for chain in self.job["sequences"] for r in self.residues(chain).values())
         return values[len(values) // 2] if values else 0.0
 
     def fill(self, chain: str, length: int) -> None:
@@ -188,11 +192,35 @@ class Worker:
 
     # Other jobs
 
-    def waters(self) -> None:
-        """Add waters at peaks of the (difference) map that have sensible contacts."""
-        self.coot.set_add_waters_sigma_cutoff(self.job["sigma"])
-        self.coot.add_waters(self.model, self.map)
+    def polish(self) -> None:
+        """Build what the refined map shows besides, fit poor side chains anew, add waters.
+
+        Waters go to peaks of the difference map that have sensible contacts.
+        """
+        progress(0.0, "gaps")
+        self.kept = {(chain, number) for chain in self.job["sequences"] for number in self.residues(chain)}
+        self.median = self.median_density()
+        for chain, sequence in self.job["sequences"].items():
+            self.fill(chain, len(sequence))
+        self.side_chains()
+        progress(0.5, "side chains")
+        for chain, number, probability in table(self.coot.rotamer_analysis(self.model)):
+            if probability < _POOR_ROTAMER or self.side_chain_density(chain, number) < _POOR_DENSITY * self.median:
+                self.coot.auto_fit_rotamer(self.model, chain, number, "", "", self.map)
+        if self.job["waters"]:
+            progress(0.8, "waters")
+            waters = self.job["waters"]
+            difference = self.coot.read_mtz(waters["map"], waters["f"], waters["phi"], "", False, True)
+            self.coot.set_add_waters_sigma_cutoff(waters["sigma"])
+            self.coot.add_waters(self.model, difference)
         self.structure = self.read_back()
+
+    def side_chain_density(self, chain: str, number: int) -> float:
+        """Return the mean density at the atoms beyond CB; that of the median main chain if there are none."""
+        residue = self.residues(chain).get(number)
+        atoms = [atom for atom in residue or () if atom.name not in _MAIN_CHAIN_ATOMS]
+        values = [self.coot.get_density_at_position(self.map, *atom.pos.tolist()) for atom in atoms]
+        return sum(values) / len(values) if values else self.median
 
     def validate(self) -> dict[str, Any]:
         """Return per residue the map correlation, the rotamer's probability (%) and whether phi and psi are allowed."""

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import gemmi
 import numpy as np
+from numpy.typing import NDArray
 
-from edseg_engine.building.amplitudes import Amplitudes
 from edseg_engine.building.records import MapFile
-from edseg_engine.crystal.phasing import Reflections, combined, density_modified, figure_of_merit
+from edseg_engine.crystal.phasing import Reflections, combined, density_modified
+from edseg_engine.io.map_coefficients import centroids
+from edseg_engine.io.reflections import Amplitudes
 
 #: Volume (Å³) of a residue in a crystal.
 RESIDUE_VOLUME = 135.0
@@ -47,17 +49,17 @@ def next_map(refined: MapFile, amplitudes: Amplitudes, folder: Path, residues: i
     reflections = Reflections(
         mtz.cell, mtz.spacegroup, miller, columns["FP"][known].astype(np.float32), combined(experiment, model)
     )
-    centroids = reflections.centroids
+    phases = reflections.centroids
     solvent = 1 - residues * RESIDUE_VOLUME * len(mtz.spacegroup.operations()) / mtz.cell.volume
     if not complete and solvent > _LEAST_SOLVENT:
-        centroids = density_modified(reflections, solvent)
+        phases = density_modified(reflections, solvent)
     result = gemmi.Mtz(with_base=True)
     result.spacegroup = mtz.spacegroup
     result.set_cell_for_all(mtz.cell)
     result.add_dataset("edseg")
     result.add_column("FWT", "F")
     result.add_column("PHWT", "P")
-    coefficients = reflections.amplitudes * centroids
+    coefficients = reflections.amplitudes * phases
     values = [*miller.T, np.abs(coefficients), np.degrees(np.angle(coefficients))]
     result.set_data(np.stack(values, 1).astype(np.float32))
     path = folder / "next.mtz"
@@ -65,15 +67,13 @@ def next_map(refined: MapFile, amplitudes: Amplitudes, folder: Path, residues: i
     return MapFile(path, "FWT", "PHWT")
 
 
-def _experimental_centroids(amplitudes: Amplitudes, miller: np.ndarray) -> np.ndarray:
-    """Return the centroids (n,) of the experimental phases, from the terms A and B; 0 where there are none."""
+def _experimental_centroids(amplitudes: Amplitudes, miller: NDArray[np.int32]) -> NDArray[np.complex64]:
+    """Return the centroids (n,) of the experimental phases of reflections (n, 3); 0 where there are none."""
     assert amplitudes.hl is not None
-    a, b = (np.nan_to_num(amplitudes.hl[:, i]).astype(float) for i in (0, 1))
-    strength = np.hypot(a, b)
-    centroid = figure_of_merit(strength) * (a + 1j * b) / np.maximum(strength, 1e-9)
-    data = gemmi.ComplexAsuData(
-        amplitudes.cell, amplitudes.spacegroup, amplitudes.miller, centroid.astype(np.complex64)
-    )
+    known = np.isfinite(amplitudes.hl).all(1)
+    hkl = amplitudes.miller[known]
+    values = centroids(hkl, amplitudes.hl[known], amplitudes.spacegroup).astype(np.complex64)
+    data = gemmi.ComplexAsuData(amplitudes.cell, amplitudes.spacegroup, hkl, values)
     data.ensure_asu()
     at = {tuple(hkl): i for i, hkl in enumerate(data.miller_array.tolist())}
     index = np.array([at.get(tuple(hkl), -1) for hkl in miller.tolist()])

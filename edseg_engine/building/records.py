@@ -27,7 +27,6 @@ class MapFile:
     path: Path
     f: str = ""
     phi: str = ""
-    difference: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,13 +13,15 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from edseg_engine.building.amplitudes import Amplitudes
 from edseg_engine.building.child import monomer_library, run_child
 from edseg_engine.building.records import MapFile
+from edseg_engine.io.reflections import Amplitudes
 from edseg_engine.progress import Progress, ProgressCallback
 
 #: Share of the reflections that is set aside where the file has no test set, and the seed that chooses them.
 FREE_SHARE, _FREE_SEED = 0.05, 2026
+#: Standard uncertainty of an amplitude where the file has none, as a share of it.
+_UNKNOWN_SIGMA = 0.03
 #: Seconds that a refinement may take: at least, and for each reflection and cycle.
 _LEAST_TIME, _TIME_PER_REFLECTION = 300.0, 0.003
 _CYCLE = re.compile(r"^==+ CYCLE\s+(\d+)", re.MULTILINE)
@@ -72,7 +74,9 @@ def write_amplitudes(amplitudes: Amplitudes, path: Path) -> None:
     mtz.add_column(name, kind)
     mtz.add_column(f"SIG{name}", "Q")
     mtz.add_column("FREE", "I")
-    sigma = np.ones(len(amplitudes.f), np.float32) if amplitudes.sigf is None else amplitudes.sigf
+    sigma = _UNKNOWN_SIGMA * np.abs(amplitudes.f)
+    if amplitudes.sigf is not None:
+        sigma = np.where(np.isfinite(amplitudes.sigf), amplitudes.sigf, sigma)
     columns = [*amplitudes.miller.T, amplitudes.f, sigma, np.where(test_set(amplitudes), 0, 1)]
     mtz.set_data(np.stack(columns, 1).astype(np.float32))
     mtz.ensure_asu()
@@ -134,7 +138,7 @@ def refine(
         _r_factors(statistics, "free"),
         float(statistics[-1]["geom"]["summary"]["r.m.s.d."]["Bond distances, non H"]),
         MapFile(coefficients, "FWT", "PHWT"),
-        MapFile(coefficients, "DELFWT", "PHDELWT", True),
+        MapFile(coefficients, "DELFWT", "PHDELWT"),
     )
 
 

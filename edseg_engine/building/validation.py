@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from edseg_engine.building.coordinates import residue_name
 from edseg_engine.building.placing import Pose
 from edseg_engine.building.records import FloatArray, Model
 from edseg_engine.crystal.symmetry import Symmetry
@@ -75,8 +76,7 @@ _MAIN = frozenset({"N", "CA", "C", "O", "CB", "OXT"})
 def compare(model: Model, known: gemmi.Structure) -> Comparison:
     """Compare a model with a known one, over symmetry copies and copies of a chain.
 
-    A place is right when all residues of the built chain whose CA coincide with one known chain are numbered alike,
-    apart from a constant: the numbering of a deposited model need not begin at 1.
+    The numbering of the known model need not begin at 1: it is compared with the sequence of the built chain first.
     """
     symmetry = Symmetry(known.cell, gemmi.SpaceGroup(known.spacegroup_hm))
     true = _residues(known)
@@ -91,11 +91,8 @@ def compare(model: Model, known: gemmi.Structure) -> Comparison:
     positions = np.array([residue.atoms["CA"] for residue in ours])
     partner, poses, distance = _nearest(positions, ca, symmetry)
     near = distance < _NEAR
-    shifts: dict[tuple[str, str], Counter[int]] = {}
-    for i in np.flatnonzero(near):
-        a, b = ours[i].place, true[partner[i]].place
-        shifts.setdefault((a[0], b[0]), Counter())[a[1] - b[1]] += 1
-    shift = {pair: counter.most_common(1)[0][0] for pair, counter in shifts.items()}
+    pairs = {(ours[i].place[0], true[partner[i]].place[0]) for i in np.flatnonzero(near)}
+    shift = {(a, b): _numbering(model.sequences[a], [r for r in true if r.place[0] == b]) for a, b in pairs}
     right = np.array(
         [
             bool(near[i]) and r.place[1] - true[partner[i]].place[1] == shift[r.place[0], true[partner[i]].place[0]]
@@ -126,6 +123,15 @@ def compare(model: Model, known: gemmi.Structure) -> Comparison:
         rms_ca=float(np.sqrt(np.mean(distance[complete] ** 2))) if complete.any() else float("nan"),
         rms_side_chain=float(np.sqrt(np.mean(side))) if len(side) else float("nan"),
     )
+
+
+def _numbering(sequence: str, chain: list[_Residue]) -> int:
+    """Return what to add to the numbers of a known chain to come to places in a sequence, counted from 1."""
+    votes: Counter[int] = Counter()
+    letters = [residue_name(letter) for letter in sequence]
+    for residue in chain:
+        votes.update(place - residue.place[1] for place, name in enumerate(letters, 1) if name == residue.name)
+    return votes.most_common(1)[0][0] if votes else 0
 
 
 def _residues(structure: gemmi.Structure) -> list[_Residue]:

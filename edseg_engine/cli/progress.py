@@ -22,7 +22,7 @@ _TITLES = {
     "trace": "Tracing chains",
     "build": "Building atoms",
     "refine": "Refining",
-    "waters": "Adding waters",
+    "polish": "Polishing the model",
     "validate": "Checking the model",
     "write": "Writing results",
 }

@@ -25,12 +25,12 @@ BUILD_FILES: tuple[str, ...] = ("model.cif", "model.pdb", "model.mtz", "build.js
 
 
 def check_build_output(directory: Path | str, overwrite: bool = False) -> None:
-    """Make sure that `write_build` can write to `directory`.
+    """Make sure that `write_build` can write to `directory`, without writing anything.
 
     Raises
     ------
     OutputError
-        If something is in the way.
+        If it cannot.
     """
     check_output_directory(directory, BUILD_FILES, last=BUILD_FILES[-1], overwrite=overwrite)
 
@@ -49,8 +49,8 @@ def write_build(
     OutputError
         If `directory` holds other files, or cannot be written.
     """
+    progress(Progress("write", 0.0))
     with output_directory(directory, BUILD_FILES, last=BUILD_FILES[-1], overwrite=overwrite) as new:
-        progress(Progress("write", 0.0))
         structure = _with_sequences(result)
         (new / "model.cif").write_text(structure.make_mmcif_document().as_string(), encoding="utf-8")
         if structure.find_spacegroup().ext == "H":  # hexagonal axes of R 3 and R 32 have their own name in PDB files

@@ -8,18 +8,18 @@ from dataclasses import replace
 import gemmi
 import numpy as np
 import pytest
-from conftest import CRYSTAL
 from numpy.typing import NDArray
-from simulated_votes import KnownChains, known_chains, twice, votes
 
 from edseg_engine.building.records import CA, BackboneResidues, C, N, Trace
 from edseg_engine.building.trace import trace
 from edseg_engine.crystal.symmetry import Symmetry
+from places import MODEL
+from simulated_votes import KnownChains, known_chains, twice, votes
 
 
 @pytest.fixture(scope="module")
 def known() -> KnownChains:
-    return known_chains(CRYSTAL / "model.cif.gz")
+    return known_chains(MODEL)
 
 
 def links(traced: Trace, truth: NDArray[np.intp]) -> list[tuple[int, int]]:

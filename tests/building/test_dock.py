@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import CRYSTAL
 from numpy.typing import NDArray
-from simulated_votes import KnownChains, known_chains, twice, votes
 
 from edseg_engine.building.alignment import Places, align
 from edseg_engine.building.coordinates import to_model
 from edseg_engine.building.dock import Docking, different, dock, rank_one
 from edseg_engine.building.records import CA
 from edseg_engine.building.trace import trace
+from places import MODEL
+from simulated_votes import KnownChains, known_chains, twice, votes
 
 OTHER = "MSKGEELFTGVVPILVELDGDVNGHKFSVSGEGEGDATYGKLTLKFICTTGKLPVPWPTLVTTFSYGVQCFSRYPDHMKRHDFFKSAMPEGYVQER"
 
 
 @pytest.fixture(scope="module")
 def known() -> KnownChains:
-    return known_chains(CRYSTAL / "model.cif.gz")
+    return known_chains(MODEL)
 
 
 def score(docking: Docking, known: KnownChains, truth: NDArray[np.intp]) -> tuple[int, int]:

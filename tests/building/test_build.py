@@ -1,0 +1,219 @@
+"""From votes to a refined model, and the parts of that way that need no votes."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import gemmi
+import numpy as np
+import pytest
+
+from edseg_engine.building.build import BuildOptions, BuildResult, build
+from edseg_engine.building.child import require_programs, run_child
+from edseg_engine.building.coordinates import chain_name, to_model
+from edseg_engine.building.dock import dock
+from edseg_engine.building.merge import merge
+from edseg_engine.building.records import BackboneResidues, Model
+from edseg_engine.building.refinement import test_set as free_reflections
+from edseg_engine.building.trace import trace
+from edseg_engine.building.validation import compare
+from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.errors import BuildError, Cancelled, DependencyError, OptionError, OutputError
+from edseg_engine.io.reflections import read_amplitudes
+from edseg_engine.progress import Progress, ProgressCallback
+from edseg_engine.results.build_files import BUILD_FILES, write_build
+from places import MODEL, MTZ
+from simulated_votes import KnownChains, known_chains, votes
+
+needs_engine = pytest.mark.skipif(
+    importlib.util.find_spec("coot_headless_api") is None or importlib.util.find_spec("servalcat") is None,
+    reason="the extra 'build' is not installed",
+)
+WRONG = "MSKGEELFTGVVPILVELDGDVNGHKFSVSGEGEGDATYGKLTLKFICTTGKLPVPWPTLVTTFSYGVQCFSRYPDHMKRHDFFKSAMPEGYVQER"
+
+
+@pytest.fixture(scope="module")
+def known() -> KnownChains:
+    return known_chains(MODEL)
+
+
+@pytest.fixture(scope="module")
+def result(known: KnownChains) -> BuildResult:
+    def segmenter(density: DensityMap, progress: ProgressCallback) -> BackboneResidues:
+        return votes(known, np.random.default_rng(1), rms=0.7, rank1=0.8)[0]
+
+    return build(MTZ, BuildOptions(known.sequences, cycles=1), segmenter)
+
+
+@needs_engine
+def test_votes_become_a_refined_model(result: BuildResult, crystal_model: gemmi.Structure) -> None:
+    comparison = compare(result.model, crystal_model)
+    assert comparison.completeness >= 0.95
+    assert comparison.linked >= 0.9
+    assert comparison.rms_ca < 0.3
+    assert result.r_free is not None
+    assert result.r_free < 0.27  # the deposited model has 0.216
+    assert result.n_waters >= 10
+    assert result.checks.n_ramachandran_outliers <= 4
+
+
+@needs_engine
+def test_the_files_of_a_model_are_complete_and_agree(result: BuildResult, tmp_path: Path) -> None:
+    write_build(result, tmp_path / "new" / "model")
+    assert sorted(os.listdir(tmp_path / "new" / "model")) == sorted(BUILD_FILES)
+    assert os.listdir(tmp_path / "new") == ["model"]
+    report = json.loads((tmp_path / "new/model/build.json").read_text())
+    assert report["schema"] == "edseg-build/1"
+    assert report["r_free"] == pytest.approx(result.r_free, abs=1e-3)
+    for name in ("model.cif", "model.pdb"):
+        structure = gemmi.read_structure(str(tmp_path / "new/model" / name))
+        assert structure.find_spacegroup().hm == "P 32 2 1"
+        names = {
+            (chain.name, residue.seqid.num): residue.name
+            for chain in structure[0]
+            for residue in chain
+            if not residue.is_water()
+        }
+        assert names == {(r["chain"], r["number"]): r["type"] for r in report["residues"]}
+    mtz = gemmi.read_mtz_file(str(tmp_path / "new/model/model.mtz"))
+    assert {"FWT", "PHWT", "DELFWT", "PHDELWT"} <= set(mtz.column_labels())
+
+
+@needs_engine
+def test_a_model_does_not_replace_other_files(result: BuildResult, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="not empty"):
+        write_build(result, tmp_path)
+    with pytest.raises(OutputError, match=r"notes\.txt"):
+        write_build(result, tmp_path, overwrite=True)
+    assert os.listdir(tmp_path) == ["notes.txt"]
+
+
+@needs_engine
+def test_a_wrong_sequence_is_told(known: KnownChains) -> None:
+    residues, _ = votes(known, np.random.default_rng(1))
+    with pytest.raises(BuildError, match="fits the sequence"):
+        build(MTZ, BuildOptions((WRONG,)), lambda density, progress: residues)
+
+
+@needs_engine
+def test_a_cancelled_run_leaves_nothing(known: KnownChains, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    residues, _ = votes(known, np.random.default_rng(1))
+
+    def stop(progress: Progress) -> None:
+        if progress.stage == "build" and progress.message:
+            raise Cancelled("Stopped.")
+
+    with pytest.raises(Cancelled):
+        build(MTZ, BuildOptions(known.sequences), lambda density, _: residues, stop)
+    assert os.listdir(tmp_path) == []
+
+
+def test_options_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(OptionError, match="cycles"):
+        BuildOptions(cycles=0)
+    with pytest.raises(OptionError, match="residues"):
+        BuildOptions(residues=0)
+
+
+def test_a_missing_package_is_named() -> None:
+    with pytest.raises(DependencyError, match=r"no-such-package.*\[build\]"):
+        require_programs({"no_such_module": "no-such-package"})
+
+
+def test_a_program_that_fails_says_why(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="the reason"):
+        run_child([sys.executable, "-c", "raise SystemExit('the reason')"], tmp_path, "it", 60, lambda text: None)
+
+
+def test_a_program_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
+    begin = time.monotonic()
+    with pytest.raises(BuildError, match="stopped after"):
+        run_child([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, "it", 1, lambda text: None)
+    assert time.monotonic() - begin < 20
+
+
+def test_a_cancelled_program_does_not_live_on(tmp_path: Path) -> None:
+    code = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    seen = []
+
+    def watch(text: str) -> None:
+        if text:
+            seen.append(int(text))
+            raise Cancelled("Stopped.")
+
+    with pytest.raises(Cancelled):
+        run_child([sys.executable, "-c", code], tmp_path, "it", 60, watch)
+    with pytest.raises(ProcessLookupError):
+        os.kill(seen[0], 0)
+
+
+def test_the_test_set_of_the_file_is_kept_and_else_made_the_same_every_time() -> None:
+    amplitudes = read_amplitudes(MTZ)
+    assert amplitudes is not None
+    assert amplitudes.free is not None
+    assert free_reflections(amplitudes) is amplitudes.free
+    made = free_reflections(replace(amplitudes, free=None))
+    assert 0.03 < made.mean() < 0.07
+    order = np.random.default_rng(0).permutation(len(made))
+    shuffled = replace(amplitudes, free=None, miller=amplitudes.miller[order])
+    assert (free_reflections(shuffled) == made[order]).all()
+
+
+def known_model(known: KnownChains) -> Model:
+    residues, _ = votes(known, np.random.default_rng(0), rms=0.0, rank1=0.999, lost=0, false=0, reverse=0)
+    return to_model(dock(trace(residues), known.sequences))
+
+
+def test_a_known_model_is_complete_and_its_register_matters(known: KnownChains, crystal_model: gemmi.Structure) -> None:
+    model = known_model(known)
+    perfect = compare(model, crystal_model)
+    assert perfect.completeness > 0.97
+    assert perfect.rms_ca < 0.01
+    shifted = model.structure.clone()
+    for residue in shifted[0]["A"]:
+        residue.seqid.num += 1
+    shift = compare(replace(model, structure=shifted), crystal_model)
+    assert shift.completeness < 0.02
+    assert shift.located > 0.97
+
+
+def test_what_is_found_again_stays_and_what_is_new_is_added(known: KnownChains) -> None:
+    old = known_model(known)
+    structure = old.structure.clone()
+    chain = structure[0]["A"]
+    for i in reversed(range(30, 40)):
+        del chain[i]
+    missing = {address for address in old.residues if 31 <= address[1] <= 40}
+    partial = replace(old, structure=structure)
+    residues, _ = votes(known, np.random.default_rng(3), rms=0.3, rank1=0.95)
+    new = to_model(dock(trace(residues), known.sequences))
+    merged, kept = merge(partial, new, known.symmetry, dict.fromkeys(partial.residues, 0.9))
+    assert list(merged.sequences) == ["A"]
+    assert kept.isdisjoint(missing)
+    assert len(kept) >= 80
+    found = {address for address in missing if address in new.residues}
+    assert found
+    assert found <= set(merged.residues)
+    for address in kept:
+        same = merged.residues[address][0].pos.dist(partial.residues[address][0].pos)
+        assert same < 1e-3
+    numbers = [residue.seqid.num for residue in merged.structure[0]["A"]]
+    assert numbers == sorted(set(numbers))
+    for a, b in zip(merged.structure[0]["A"], list(merged.structure[0]["A"])[1:], strict=False):
+        if b.seqid.num == a.seqid.num + 1 and a.seqid.num != 47:
+            assert a.find_atom("CA", "*").pos.dist(b.find_atom("CA", "*").pos) < 5.5
+
+
+def test_chains_have_names_in_order() -> None:
+    names = [chain_name(i) for i in range(70)]
+    assert names[:3] == ["A", "B", "C"]
+    assert len(set(names)) == 70
