@@ -18,9 +18,9 @@ from edseg_engine.cli.arguments import device_parser
 from edseg_engine.devices import choose_device, expect_fixed_sizes
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.resolution import ResolutionRange, range_by_name
-from edseg_engine.training.loop import TrainOptions
 from edseg_engine.training.losses import combined_loss, frame_weights
 from edseg_engine.training.muon import descend, optimizers_of
+from edseg_engine.training.options import TrainOptions
 from edseg_engine.training.windows import DataOptions, WindowStream
 from tools.command import run_tool
 

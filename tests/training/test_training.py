@@ -25,8 +25,8 @@ from edseg_engine.networks.card import Calibration, WeightsCard
 from edseg_engine.networks.stacknet import OFFSET_SCALE, StackNet
 from edseg_engine.networks.weights import load_weights, save_weights
 from edseg_engine.resolution import range_by_name
-from edseg_engine.training.loop import TrainOptions, learning_rate_factor
 from edseg_engine.training.losses import combined_loss, frame_weights
+from edseg_engine.training.options import TrainOptions, learning_rate_factor
 from places import CRYSTAL
 from tiny_training import TINY, arguments, training_folder
 

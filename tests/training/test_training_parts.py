@@ -25,8 +25,9 @@ from edseg_engine.networks.weights import load_weights, save_weights
 from edseg_engine.resolution import range_by_name
 from edseg_engine.training.checkpoint import MovingAverage, load_checkpoint, restore, save_checkpoint
 from edseg_engine.training.distributed import Ranks, join_ranks, leave_ranks
-from edseg_engine.training.loop import Trainer, TrainOptions
+from edseg_engine.training.loop import Trainer
 from edseg_engine.training.muon import Muon, optimizers_of, orthogonalized
+from edseg_engine.training.options import TrainOptions
 from edseg_engine.training.replay import Replay
 from edseg_engine.training.windows import CrystalSource, DataOptions
 from places import CRYSTAL

@@ -110,7 +110,8 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.networks.weights import network_of
     from edseg_engine.resolution import range_by_name
     from edseg_engine.training.distributed import join_ranks, leave_ranks
-    from edseg_engine.training.loop import Trainer, TrainOptions
+    from edseg_engine.training.loop import Trainer
+    from edseg_engine.training.options import TrainOptions
     from edseg_engine.training.plot import plot_log
     from edseg_engine.training.validate import Validation
     from edseg_engine.training.windows import DataOptions
