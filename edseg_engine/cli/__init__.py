@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _termination_as_interrupt(), guarded_output():
             args = parser.parse_args(argv)
             exit_code = args.run(args)
-    except EdsegError as error:
+    except (EdsegError, Cancelled) as error:
         complain(str(error))
         exit_code = error.exit_code
     except KeyboardInterrupt:
