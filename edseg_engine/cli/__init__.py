@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             finally:
                 flush_output()
             return exit_code
-    except EdsegError as error:
+    except (EdsegError, Cancelled) as error:
         complain(str(error))
         return error.exit_code
     except KeyboardInterrupt:

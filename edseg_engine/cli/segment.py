@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     if args.progress == "json":
         try:
             segmentation = _segment(args, directory, emit_progress)
-        except EdsegError as error:
+        except (EdsegError, Cancelled) as error:
             with suppress(EdsegError):  # where nobody reads it, the first error is still the one to tell
                 emit("error", kind=type(error).__name__, message=shown(str(error)), exit_code=error.exit_code)
             raise
