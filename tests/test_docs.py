@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import re
 
+import gemmi
+
 from edseg_engine import errors
+from edseg_engine.building.build import STAGES as BUILD_STAGES
+from edseg_engine.building.files import BUILD_FILES, build_to_json
+from edseg_engine.building.records import Model
+from edseg_engine.building.results import BuildResult, Checks
 from edseg_engine.progress import STAGES
 from edseg_engine.results.files import RESULT_FILES, result_to_json
-from places import ROOT
+from places import MODEL, ROOT
 from segmentations import segmentation
 
 FORMATS = (ROOT / "docs/file-formats.md").read_text(encoding="utf-8")
@@ -35,6 +41,19 @@ def test_keys_of_result_json() -> None:
 
 def test_files_and_stages() -> None:
     for name in (*RESULT_FILES, *STAGES):
+        assert f"`{name}`" in FORMATS
+
+
+def test_files_keys_and_stages_of_a_model() -> None:
+    model = Model(gemmi.read_structure(str(MODEL)), {"A": "A"}, {})
+    result = BuildResult(model, Checks({}, {}, {}), (), 0, None, None, (), None, {}, None, {}, ())
+    report = build_to_json(result)
+    keys = [key for cell in first_column("### build.json") for key in cell.split("`, `")]
+    assert set(keys) - {"r_work", "r_free"} <= set(report)
+    assert set(report) - set(keys) <= {"r_work", "r_free"}
+    residue = report["residues"][0]  # type: ignore[index]
+    assert set(first_column("Each residue of a model:")) - {"chain"} <= set(residue)
+    for name in (*BUILD_FILES, *BUILD_STAGES):
         assert f"`{name}`" in FORMATS
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +23,9 @@ _SKIP, _INSERT, _JUMP, _LEAVE = 0.004, 0.004, 0.004, 0.004
 _OUTSIDE, _ENTER = 0.3, 0.1
 #: How often the probabilities are wrong without saying so.
 _SURPRISE = 0.02
+
+#: Sequences of which at least this share is equal are copies of one chain.
+_SAME = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,3 +136,21 @@ def align(probabilities: FloatArray, places: Places) -> Alignment:
         state = backward(state * emitted(i))
         state /= state.sum()
     return Alignment(posterior, evidence)
+
+
+def different(sequences: Sequence[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return the different sequences and how often each occurs; of nearly equal ones the longest stands for all."""
+    unique: list[str] = []
+    counts: list[int] = []
+    for sequence in sorted(sequences, key=len, reverse=True):
+        for i, other in enumerate(unique):
+            if sequence in other or gemmi.align_string_sequences(list(other), list(sequence), []).match_count >= (
+                _SAME * len(sequence)
+            ):
+                counts[i] += 1
+                break
+        else:
+            unique.append(sequence)
+            counts.append(1)
+    order = sorted(range(len(unique)), key=lambda i: list(sequences).index(unique[i]))
+    return tuple(unique[i] for i in order), tuple(counts[i] for i in order)

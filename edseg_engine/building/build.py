@@ -8,17 +8,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import gemmi
+import numpy as np
+
 from edseg_engine.building.child import require_programs
 from edseg_engine.building.coordinates import to_model
-from edseg_engine.building.coot_engine import Checks, build_atoms, check, polish
+from edseg_engine.building.coot_engine import build_atoms, check, polish
 from edseg_engine.building.dock import Docking, dock, rank_one
 from edseg_engine.building.merge import merge
 from edseg_engine.building.next_map import next_map
 from edseg_engine.building.records import Address, BackboneResidues, FloatArray, Fragment, MapFile, Model
 from edseg_engine.building.refinement import Refined, refine
+from edseg_engine.building.results import BuildOptions, BuildResult, Cycle
 from edseg_engine.building.trace import trace
 from edseg_engine.crystal.density_map import DensityMap
-from edseg_engine.errors import BuildError, OptionError
+from edseg_engine.errors import BuildError
 from edseg_engine.io.ccp4 import write_ccp4
 from edseg_engine.io.read import read_map
 from edseg_engine.io.reflections import Amplitudes, read_amplitudes
@@ -37,99 +41,11 @@ _COMPLETE = 0.985
 #: Waters are put at peaks of mFo-DFc above this many sigma, in maps at least so fine (Å).
 _WATER_SIGMA, _WATER_RESOLUTION = 3.5, 3.0
 
+#: Beyond this R-free, or this much above R, a model deserves a warning.
+_POOR_R_FREE, _LARGE_GAP = 0.42, 0.10
+
 #: Finds the residues of a map, with their backbones.
 Segmenter = Callable[[DensityMap, ProgressCallback], BackboneResidues]
-
-
-@dataclass(frozen=True)
-class BuildOptions:
-    """Options of a run.
-
-    Attributes
-    ----------
-    sequences
-        One-letter code of each chain; one that occurs twice has two copies. None leaves the chains without register.
-    residues
-        Number of residues in the asymmetric unit; None tells it from the sequences and what is found.
-    cycles
-        At most so many times a new map is made and read.
-    refine
-        Whether to refine against the amplitudes of the file, if it has any.
-    around
-        CA positions (n, 3) in Å of a known part of the model: the new one is put around it.
-    resolution
-        d_min in Å in place of what the file tells.
-    """
-
-    sequences: tuple[str, ...] = ()
-    residues: int | None = None
-    cycles: int = 3
-    refine: bool = True
-    around: FloatArray | None = None
-    resolution: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.cycles < 1:
-            raise OptionError(f"The number of cycles must be at least 1, not {self.cycles}.")
-        if self.residues is not None and self.residues < 1:
-            raise OptionError(f"The number of residues must be at least 1, not {self.residues}.")
-
-
-@dataclass(frozen=True)
-class Cycle:
-    """What one cycle came to: residues found, in the sequence, and built; R-factors if there are amplitudes."""
-
-    found: int
-    docked: int
-    built: int
-    r_work: float | None
-    r_free: float | None
-
-
-@dataclass(frozen=True, eq=False)
-class BuildResult:
-    """A model and what is to be known of it.
-
-    Attributes
-    ----------
-    model
-        The best one, by R-free.
-    checks
-        Fit to the map and shapes.
-    cycles
-        One entry a cycle.
-    best
-        Index of the cycle that the model comes from.
-    r_work, r_free
-        Of the model in the end, with waters; None without amplitudes.
-    undocked
-        Fragments without a sure place in the sequence, which are no part of the model.
-    reflections
-        Content of an MTZ file with 2mFo-DFc and mFo-DFc; None without amplitudes.
-    source
-        What was read.
-    timings
-        Seconds of each stage.
-    warnings
-        Sentences for the user.
-    """
-
-    model: Model
-    checks: Checks
-    cycles: tuple[Cycle, ...]
-    best: int
-    r_work: float | None
-    r_free: float | None
-    undocked: tuple[Fragment, ...]
-    reflections: bytes | None
-    source: dict[str, object]
-    resolution: float | None
-    timings: dict[str, float]
-    warnings: tuple[str, ...]
-
-    @property
-    def n_waters(self) -> int:
-        return sum(residue.is_water() for chain in self.model.structure[0] for residue in chain)
 
 
 class _Clock(Clock):
@@ -190,8 +106,25 @@ def build(
         with clock.stage("read"):
             density = read_map(source, resolution=options.resolution)
             amplitudes = read_amplitudes(source) if options.refine else None
+            # Coot's engine does not know of origins: the model is built without and moved in the end.
+            origin = np.array(density.grid.origin)
+            density = replace(density, grid=replace(density.grid, origin=(0.0, 0.0, 0.0)))
+            if options.around is not None:
+                options = replace(options, around=options.around - origin)
             write_ccp4(density.values, density.grid, folder / "map.ccp4")
-        return _Run(options, segmenter, clock, folder, amplitudes).run(density)
+        result = _Run(options, segmenter, clock, folder, amplitudes).run(density)
+        return _moved(result, origin) if origin.any() else result
+
+
+def _moved(result: BuildResult, by: FloatArray) -> BuildResult:
+    """Return the result moved by (x, y, z) in Å."""
+    structure = result.model.structure.clone()
+    for chain in structure[0]:
+        for residue in chain:
+            for atom in residue:
+                atom.pos += gemmi.Position(*by.tolist())
+    undocked = tuple(replace(fragment, atoms=fragment.atoms + by) for fragment in result.undocked)
+    return replace(result, model=replace(result.model, structure=structure), undocked=undocked)
 
 
 @dataclass
@@ -202,7 +135,6 @@ class _Run:
     folder: Path
     amplitudes: Amplitudes | None
     cycles: list[Cycle] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
 
     def run(self, density: DensityMap) -> BuildResult:
         source, d_min = dict(density.source), density.d_min
@@ -243,7 +175,7 @@ class _Run:
             source,
             d_min,
             self.clock.timings,
-            tuple(self.warnings),
+            tuple(self.warnings(best)),
         )
 
     def cycle_folder(self, number: int) -> Path:
@@ -325,3 +257,15 @@ class _Run:
                 break
             state = _State(replace(model, structure=refined.structure), refined.density, state.undocked, refined)
         return state
+
+    def warnings(self, state: _State) -> Iterator[str]:
+        """Yield sentences on what the user should doubt."""
+        if state.refined is None:
+            if self.options.refine:
+                yield "The file holds no amplitudes, so that the model is not refined against any and has no R-factors."
+            return
+        r_work, r_free = state.refined.r_work[-1], state.refined.r_free[-1]
+        if r_free > _POOR_R_FREE:
+            yield f"R-free is {r_free:.2f}: much of the model is wrong or missing."
+        elif r_free - r_work > _LARGE_GAP:
+            yield f"R-free lies {r_free - r_work:.2f} above R: some of the model is probably wrong."

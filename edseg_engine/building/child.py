@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -15,6 +17,7 @@ from edseg_engine.errors import BuildError
 from edseg_engine.extras import missing_extra
 
 _POLL = 0.1
+_PR_SET_PDEATHSIG = 1
 #: The last lines of a log that tell why a program stopped.
 _TAIL = 3
 
@@ -46,6 +49,11 @@ def monomer_library() -> Path:
     if spec is None or spec.origin is None:
         raise missing_extra("coot-headless-api", "build")
     return Path(spec.origin).parent / "share" / "coot" / "lib" / "data" / "monomers"
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent dies, however that happens."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def run_child(
@@ -90,6 +98,7 @@ def run_child(
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 env={**os.environ, **(environment or {})},
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             )
         except OSError as error:
             raise BuildError(f"{name} cannot be started: {error.strerror or error}.") from error

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,10 @@ import gemmi
 from edseg_engine.building.child import run_child, usable_cores
 from edseg_engine.building.coordinates import residue_name
 from edseg_engine.building.records import Address, MapFile, Model
+from edseg_engine.building.results import Checks
 from edseg_engine.progress import Progress, ProgressCallback
 
 _PROGRESS = re.compile(r"^@progress (\S+) (.*)$", re.MULTILINE)
-#: Side chains less probable (%) than this are outliers.
-_ROTAMER_OUTLIER = 0.3
 #: Seconds that a task may take: at least, and for each atom.
 _LEAST_TIME, _TIME_PER_ATOM = 300.0, 1.0
 
@@ -76,33 +75,6 @@ def polish(
 def _names(model: Model) -> dict[str, list[str]]:
     """Return the residue names of each chain's sequence."""
     return {chain: [residue_name(letter) for letter in letters] for chain, letters in model.sequences.items()}
-
-
-@dataclass(frozen=True)
-class Checks:
-    """What Coot thinks of a model.
-
-    Attributes
-    ----------
-    correlation
-        By (chain, number): correlation of the residue's atoms with the map.
-    rotamer
-        By (chain, number): probability (%) of the side chain's conformation, of residues that have one.
-    ramachandran
-        By (chain, number): whether the main chain's conformation is allowed.
-    """
-
-    correlation: Mapping[Address, float]
-    rotamer: Mapping[Address, float]
-    ramachandran: Mapping[Address, bool]
-
-    @property
-    def n_ramachandran_outliers(self) -> int:
-        return sum(not allowed for allowed in self.ramachandran.values())
-
-    @property
-    def n_rotamer_outliers(self) -> int:
-        return sum(probability < _ROTAMER_OUTLIER for probability in self.rotamer.values())
 
 
 def check(model: Model, density: MapFile, folder: Path, progress: ProgressCallback) -> Checks:

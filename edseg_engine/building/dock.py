@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-import gemmi
 import numpy as np
 from scipy.special import logsumexp
 
-from edseg_engine.building.alignment import Places, align
+from edseg_engine.building.alignment import Places, align, different
 from edseg_engine.building.copies import Piece, gap_evidence, join, place_chain, room
 from edseg_engine.building.peptide import direction, turned
 from edseg_engine.building.placing import compact, moved
@@ -23,8 +22,6 @@ SURE = 0.95
 _REVERSED, _NOWHERE = 0.02, 0.3
 #: So many residues that are sure of a place which is taken mean one more copy of the chain.
 _ONE_MORE_COPY = 12
-#: Sequences of which at least this share is equal are copies of one chain.
-_SAME = 0.9
 #: Fewest residues of a fragment that is built without a sequence.
 SHORTEST = 4
 #: One-letter code that stands for each class.
@@ -148,24 +145,6 @@ def rank_one(trace: Trace, around: FloatArray | None = None) -> Docking:
         Chain(number, (Piece(fragment, 0, fragment.probabilities.max(1)),)) for number, fragment in enumerate(placed)
     )
     return Docking(tuple(sequences), chains, trace.fragments[len(long) :], trace.symmetry)
-
-
-def different(sequences: Sequence[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return the different sequences and how often each occurs; of nearly equal ones the longest stands for all."""
-    unique: list[str] = []
-    counts: list[int] = []
-    for sequence in sorted(sequences, key=len, reverse=True):
-        for i, other in enumerate(unique):
-            if sequence in other or gemmi.align_string_sequences(list(other), list(sequence), []).match_count >= (
-                _SAME * len(sequence)
-            ):
-                counts[i] += 1
-                break
-        else:
-            unique.append(sequence)
-            counts.append(1)
-    order = sorted(range(len(unique)), key=lambda i: list(sequences).index(unique[i]))
-    return tuple(unique[i] for i in order), tuple(counts[i] for i in order)
 
 
 def _sure_pieces(fragment: Fragment, places: Places) -> tuple[list[Piece], list[Fragment]]:

@@ -12,9 +12,9 @@ import gemmi
 import numpy as np
 
 from edseg_engine import __version__
-from edseg_engine.building.build import BuildResult
 from edseg_engine.building.coordinates import residue_name
 from edseg_engine.building.records import CA, Fragment
+from edseg_engine.building.results import BuildResult
 from edseg_engine.io.output import check_output_directory, output_directory
 from edseg_engine.labels import LABELS
 from edseg_engine.progress import Progress, ProgressCallback, ignore_progress

@@ -12,7 +12,7 @@ from edseg_engine.errors import Cancelled, EdsegError
 from edseg_engine.progress import ProgressCallback
 
 if TYPE_CHECKING:
-    from edseg_engine.building.build import BuildResult
+    from edseg_engine.building.results import BuildResult
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -111,8 +111,9 @@ def _build(args: argparse.Namespace, directory: Path, progress: ProgressCallback
 
         require_programs()
 
-        from edseg_engine.building.build import BuildOptions, build
+        from edseg_engine.building.build import build
         from edseg_engine.building.files import check_build_output, write_build
+        from edseg_engine.building.results import BuildOptions
         from edseg_engine.building.votes import vote
         from edseg_engine.io.coordinates import ca_positions, read_model
         from edseg_engine.io.sequence import read_sequences

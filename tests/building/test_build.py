@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -14,7 +15,7 @@ import gemmi
 import numpy as np
 import pytest
 
-from edseg_engine.building.build import BuildOptions, BuildResult, build
+from edseg_engine.building.build import build
 from edseg_engine.building.child import require_programs, run_child
 from edseg_engine.building.coordinates import chain_name, to_model
 from edseg_engine.building.dock import dock
@@ -22,6 +23,7 @@ from edseg_engine.building.files import BUILD_FILES, write_build
 from edseg_engine.building.merge import merge
 from edseg_engine.building.records import BackboneResidues, Model
 from edseg_engine.building.refinement import test_set as free_reflections
+from edseg_engine.building.results import BuildOptions, BuildResult
 from edseg_engine.building.trace import trace
 from edseg_engine.building.validation import compare
 from edseg_engine.crystal.density_map import DensityMap
@@ -154,6 +156,29 @@ def test_a_cancelled_program_does_not_live_on(tmp_path: Path) -> None:
         run_child([sys.executable, "-c", code], tmp_path, "it", 60, watch)
     with pytest.raises(ProcessLookupError):
         os.kill(seen[0], 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's death")
+def test_a_program_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    child = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    parent = (
+        "import sys; from pathlib import Path; from edseg_engine.building.child import run_child\n"
+        f"run_child([sys.executable, '-c', {child!r}], Path({str(tmp_path)!r}), 'it', 60, "
+        "lambda text: print(text, end='', flush=True))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    number = int(process.stdout.readline())
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    for _ in range(100):
+        try:
+            os.kill(number, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the program lives on")
 
 
 def test_the_test_set_of_the_file_is_kept_and_else_made_the_same_every_time() -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edseg_engine.building.alignment import Places, align
+from edseg_engine.building.alignment import Places, align, different
 from edseg_engine.building.coordinates import to_model
-from edseg_engine.building.dock import Docking, different, dock, rank_one
+from edseg_engine.building.dock import Docking, dock, rank_one
 from edseg_engine.building.records import CA
 from edseg_engine.building.trace import trace
 from places import MODEL
