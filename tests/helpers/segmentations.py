@@ -41,7 +41,7 @@ def segmentation(
     gamma = 120 if "H" in spacegroup else 90
     return Segmentation(
         residues=proposals(n, seed),
-        options=SegmentOptions(n_residues=n, weights=Path("my/high.safetensors")),
+        options=SegmentOptions(n_residues=n or None, weights=Path("my/high.safetensors")),
         input={"file": "map.mtz", "format": "MTZ", "columns": ["FWT", "PHWT"]},
         cell=gemmi.UnitCell(51.25, 51.25, 80, 90, 90 if gamma == 120 else 103.5, gamma),
         spacegroup=gemmi.SpaceGroup(spacegroup),
