@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from edseg_engine.building.amplitudes import Amplitudes, read_amplitudes
 from edseg_engine.building.child import require_programs
 from edseg_engine.building.coordinates import to_model
 from edseg_engine.building.coot_engine import Checks, add_waters, build_atoms, check
@@ -23,6 +22,7 @@ from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.errors import BuildError, OptionError
 from edseg_engine.io.ccp4 import write_ccp4
 from edseg_engine.io.read import read_map
+from edseg_engine.io.reflections import Amplitudes, read_amplitudes
 from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
 
 #: Stages of a run, in their order; those but the first, the last two and the waters recur with every cycle.

@@ -7,9 +7,9 @@ from pathlib import Path
 import gemmi
 import numpy as np
 
-from edseg_engine.building.amplitudes import Amplitudes
 from edseg_engine.building.records import MapFile
 from edseg_engine.crystal.phasing import Reflections, combined, density_modified, figure_of_merit
+from edseg_engine.io.reflections import Amplitudes
 
 #: Volume (Å³) of a residue in a crystal.
 RESIDUE_VOLUME = 135.0

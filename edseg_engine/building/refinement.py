@@ -13,9 +13,9 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from edseg_engine.building.amplitudes import Amplitudes
 from edseg_engine.building.child import monomer_library, run_child
 from edseg_engine.building.records import MapFile
+from edseg_engine.io.reflections import Amplitudes
 from edseg_engine.progress import Progress, ProgressCallback
 
 #: Share of the reflections that is set aside where the file has no test set, and the seed that chooses them.
