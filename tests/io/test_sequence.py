@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edseg_engine.errors import ModelFormatError
-from edseg_engine.io.sequence import count_residues
+from edseg_engine.io.sequence import count_residues, read_sequences
 
 LETTERS = "ABCDEFGHIKLMNPQRSTUVWXYZ"
 
@@ -44,9 +44,9 @@ def test_residues_of_all_chains(tmp_path: Path, text: str, n: int) -> None:
         (">only gaps\n--..*\n", "holds no sequence"),
         ("PQFSLW\n", "does not begin with"),
         ("HEADER    HYDROLASE\nATOM      1  N   PRO A   1\n", "does not begin with"),
-        (">a quotation\nThe quick, brown fox\n", "',' in a quotation is no residue"),
-        (">numbered\n1 PQFS 10\n", "'1' in numbered is no residue"),
-        (">two ends\nPQ*FS\n", "is no residue"),
+        (">a quotation\nThe quick, brown fox\n", "',' in a quotation is not a residue"),
+        (">numbered\n1 PQFS 10\n", "'1' in numbered is not a residue"),
+        (">two ends\nPQ*FS\n", "is not a residue"),
         (">dna\nACGTTGCAACGT\n", "dna looks like a nucleotide sequence"),
         (">protein\nPQFSLW\n>rna\nacguuugc\n", "rna looks like a nucleotide sequence"),
         (b"\x1f\x8b\x08\x00\xff\xfe", "not text"),
@@ -64,7 +64,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
             count_residues(path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chains=st.lists(st.text(LETTERS, min_size=1, max_size=200), min_size=1, max_size=5), width=st.integers(1, 80))
 def test_the_count_does_not_depend_on_the_layout(tmp_path: Path, chains: list[str], width: int) -> None:
     chains = ["M" + chain for chain in chains]
@@ -72,7 +72,7 @@ def test_the_count_does_not_depend_on_the_layout(tmp_path: Path, chains: list[st
     assert count_residues(fasta(tmp_path, "\n".join(lines))) == sum(map(len, chains))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=300))
 def test_any_content_is_counted_or_refused(tmp_path: Path, content: bytes) -> None:
     try:
@@ -80,3 +80,15 @@ def test_any_content_is_counted_or_refused(tmp_path: Path, content: bytes) -> No
     except ModelFormatError:
         return
     assert 0 < n <= len(content)
+
+
+@pytest.mark.parametrize(
+    ("text", "sequences"),
+    [
+        (">chain A\nPQFS\nLWRR\n>empty\n\n>chain B\npq-f..s*\n", ("PQFSLWRR", "PQFS")),
+        (">P1;crambin\nsome title. Not a sequence\nTTCC\nPSIV*\n", ("TTCCPSIV",)),
+        (">x\n\n  > indented\nMA", ("MA",)),
+    ],
+)
+def test_sequences_of_each_chain(tmp_path: Path, text: str, sequences: tuple[str, ...]) -> None:
+    assert read_sequences(fasta(tmp_path, text)) == sequences
