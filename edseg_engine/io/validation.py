@@ -10,12 +10,14 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.density_map import MIN_SAMPLING, DensityMap
 from edseg_engine.errors import MapContentError
 
 _MAX_LENGTH = 5000.0
 _MAX_VALUE = 1e15
 _MAX_POINTS = 2**30
+#: Values that differ less are lost in single precision.
+_LEAST_RANGE = 1e-30
 
 
 def check_cell(parameters: Sequence[float], name: str) -> gemmi.UnitCell:
@@ -36,7 +38,7 @@ def check_cell(parameters: Sequence[float], name: str) -> gemmi.UnitCell:
     return gemmi.UnitCell(*parameters)
 
 
-def check_values(values: NDArray[np.float32], name: str) -> None:
+def check_values(values: NDArray[np.generic], name: str) -> None:
     """Check that the values can be a density.
 
     Raises
@@ -50,7 +52,7 @@ def check_values(values: NDArray[np.float32], name: str) -> None:
     largest = max(abs(low), abs(high))
     if largest > _MAX_VALUE:
         raise MapContentError(f"{name} has values as large as {largest:.2g}, which are no density.")
-    if high - low <= max(1e-6 * largest, 1e-15):
+    if high - low <= max(1e-6 * largest, _LEAST_RANGE):
         raise MapContentError(f"{name} has the same value, {low:g}, at every point.")
 
 
@@ -64,6 +66,33 @@ def check_points(n_points: float, name: str) -> None:
     """
     if n_points > _MAX_POINTS:
         raise MapContentError(f"{name} makes a map of {n_points:.3g} grid points; at most {_MAX_POINTS:.3g} are read.")
+
+
+def checked_map(density: DensityMap) -> DensityMap:
+    """Return a map that a caller made, with values in single precision.
+
+    Raises
+    ------
+    MapContentError
+        Its values, cell or grid make no sense for a density.
+    """
+    name, grid = str(density.source.get("file", "The map")), density.grid
+    values = np.asarray(density.values)
+    if values.ndim != 3 or values.dtype.kind not in "fiu" or min(values.shape) < 1:
+        raise MapContentError(
+            f"{name} has values of type {values.dtype} and shape {values.shape}; a density is real, along u, v and w."
+        )
+    check_values(values, name)
+    check_cell(grid.cell.parameters, name)
+    check_symmetry(grid.cell, grid.spacegroup, name)
+    if min(grid.sampling) < MIN_SAMPLING:
+        raise MapContentError(f"{name} has a cell sampling of {grid.sampling}; each edge needs {MIN_SAMPLING} points.")
+    if density.periodic and (values.shape != tuple(grid.sampling) or any(grid.start)):
+        raise MapContentError(
+            f"{name} is said to be periodic, but its {values.shape} values from {grid.start} are not the "
+            f"{grid.sampling} of the whole cell."
+        )
+    return replace(density, values=values.astype(np.float32, copy=False))
 
 
 def check_symmetry(cell: gemmi.UnitCell, spacegroup: gemmi.SpaceGroup, name: str) -> None:

@@ -147,6 +147,11 @@ def _address(residue: ResidueProposal) -> tuple[str, int]:
     return _CHAIN_NAMES[chain], number + 1
 
 
+def residue_of_address(chain: str, number: int) -> int:
+    """Return the id of the residue at a chain and number of the coordinate files."""
+    return _CHAIN_NAMES.index(chain) * _RESIDUES_PER_CHAIN + number
+
+
 def _structure(segmentation: Segmentation) -> gemmi.Structure:
     """Return one pseudo-atom per residue, at its centroid."""
     structure = gemmi.Structure()

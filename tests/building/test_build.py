@@ -18,6 +18,7 @@ from edseg_engine.building.build import BuildOptions, BuildResult, build
 from edseg_engine.building.child import require_programs, run_child
 from edseg_engine.building.coordinates import chain_name, to_model
 from edseg_engine.building.dock import dock
+from edseg_engine.building.files import BUILD_FILES, write_build
 from edseg_engine.building.merge import merge
 from edseg_engine.building.records import BackboneResidues, Model
 from edseg_engine.building.refinement import test_set as free_reflections
@@ -27,7 +28,6 @@ from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.errors import BuildError, Cancelled, DependencyError, OptionError, OutputError
 from edseg_engine.io.reflections import read_amplitudes
 from edseg_engine.progress import Progress, ProgressCallback
-from edseg_engine.results.build_files import BUILD_FILES, write_build
 from places import MODEL, MTZ
 from simulated_votes import KnownChains, known_chains, votes
 

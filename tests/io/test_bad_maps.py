@@ -10,7 +10,7 @@ import pytest
 
 from atom_maps import CELLS, SAMPLING, grid_values
 from ccp4_files import ccp4_bytes
-from edseg_engine.errors import EdsegError, MapContentError, MapFormatError, OptionError, ResolutionError
+from edseg_engine.errors import Cancelled, EdsegError, MapContentError, MapFormatError, OptionError, ResolutionError
 from edseg_engine.io.read import read_map
 from places import CRYSTAL
 
@@ -102,5 +102,5 @@ def test_map_has_no_columns_to_name(tmp_path: Path) -> None:
 
 
 def test_all_errors_have_exit_codes_of_their_own() -> None:
-    codes = [error.exit_code for error in EdsegError.__subclasses__()]
+    codes = [error.exit_code for error in (*EdsegError.__subclasses__(), Cancelled)]
     assert len(codes) == len(set(codes))
