@@ -20,6 +20,8 @@ from edseg_engine.results.files import RESULT_FILES, SCHEMA, VOXEL_FILES, residu
 from edseg_engine.results.records import ResidueProposal, Segmentation
 from edseg_engine.results.residue_voxels import ResidueVoxels
 
+_BELOW_DIGITS = 1e-6
+
 
 def read_results(directory: Path | str) -> Segmentation:
     """Read what `write_results` wrote, to the digits of the files.
@@ -80,9 +82,12 @@ def _options(values: Mapping[str, Any]) -> SegmentOptions:
 
 def _residue(values: Mapping[str, Any]) -> ResidueProposal:
     x, y, z = map(float, values["position"])
-    probabilities = tuple(float(values["probabilities"][label]) for label in LABELS)
+    probabilities = {label: float(values["probabilities"][label]) for label in LABELS}
+    for number, rank in enumerate(reversed(values["ranks"])):
+        # Ranks whose probabilities are equal to the digits of the file keep their order.
+        probabilities[rank["label"]] = min(1.0, probabilities[rank["label"]] + (number + 1) * _BELOW_DIGITS)
     confidence, n_voxels = float(values["confidence"]), int(values["n_voxels"])
-    return ResidueProposal(int(values["id"]), (x, y, z), probabilities, confidence, n_voxels)
+    return ResidueProposal(int(values["id"]), (x, y, z), tuple(probabilities.values()), confidence, n_voxels)
 
 
 def _voxels(directory: Path, spacing: float) -> ResidueVoxels:
