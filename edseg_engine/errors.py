@@ -91,3 +91,7 @@ class Cancelled(Exception):
     """The caller asked the run to stop: nothing went wrong, and no handler of `EdsegError` catches it."""
 
     exit_code = 130
+
+
+#: What ends a command with a sentence and an exit code of its own.
+REPORTED = (EdsegError, Cancelled)

@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 
 from edseg_engine.cli.arguments import device_parser
+from edseg_engine.dataset.labelled import KnownMap
 from edseg_engine.devices import choose_device
 from edseg_engine.errors import OutputError
-from edseg_engine.evaluation.evaluate import KnownMap
 from edseg_engine.networks.weights import Weights
 from edseg_engine.pipeline import choose_weights
 from edseg_engine.resolution import ResolutionRange, range_of_resolution

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
+from edseg_engine.dataset.labelled import KnownMap
 from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.dataset.simulate import NOISE_FREE, SimulationOptions, simulate_map
 from edseg_engine.evaluation.evaluate import (
     AS_IS,
-    KnownMap,
     MapScore,
     Protocol,
     experimental_maps,

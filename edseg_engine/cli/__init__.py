@@ -13,7 +13,7 @@ from types import FrameType
 from edseg_engine import __version__
 from edseg_engine.cli import build, convert, evaluate, segment, simulate, train
 from edseg_engine.cli.console import complain, flush_output, prepare_streams
-from edseg_engine.errors import Cancelled, EdsegError
+from edseg_engine.errors import REPORTED, Cancelled
 
 #: Each has ``add_parser(subparsers)``, which sets ``run``, a function from the arguments to the exit code.
 #: They import the engine only in ``run``, so that ``--help`` is quick.
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             finally:
                 flush_output()
             return exit_code
-    except (EdsegError, Cancelled) as error:
+    except REPORTED as error:
         complain(str(error))
         return error.exit_code
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edseg_engine.cli.arguments import averaging_parser, device_parser
-from edseg_engine.errors import Cancelled, EdsegError
+from edseg_engine.errors import REPORTED, Cancelled
 from edseg_engine.progress import ProgressCallback
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ def run(args: argparse.Namespace) -> int:
     if args.progress == "json":
         try:
             result = _build(args, directory, emit_progress)
-        except EdsegError as error:
-            with suppress(EdsegError):  # where nobody reads it, the first error is still the one to tell
+        except REPORTED as error:
+            with suppress(*REPORTED):  # where nobody reads it, the first error is still the one to tell
                 emit("error", kind=type(error).__name__, message=shown(str(error)), exit_code=error.exit_code)
             raise
         line = json_line(

@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from edseg_engine.errors import Cancelled, EdsegError, OutputError
+from edseg_engine.errors import REPORTED, Cancelled, OutputError
 from edseg_engine.io.names import shown
 
 _IN_ASCII = {"Å": "A", "±": "+/-", "²": "^2", "³": "^3"}
@@ -63,7 +63,7 @@ def say(text: str) -> None:
     try:
         print(text)
         flush_output()
-    except EdsegError as error:
+    except REPORTED as error:
         complain(f"The results are complete. {error}")
 
 

@@ -70,8 +70,9 @@ def run(args: argparse.Namespace) -> int:
 
     from rich.console import Console
 
+    from edseg_engine.dataset.labelled import KnownMap
     from edseg_engine.devices import choose_device
-    from edseg_engine.evaluation.evaluate import KnownMap, MapScore, Protocol, score_maps
+    from edseg_engine.evaluation.evaluate import MapScore, Protocol, score_maps
     from edseg_engine.evaluation.tables import class_table, map_table, summary, summary_table
     from edseg_engine.io.output import output_file
     from edseg_engine.networks.weights import Weights

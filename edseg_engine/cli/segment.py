@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edseg_engine.cli.arguments import averaging_parser, columns_parser, device_parser
-from edseg_engine.errors import Cancelled, EdsegError
+from edseg_engine.errors import REPORTED, Cancelled
 from edseg_engine.options import REGIONS
 from edseg_engine.progress import ProgressCallback
 
@@ -96,8 +96,8 @@ def run(args: argparse.Namespace) -> int:
     if args.progress == "json":
         try:
             segmentation = _segment(args, directory, emit_progress)
-        except (EdsegError, Cancelled) as error:
-            with suppress(EdsegError):  # where nobody reads it, the first error is still the one to tell
+        except REPORTED as error:
+            with suppress(*REPORTED):  # where nobody reads it, the first error is still the one to tell
                 emit("error", kind=type(error).__name__, message=shown(str(error)), exit_code=error.exit_code)
             raise
         line = json_line(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.symmetry import Symmetry
@@ -174,13 +176,21 @@ def _nearest_atoms(
     return owner, copies
 
 
-class LabelledCrystal:
-    """A density map with the residues that are in it, all symmetry copies included."""
+@dataclass(frozen=True, eq=False)
+class KnownMap:
+    """A map with the residues that are in it, all symmetry copies included; `name` is for reports."""
 
-    def __init__(self, density: DensityMap, residues: KnownResidues) -> None:
-        self.density, self.residues = density, residues
-        self.symmetry = Symmetry(density.cell, density.spacegroup, density.periodic)
-        self.offset, self.scale = density_scale(density.values)
+    density: DensityMap
+    residues: KnownResidues
+    name: str = ""
+
+    @cached_property
+    def symmetry(self) -> Symmetry:
+        return Symmetry(self.density.cell, self.density.spacegroup, self.density.periodic)
+
+    @cached_property
+    def _scale(self) -> tuple[float, float]:
+        return density_scale(self.density.values)
 
     def window(
         self,
@@ -198,7 +208,7 @@ class LabelledCrystal:
         """
         shape = (size, size, size)
         origin = center - rotation @ np.full(3, spacing * (size - 1) / 2)
-        density = normalise(self.density.sample(origin, rotation, shape, spacing), self.offset, self.scale)
+        density = normalise(self.density.sample(origin, rotation, shape, spacing), *self._scale)
         classes = np.full(size**3, BACKGROUND, np.int8)
         members = np.full(size**3, -1, np.int16)
         chosen = np.flatnonzero(density.reshape(-1) > threshold)
@@ -219,12 +229,5 @@ class LabelledCrystal:
 
 def random_rotation(rng: np.random.Generator) -> NDArray[np.float64]:
     """Return a rotation matrix, uniform over SO(3); never a mirror image (amino acids are chiral, thesis 4.3)."""
-    q = rng.normal(size=4)
-    w, x, y, z = q / np.linalg.norm(q)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
+    w, x, y, z = rng.normal(size=4)
+    return np.asarray(Rotation.from_quat((x, y, z, w)).as_matrix())

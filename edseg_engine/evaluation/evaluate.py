@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.region import choose_region
 from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
-from edseg_engine.dataset.labelled import KnownResidues, known_residues, owners
+from edseg_engine.dataset.labelled import KnownMap, KnownResidues, known_residues, owners
 from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.dataset.phases import REFINED, PhaseQuality
 from edseg_engine.dataset.simulate import SimulationOptions, simulate_map
@@ -42,15 +41,6 @@ from edseg_engine.residues.instances import Instances
 
 #: Distance (Å) from an atom beyond which the thesis removes density.
 CULLING = 3.0
-
-
-@dataclass(frozen=True)
-class KnownMap:
-    """A map with the model that is in it."""
-
-    name: str
-    density: DensityMap
-    residues: KnownResidues
 
 
 def culled(volume: Volume, residues: KnownResidues, symmetry: Symmetry) -> Volume:
@@ -125,10 +115,10 @@ def experimental_maps(
         if low <= entry.d_min < high:
             crystal, d_min = ExperimentalCrystal(entry), max(cut or 0.0, entry.d_min)
             if quality.kind == "refined":
-                yield KnownMap(entry.name, crystal.density(d_min), crystal.residues)
+                yield KnownMap(crystal.density(d_min), crystal.residues, entry.name)
             elif crystal.has_amplitudes:
                 rng = np.random.default_rng([11, number])
-                yield KnownMap(entry.name, crystal.initial_density(d_min, quality, rng), crystal.residues)
+                yield KnownMap(crystal.initial_density(d_min, quality, rng), crystal.residues, entry.name)
 
 
 def simulated_maps(
@@ -139,7 +129,7 @@ def simulated_maps(
     for number, (pack, i) in itertools.islice(enumerate(everything), 0, None, every):
         structure = pack[i]
         density = simulate_map(structure, d_min, np.random.default_rng([7, number]), options)
-        yield KnownMap(structure.name, density, known_residues(structure[0]))
+        yield KnownMap(density, known_residues(structure[0]), structure.name)
 
 
 @dataclass(frozen=True)
@@ -271,4 +261,4 @@ def one_map(map_path: Path, model_path: Path, d_min: float | None) -> KnownMap:
     density = read_map(map_path, resolution=d_min)
     if density.d_min is None:
         raise ResolutionError(f"{map_path} does not store its resolution; give it with --resolution.")
-    return KnownMap(map_path.name, density, known_residues(read_model(model_path)[0]))
+    return KnownMap(density, known_residues(read_model(model_path)[0]), map_path.name)

@@ -12,14 +12,15 @@ import gemmi
 import numpy as np
 
 from edseg_engine.errors import EdsegError, ResultFormatError
-from edseg_engine.io.ccp4 import read_ccp4
-from edseg_engine.io.files import opened
+from edseg_engine.io.read import read_map
 from edseg_engine.labels import LABELS
 from edseg_engine.networks.card import WeightsInfo
 from edseg_engine.options import SegmentOptions
 from edseg_engine.results.files import RESULT_FILES, SCHEMA, VOXEL_FILES, residue_of_address
 from edseg_engine.results.records import ResidueProposal, Segmentation
 from edseg_engine.results.residue_voxels import ResidueVoxels
+
+_BELOW_DIGITS = 1e-6
 
 
 def read_results(directory: Path | str) -> Segmentation:
@@ -81,14 +82,16 @@ def _options(values: Mapping[str, Any]) -> SegmentOptions:
 
 def _residue(values: Mapping[str, Any]) -> ResidueProposal:
     x, y, z = map(float, values["position"])
-    probabilities = tuple(float(values["probabilities"][label]) for label in LABELS)
+    probabilities = {label: float(values["probabilities"][label]) for label in LABELS}
+    for number, rank in enumerate(reversed(values["ranks"])):
+        # Ranks whose probabilities are equal to the digits of the file keep their order.
+        probabilities[rank["label"]] = min(1.0, probabilities[rank["label"]] + (number + 1) * _BELOW_DIGITS)
     confidence, n_voxels = float(values["confidence"]), int(values["n_voxels"])
-    return ResidueProposal(int(values["id"]), (x, y, z), probabilities, confidence, n_voxels)
+    return ResidueProposal(int(values["id"]), (x, y, z), tuple(probabilities.values()), confidence, n_voxels)
 
 
 def _voxels(directory: Path, spacing: float) -> ResidueVoxels:
-    with opened(directory / VOXEL_FILES[1]) as file:
-        density = read_ccp4(file, VOXEL_FILES[1])
+    density = read_map(directory / VOXEL_FILES[1])
     positions: list[list[float]] = []
     ids: list[int] = []
     for site in gemmi.read_pdb(str(directory / VOXEL_FILES[0]))[0].all():

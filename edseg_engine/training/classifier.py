@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from edseg_engine.evaluation.evaluate import AS_IS, KnownMap, match_residues, run_network
+from edseg_engine.evaluation.evaluate import AS_IS, match_residues, run_network
 from edseg_engine.networks.residuenet import ResidueNet
 from edseg_engine.networks.weights import Weights
 from edseg_engine.pipeline import find_residues
@@ -42,15 +42,14 @@ def gather_residues(
     features: list[NDArray[np.float32]] = []
     labels: list[NDArray[np.intp]] = []
     while len(features) < n_crystals:
-        crystal = source.draw(rng)
-        if not RESIDUES[0] <= len(crystal.residues.labels) <= RESIDUES[1]:
+        known = source.draw(rng)
+        if not RESIDUES[0] <= len(known.residues.labels) <= RESIDUES[1]:
             continue
-        known = KnownMap("", crystal.density, crystal.residues)
         prediction = run_network(known, weights, torch.device("cpu"), AS_IS)
-        found = find_residues(prediction, Classifier(), len(crystal.residues.labels))
+        found = find_residues(prediction, Classifier(), len(known.residues.labels))
         matching = match_residues(known, prediction, found)
         features.append(residue_features(found.instances, prediction.voxels)[matching.found])
-        labels.append(crystal.residues.labels[matching.true])
+        labels.append(known.residues.labels[matching.true])
         report(len(features))
     return ResidueSet(np.concatenate(features), np.concatenate(labels))
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import torch
 
+from edseg_engine.dataset.labelled import KnownMap
 from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.dataset.simulate import SimulationOptions
-from edseg_engine.evaluation.evaluate import KnownMap, Protocol, experimental_maps, score_maps, simulated_maps
+from edseg_engine.evaluation.evaluate import Protocol, experimental_maps, score_maps, simulated_maps
 from edseg_engine.evaluation.metrics import total
 from edseg_engine.networks.weights import load_weights
 from edseg_engine.resolution import ResolutionRange

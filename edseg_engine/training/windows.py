@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
-from edseg_engine.dataset.labelled import LabelledCrystal, Window, known_residues, random_rotation
+from edseg_engine.dataset.labelled import KnownMap, Window, known_residues, random_rotation
 from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.dataset.phases import KINDS, REFINED, PhaseQuality, draw_quality
 from edseg_engine.dataset.simulate import SimulationOptions, simulate_map
@@ -81,7 +81,7 @@ class CrystalSource:
             usable = [e for e in entries if e.d_min <= resolution_range.d_max]
             self.experimental = [ExperimentalCrystal(e) for e in usable]
 
-    def draw(self, rng: np.random.Generator) -> LabelledCrystal:
+    def draw(self, rng: np.random.Generator) -> KnownMap:
         """Return one crystal; those that cannot be simulated are passed over."""
         if self.experimental and rng.random() < self.options.experimental_share:
             return self._experimental(self.experimental[rng.integers(len(self.experimental))], rng)
@@ -98,7 +98,7 @@ class CrystalSource:
                 quality = self._quality(rng)
                 options = self._simulation(rng) if quality.kind == "refined" else self.options.simulation
                 density = simulate_map(structure, d_min, rng, options, quality)
-                return LabelledCrystal(density, known_residues(structure[0]))
+                return KnownMap(density, known_residues(structure[0]))
             except (ModelFormatError, RuntimeError):  # gemmi: cells too small for their structure and the like
                 continue
         raise TrainingDataError(f"No map can be simulated from any structure in {self.options.structures}.")
@@ -112,12 +112,12 @@ class CrystalSource:
             return REFINED
         return draw_quality(KINDS[int(rng.integers(1, len(KINDS)))], rng)
 
-    def _experimental(self, crystal: ExperimentalCrystal, rng: np.random.Generator) -> LabelledCrystal:
+    def _experimental(self, crystal: ExperimentalCrystal, rng: np.random.Generator) -> KnownMap:
         own = crystal.entry.d_min
         d_min = rng.uniform(max(own, self.range.d_min), self.range.d_max)
         quality = self._quality(rng)
         if quality.kind != "refined" and crystal.has_amplitudes:
-            return LabelledCrystal(crystal.initial_density(d_min, quality, rng), crystal.residues)
+            return KnownMap(crystal.initial_density(d_min, quality, rng), crystal.residues)
         # Data cut far from their own limit are better than data that end there: blur them and disturb the phases.
         excess = np.clip((d_min - own) / d_min, 0.0, 0.5)
         density = crystal.density(
@@ -126,10 +126,10 @@ class CrystalSource:
             phase_error=rng.uniform(0.0, 2.0 * excess),
             rng=rng,
         )
-        return LabelledCrystal(density, crystal.residues)
+        return KnownMap(density, crystal.residues)
 
 
-def random_window(crystal: LabelledCrystal, resolution_range: ResolutionRange, rng: np.random.Generator) -> Window:
+def random_window(crystal: KnownMap, resolution_range: ResolutionRange, rng: np.random.Generator) -> Window:
     """Cut a window around a random residue, in random orientation, with a little jitter of scale and offset."""
     center = crystal.residues.centroids[rng.integers(len(crystal.residues.centroids))] + rng.normal(0, 6.0, 3)
     window = crystal.window(
@@ -171,7 +171,7 @@ class WindowStream(IterableDataset[dict[str, torch.Tensor]]):
         torch.set_num_threads(1)
         rng = np.random.default_rng([*self.seed, info.id if info else 0])
         source = CrystalSource(self.options, self.range)
-        pool: list[tuple[LabelledCrystal, int]] = []
+        pool: list[tuple[KnownMap, int]] = []
         while True:
             # The pool fills while it already gives windows, so that training starts at once.
             if len(pool) < self.options.pool:

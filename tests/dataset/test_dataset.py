@@ -13,7 +13,7 @@ import pytest
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.dataset.experimental import ExperimentalCrystal, ExperimentalEntry, read_index
-from edseg_engine.dataset.labelled import KnownResidues, LabelledCrystal, known_residues, owners, random_rotation
+from edseg_engine.dataset.labelled import KnownMap, KnownResidues, known_residues, owners, random_rotation
 from edseg_engine.dataset.packs import StructurePack, structures_of_split
 from edseg_engine.dataset.simulate import (
     NOISE_FREE,
@@ -125,7 +125,7 @@ def test_a_model_without_protein_is_refused() -> None:
 
 
 def test_windows_label_density_in_any_orientation(crystal_map: DensityMap, crystal_residues: KnownResidues) -> None:
-    crystal = LabelledCrystal(crystal_map, crystal_residues)
+    crystal = KnownMap(crystal_map, crystal_residues)
     rng = np.random.default_rng(4)
     center = crystal_residues.centroids[40]
     for rotation in (np.eye(3), random_rotation(rng)):

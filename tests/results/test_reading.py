@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.segmentations import box_maps, segmentation
 
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.errors import ResultFormatError
 from edseg_engine.results.files import result_to_json, write_results
 from edseg_engine.results.reading import read_results
 from edseg_engine.results.residue_voxels import ResidueVoxels, density_around
+from segmentations import box_maps, segmentation
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
