@@ -54,7 +54,7 @@ def read_ccp4(file: File, name: str, resolution: float | None = None) -> Density
     box = _read_values(file, header, name)
     check_values(box, name)
 
-    whole = _whole_cell(box, header, name) if _can_fill_cell(header) else None
+    whole = _whole_cell(box, header) if _can_fill_cell(header) else None
     density = DensityMap(
         values=box if whole is None else whole,
         grid=MapGrid(
@@ -98,17 +98,34 @@ def _can_fill_cell(header: Header) -> bool:
     return header.is_crystal and n_points * len(header.spacegroup.operations()) >= math.prod(header.sampling)
 
 
+def _grid_has_symmetry(header: Header) -> bool:
+    """Whether every symmetry operator moves grid points to grid points."""
+    n = np.array(header.sampling)
+    return all(
+        not (np.array(op.tran) * n % op.DEN).any() and not (np.array(op.rot) * n[:, None] % (op.DEN * n)).any()
+        for op in header.spacegroup.operations()
+    )
+
+
 def _check_size(header: Header, name: str) -> None:
-    n_values = math.prod(header.shape)
+    """Refuse what takes too much memory or time, before anything is read or expanded."""
+    n_values, n_points = math.prod(header.shape), math.prod(header.sampling)
     needed = n_values * (header.dtype.itemsize + 4)
-    if _can_fill_cell(header):
-        n_points = math.prod(header.sampling)
+    if _is_whole_cell(header):
+        needed += 4 * n_points
+    elif _can_fill_cell(header):
         check_points(n_points, name)
-        needed += n_points * (4 if _is_whole_cell(header) else _BYTES_PER_COPY)
+        symmetry = header.spacegroup
+        if n_points * len(symmetry.operations()) > _MOST_INTERPOLATED and not _grid_has_symmetry(header):
+            raise MapContentError(
+                f"{name} has a grid without the symmetry of {symmetry.xhm()}, too large to be interpolated; write "
+                "the map of the whole cell."
+            )
+        needed += _BYTES_PER_COPY * n_points
     require_memory(needed, f"Reading {name}")
 
 
-def _whole_cell(box: NDArray[np.float32], header: Header, name: str) -> NDArray[np.float32] | None:
+def _whole_cell(box: NDArray[np.float32], header: Header) -> NDArray[np.float32] | None:
     """Return the map of the whole cell, or None if the box and its symmetry copies leave gaps."""
     nu, nv, nw = header.sampling
     box = box[:nu, :nv, :nw]
@@ -120,15 +137,9 @@ def _whole_cell(box: NDArray[np.float32], header: Header, name: str) -> NDArray[
     grid.fill(-np.inf)
     grid.set_subarray(np.asfortranarray(box), first)
     grid.spacegroup = header.spacegroup
-    try:
-        grid.symmetrize_max()
-    except RuntimeError:  # the grid does not have the symmetry of the space group
-        if grid.point_count * len(header.spacegroup.operations()) > _MOST_INTERPOLATED:
-            raise MapContentError(
-                f"{name} has a grid without the symmetry of {header.spacegroup.xhm()}, and is too large to be "
-                "interpolated; write the map of the whole cell."
-            ) from None
+    if not _grid_has_symmetry(header):
         return _interpolated_copies(grid)
+    grid.symmetrize_max()
     values: NDArray[np.float32] = grid.array
     return None if np.isneginf(values.min()) else values
 
