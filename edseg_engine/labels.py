@@ -22,6 +22,9 @@ N_CLASSES = N_LABELS + 1
 #: neighbours in the chain.
 POINTS: tuple[str, ...] = ("centroid", "N", "CA", "C", "O", "CB", "next CA", "previous CA")
 N_POINTS = len(POINTS)
+#: Those beside the centroid, and which of them are the residue's own.
+ATOMS = POINTS[1:]
+BACKBONE = ATOMS[:5]
 
 #: Residue name of each label in coordinate files. ASX and GLX are the standard ambiguous codes;
 #: none exists for VAL/THR, which is written as VAL.

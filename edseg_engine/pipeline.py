@@ -221,6 +221,7 @@ def _proposals(found: FoundResidues, order: NDArray[np.intp]) -> tuple[ResiduePr
             tuple(classes.probabilities[i].tolist()),
             float(classes.confidence[i]),
             int(classes.n_voxels[i]),
+            () if found.backbone is None else tuple((x, y, z) for x, y, z in found.backbone.atoms[i].tolist()),
         )
         for number, i in enumerate(order)
         for x, y, z in [found.positions[i]]

@@ -12,7 +12,8 @@ from typing import Any
 from pymol_edseg import checked
 from pymol_edseg.palette import LABELS
 
-SCHEMA = "edseg-result/1"
+SCHEMA = "edseg-result/2"
+_FIRST_SCHEMA = "edseg-result/1"
 _RESIDUES_PER_CHAIN = 9999
 _CHAINS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _SPACE_GROUP = re.compile(r"[A-Z][A-Za-z0-9 /:()-]{0,30}")
@@ -125,7 +126,7 @@ def read_result(folder: Path) -> Segmentation:
         raise ValueError(f"Cannot read {path}: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged; run the segmentation again.") from error
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+    if not isinstance(data, dict) or data.get("schema") not in (_FIRST_SCHEMA, SCHEMA):
         raise ValueError(f"{path} is not an {SCHEMA} file; the engine and the plugin must be of the same version.")
     return Segmentation.from_json(data)
 

@@ -9,10 +9,10 @@ from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.region import choose_region
 from edseg_engine.devices import choose_device
 from edseg_engine.errors import ResolutionError, WeightsError
+from edseg_engine.labels import ATOMS
 from edseg_engine.options import SegmentOptions
 from edseg_engine.pipeline import choose_weights, find_residues, predict_map
 from edseg_engine.progress import Clock, ProgressCallback
-from edseg_engine.residues.backbone import ATOMS
 from edseg_engine.residues.classify import Classifier
 from edseg_engine.resolution import range_of_resolution
 

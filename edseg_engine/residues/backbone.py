@@ -14,11 +14,7 @@ from numpy.typing import NDArray
 
 from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.inference.predict import VoxelPrediction
-from edseg_engine.labels import POINTS
 from edseg_engine.residues.instances import PULL, Instances
-
-#: The points beside the centroid, in the order of `Backbone.atoms`.
-ATOMS: tuple[str, ...] = POINTS[1:]
 
 #: Votes this far (Å) from the mean count half: voxels between two residues point half way.
 _TOLERANCE = 0.7
@@ -32,7 +28,7 @@ class Backbone:
     Attributes
     ----------
     atoms
-        float64, shape (k, 7, 3): positions in Å, in the order of `ATOMS`.
+        float64, shape (k, 7, 3): positions in Å, in the order of `edseg_engine.labels.ATOMS`.
     spread
         float64, shape (k, 7): root mean square distance (Å) of the votes from each.
     """

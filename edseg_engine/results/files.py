@@ -17,26 +17,31 @@ from edseg_engine import __version__
 from edseg_engine.io.ccp4 import write_ccp4
 from edseg_engine.io.names import shown
 from edseg_engine.io.output import check_output_directory, output_directory
-from edseg_engine.labels import LABELS, PDB_NAMES
+from edseg_engine.labels import ATOMS, BACKBONE, LABELS, PDB_NAMES
 from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
 from edseg_engine.results.records import ResidueProposal, Segmentation
 from edseg_engine.results.residue_voxels import ResidueVoxels
 
-SCHEMA = "edseg-result/1"
+SCHEMA = "edseg-result/2"
 #: Path of each label's class map below the output directory.
 CLASS_MAP_FILES: tuple[str, ...] = tuple(f"class_maps/{label.replace('/', '-')}.ccp4" for label in LABELS)
 VOXEL_FILES: tuple[str, ...] = ("voxels.pdb", "density.ccp4")
+#: Where the network votes for atoms.
+BACKBONE_FILES: tuple[str, ...] = ("backbone.pdb", "backbone.cif")
 #: The first is written last: where it is, the others are.
 RESULT_FILES: tuple[str, ...] = ("result.json", "residues.csv", "centroids.pdb", "centroids.cif")
-_OWN = frozenset({*RESULT_FILES, *VOXEL_FILES, *CLASS_MAP_FILES, "class_maps"})
+_OWN = frozenset({*RESULT_FILES, *BACKBONE_FILES, *VOXEL_FILES, *CLASS_MAP_FILES, "class_maps"})
 #: Columns of ``residues.csv``.
 COLUMNS: tuple[str, ...] = (
     "id", "x", "y", "z", "label1", "p1", "label2", "p2", "label3", "p3", "confidence", "n_voxels",
     *(f"p_{label}" for label in LABELS),
+    *(f"{axis}_{atom}" for atom in BACKBONE for axis in "xyz"),
 )  # fmt: skip
 
 #: A chain of a PDB file has room for residues 1 to 9999; more residues continue in the next chain.
 _RESIDUES_PER_CHAIN = 9999
+_CENTROIDS = "ONE PSEUDO-ATOM PER RESIDUE AT ITS CENTROID."
+_BACKBONE = "ATOMS WHERE THE VOXELS OF THEIR RESIDUE VOTE THEM TO BE."
 _CHAIN_NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -81,9 +86,11 @@ def _write_files(segmentation: Segmentation, directory: Path, progress: Progress
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows(_row(residue) for residue in segmentation.residues)
-    structure = _structure(segmentation)
-    (directory / "centroids.cif").write_text(_mmcif(structure, segmentation), encoding="utf-8")
-    (directory / "centroids.pdb").write_text(_pdb(structure, segmentation), encoding="utf-8")
+    for kind, said in (("centroids", _CENTROIDS), ("backbone", _BACKBONE)):
+        structure = _structure(segmentation, kind == "backbone")
+        if structure[0].count_atom_sites() or kind == "centroids":
+            (directory / f"{kind}.cif").write_text(_mmcif(structure, segmentation), encoding="utf-8")
+            (directory / f"{kind}.pdb").write_text(_pdb(structure, segmentation, said), encoding="utf-8")
     if segmentation.voxels is not None:
         lines = _voxel_lines(segmentation.voxels, segmentation.residues)
         (directory / VOXEL_FILES[0]).write_text("".join(lines), encoding="ascii")
@@ -124,6 +131,9 @@ def result_to_json(segmentation: Segmentation) -> dict[str, object]:
                 },
                 "confidence": round(residue.confidence, 4),
                 "n_voxels": residue.n_voxels,
+                "atoms": {
+                    atom: [round(x, 3) for x in xyz] for atom, xyz in zip(ATOMS, residue.atoms, strict=False)
+                },
             }
             for residue in segmentation.residues
         ],
@@ -138,6 +148,7 @@ def _row(residue: ResidueProposal) -> list[object]:
         f"{residue.confidence:.4f}",
         residue.n_voxels,
         *(f"{p:.4f}" for p in residue.probabilities),
+        *([f"{x:.3f}" for xyz in residue.atoms[: len(BACKBONE)] for x in xyz] or [""] * 3 * len(BACKBONE)),
     ]
 
 
@@ -152,8 +163,8 @@ def residue_of_address(chain: str, number: int) -> int:
     return _CHAIN_NAMES.index(chain) * _RESIDUES_PER_CHAIN + number
 
 
-def _structure(segmentation: Segmentation) -> gemmi.Structure:
-    """Return one pseudo-atom per residue, at its centroid."""
+def _structure(segmentation: Segmentation, backbone: bool) -> gemmi.Structure:
+    """Return one pseudo-atom per residue, at its centroid, or its voted `backbone`."""
     structure = gemmi.Structure()
     structure.name = "edseg"
     structure.cell = segmentation.cell
@@ -169,12 +180,16 @@ def _structure(segmentation: Segmentation) -> gemmi.Structure:
         residue.label_seq = number
         residue.subchain = chain_name
         residue.het_flag = "A"
-        atom = gemmi.Atom()
-        atom.name = "CA"
-        atom.element = gemmi.Element("C")
-        atom.pos = gemmi.Position(*(round(x, 3) for x in proposal.position))
-        atom.b_iso = round(100 * proposal.confidence, 2)
-        residue.add_atom(atom)
+        atoms = dict(zip(BACKBONE, proposal.atoms, strict=False)) if backbone else {"CA": proposal.position}
+        for name, xyz in atoms.items():
+            if name == "CB" and residue.name == "GLY":
+                continue
+            atom = gemmi.Atom()
+            atom.name = name
+            atom.element = gemmi.Element(name[0])
+            atom.pos = gemmi.Position(*(round(x, 3) for x in xyz))
+            atom.b_iso = round(100 * proposal.confidence, 2)
+            residue.add_atom(atom)
         model[-1].add_residue(residue)
     structure.add_model(model)
     return structure
@@ -195,11 +210,11 @@ def _mmcif(structure: gemmi.Structure, segmentation: Segmentation) -> str:
     return block.as_string()
 
 
-def _pdb(structure: gemmi.Structure, segmentation: Segmentation) -> str:
+def _pdb(structure: gemmi.Structure, segmentation: Segmentation, said: str) -> str:
     if segmentation.spacegroup.ext == "H":  # hexagonal axes of R 3 and R 32 have their own name in PDB files
         structure.spacegroup_hm = "H" + segmentation.spacegroup.hm[1:]
     remarks = [
-        f"EDSEG {__version__}: ONE PSEUDO-ATOM PER RESIDUE AT ITS CENTROID.",
+        f"EDSEG {__version__}: {said}",
         "B-FACTOR COLUMN: 100 * CONFIDENCE. RESIDUE NAME: RANK 1, WHERE",
         "VAL STANDS FOR VAL/THR, ASX FOR ASP/ASN, GLX FOR GLU/GLN.",
         "CHAIN, NUMBER, RANKS 1 TO 3 WITH THEIR PROBABILITIES:",

@@ -13,7 +13,7 @@ import numpy as np
 
 from edseg_engine.errors import EdsegError, ResultFormatError
 from edseg_engine.io.read import read_map
-from edseg_engine.labels import LABELS
+from edseg_engine.labels import ATOMS, LABELS
 from edseg_engine.networks.card import WeightsInfo
 from edseg_engine.options import SegmentOptions
 from edseg_engine.results.files import RESULT_FILES, SCHEMA, VOXEL_FILES, residue_of_address
@@ -21,6 +21,9 @@ from edseg_engine.results.records import ResidueProposal, Segmentation
 from edseg_engine.results.residue_voxels import ResidueVoxels
 
 _BELOW_DIGITS = 1e-6
+
+#: Of results before there were votes for atoms.
+_FIRST_SCHEMA = "edseg-result/1"
 
 
 def read_results(directory: Path | str) -> Segmentation:
@@ -51,7 +54,7 @@ def read_results(directory: Path | str) -> Segmentation:
 
 
 def _segmentation(result: Mapping[str, Any], directory: Path) -> Segmentation:
-    if result.get("schema") != SCHEMA:
+    if result.get("schema") not in (_FIRST_SCHEMA, SCHEMA):
         raise ValueError(f"its schema is {result.get('schema')!r}, not {SCHEMA!r}")
     residues = tuple(_residue(values) for values in result["residues"])
     spacing = result["voxel_spacing"]
@@ -87,7 +90,9 @@ def _residue(values: Mapping[str, Any]) -> ResidueProposal:
         # Ranks whose probabilities are equal to the digits of the file keep their order.
         probabilities[rank["label"]] = min(1.0, probabilities[rank["label"]] + (number + 1) * _BELOW_DIGITS)
     confidence, n_voxels = float(values["confidence"]), int(values["n_voxels"])
-    return ResidueProposal(int(values["id"]), (x, y, z), tuple(probabilities.values()), confidence, n_voxels)
+    atoms: Mapping[str, Any] = values.get("atoms", {})
+    voted = tuple((float(a), float(b), float(c)) for a, b, c in (atoms[name] for name in ATOMS)) if atoms else ()
+    return ResidueProposal(int(values["id"]), (x, y, z), tuple(probabilities.values()), confidence, n_voxels, voted)
 
 
 def _voxels(directory: Path, spacing: float) -> ResidueVoxels:

@@ -30,6 +30,9 @@ class ResidueProposal:
         Calibrated probability that there is a residue here and that its rank-1 label is right.
     n_voxels
         Number of voxels that voted for this residue.
+    atoms
+        Voted positions (x, y, z) in Å of `edseg_engine.labels.ATOMS`, as they are: no geometry is imposed. Empty where
+        the network does not vote for atoms.
     """
 
     id: int
@@ -37,6 +40,7 @@ class ResidueProposal:
     probabilities: tuple[float, ...]
     confidence: float
     n_voxels: int
+    atoms: tuple[tuple[float, float, float], ...] = ()
 
     @property
     def ranks(self) -> tuple[tuple[str, float], ...]:

@@ -11,9 +11,10 @@ from edseg_engine.dataset.labelled import KnownResidues
 from edseg_engine.inference.orientations import orientations
 from edseg_engine.inference.predict import VoxelPrediction, predict_voxels
 from edseg_engine.inference.volume import Volume
+from edseg_engine.labels import ATOMS
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.progress import ignore_progress
-from edseg_engine.residues.backbone import ATOMS, vote_backbone
+from edseg_engine.residues.backbone import vote_backbone
 from edseg_engine.residues.instances import find_instances
 
 

@@ -18,9 +18,10 @@ from edseg_engine import __version__
 from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.errors import Cancelled, OutputError
 from edseg_engine.io.read import read_map
-from edseg_engine.labels import LABELS, PDB_NAMES
+from edseg_engine.labels import ATOMS, BACKBONE, LABELS, PDB_NAMES
 from edseg_engine.progress import Progress
-from edseg_engine.results.files import CLASS_MAP_FILES, RESULT_FILES, check_output, write_results
+from edseg_engine.results.files import BACKBONE_FILES, CLASS_MAP_FILES, RESULT_FILES, check_output, write_results
+from edseg_engine.results.reading import read_results
 from edseg_engine.results.records import ResidueProposal
 from full_disk import file_size_limit
 from segmentations import box_maps, random_maps, segmentation
@@ -34,7 +35,7 @@ def test_json_holds_the_whole_run(tmp_path: Path) -> None:
     run = segmentation()
     write_results(run, tmp_path / "out")
     result = json.loads((tmp_path / "out/result.json").read_text(encoding="utf-8"))
-    assert result["schema"] == "edseg-result/1"
+    assert result["schema"] == "edseg-result/2"
     assert result["engine_version"] == __version__
     assert result["input"] == run.input
     assert result["options"]["n_residues"] == 40
@@ -60,7 +61,8 @@ def test_csv_has_the_documented_columns(tmp_path: Path) -> None:
     with (tmp_path / "out/residues.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     classes = ",".join(f"p_{label}" for label in LABELS)
-    assert ",".join(rows[0]) == f"id,x,y,z,label1,p1,label2,p2,label3,p3,confidence,n_voxels,{classes}"
+    atoms = ",".join(f"{axis}_{atom}" for atom in ("N", "CA", "C", "O", "CB") for axis in "xyz")
+    assert ",".join(rows[0]) == f"id,x,y,z,label1,p1,label2,p2,label3,p3,confidence,n_voxels,{classes},{atoms}"
     assert len(rows) == len(run.residues)
     for row, residue in zip(rows, run.residues, strict=True):
         assert [float(row[axis]) for axis in "xyz"] == pytest.approx(residue.position, abs=6e-4)
@@ -278,3 +280,30 @@ def test_places_where_nothing_can_be_written(tmp_path: Path) -> None:
         with pytest.raises(OutputError, match="Cannot write"):
             write_results(segmentation(), place)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_voted_atoms_are_written_where_there_are_any(tmp_path: Path) -> None:
+    without = segmentation(5)
+    rng = np.random.default_rng(3)
+    residues = tuple(
+        replace(r, atoms=tuple((x, y, z) for x, y, z in rng.normal(r.position, 2.0, (len(ATOMS), 3)).tolist()))
+        for r in without.residues
+    )
+    write_results(without, tmp_path / "without")
+    write_results(replace(without, residues=residues), tmp_path / "with")
+    assert not set(BACKBONE_FILES) & {p.name for p in (tmp_path / "without").iterdir()}
+    structure = gemmi.read_structure(str(tmp_path / "with" / "backbone.pdb"))
+    assert structure.cell.a == pytest.approx(51.25)
+    for residue, proposal in zip(structure[0][0], residues, strict=True):
+        expected = BACKBONE[:4] if residue.name == "GLY" else BACKBONE
+        assert tuple(atom.name for atom in residue) == expected
+        for atom, xyz in zip(residue, proposal.atoms, strict=False):
+            assert atom.pos.tolist() == pytest.approx(xyz, abs=6e-4)
+    cif = gemmi.read_structure(str(tmp_path / "with" / "backbone.cif"))
+    assert cif[0].count_atom_sites() == structure[0].count_atom_sites()
+    rows = list(csv.DictReader((tmp_path / "with" / "residues.csv").open()))
+    assert [float(row["z_CB"]) for row in rows] == pytest.approx([r.atoms[4][2] for r in residues], abs=6e-4)
+    assert next(csv.DictReader((tmp_path / "without" / "residues.csv").open()))["x_N"] == ""
+    back = read_results(tmp_path / "with")
+    assert np.array([r.atoms for r in back.residues]) == pytest.approx(np.array([r.atoms for r in residues]), abs=6e-4)
+    assert read_results(tmp_path / "without").residues[0].atoms == ()
