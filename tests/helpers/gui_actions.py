@@ -37,7 +37,7 @@ class Heart:
         self.longest, self.last = 0.0, time.perf_counter()
 
 
-def wait_until(condition, seconds=90.0):
+def wait_until(condition, seconds=300.0):
     end = time.perf_counter() + seconds
     while not condition():
         if time.perf_counter() > end:

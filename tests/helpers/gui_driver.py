@@ -7,10 +7,11 @@ folder, what), and writes ``report.json`` and pictures to the folder.
 import json
 import math
 import os
+import sys
 import time
 import traceback
 
-from pymol import cmd
+from pymol import cmd, gui
 from pymol.Qt import QtCore, QtWidgets
 
 import pymol_edseg
@@ -219,8 +220,24 @@ def script():
     REPORT["accepted"] = cmd.count_atoms("edseg_1_model")
 
 
+def smaller():
+    """Make the window smaller, go on drawing, and call Qt often."""
+    panel, none = open_by_menu(), sys.getrefcount(None)
+    cmd.fragment("trp")
+    cmd.show_as("spheres")
+    cmd.color("0x009E73")  # the colour of LEU
+    picture("larger")
+    window = gui.get_qtwindow()
+    window.resize(window.width() - 150, window.height() - 120)
+    cmd.turn("y", 30)
+    picture("smaller")
+    for _ in range(3000):
+        panel.run_box.progress.setFormat("")
+    REPORT["references to None lost"] = none - sys.getrefcount(None)
+
+
 def main():
-    scenarios = {"whole way": whole_way, "many": many, "script": script, "pictures": pictures}
+    scenarios = {"smaller": smaller, "whole way": whole_way, "many": many, "script": script, "pictures": pictures}
     try:
         scenarios[PARAMETERS["scenario"]]()
         REPORT["finished"] = True

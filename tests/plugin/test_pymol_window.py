@@ -26,8 +26,7 @@ REQUIRED = "EDSEG_REQUIRE_WINDOW" in os.environ
 pytestmark = [
     pytest.mark.skipif(not (REQUIRED or shutil.which("Xvfb")), reason="Xvfb is not installed (apt-get install xvfb)"),
     pytest.mark.skipif(
-        not (REQUIRED or any(importlib.util.find_spec(name) for name in ("PySide6", "PyQt5"))),
-        reason="there is no Qt for Python",
+        not (REQUIRED or importlib.util.find_spec("PyQt5")), reason="PyQt5 is not installed (the extra pymol has it)"
     ),
 ]
 
@@ -50,7 +49,7 @@ def share_of_color(path: Path, color: str) -> float:
 @pytest.fixture(scope="module")
 def session(display: str, map_file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("window")
-    return folder, drive(display, folder, 240, scenario="whole way", map=str(map_file))
+    return folder, drive(display, folder, 900, scenario="whole way", map=str(map_file))
 
 
 def test_errors_are_lines_of_text(session: tuple[Path, dict[str, Any]]) -> None:
@@ -111,16 +110,23 @@ def test_surfaces_have_the_colors_of_their_classes(session: tuple[Path, dict[str
     )
 
 
+def test_window_made_smaller_still_draws(display: str, tmp_path: Path) -> None:
+    report = drive(display, tmp_path / "window", 120, scenario="smaller")
+    assert share_of_color(tmp_path / "window/larger.png", COLORS["LEU"]) > 0.02
+    assert share_of_color(tmp_path / "window/smaller.png", COLORS["LEU"]) > 0.02
+    assert report["references to None lost"] < 1000  # PySide6 6.12 takes one with each call, until Python ends
+
+
 def test_two_thousand_proposals(display: str, tmp_path: Path) -> None:
     run = write_many(tmp_path / "many", 2000)
-    report = drive(display, tmp_path / "window", 200, scenario="many", what=str(run))
-    assert report["processor seconds to appear"] < 4
+    report = drive(display, tmp_path / "window", 400, scenario="many", what=str(run))
+    assert report["processor seconds to appear"] < 8
     assert report["seconds to appear"] < 3 * SLACK
     assert report["seconds for a decision"] < 1 * SLACK
     assert report["accepted"] == 7
 
 
 def test_script_in_the_window_waits_and_the_window_lives(display: str, map_file: Path, tmp_path: Path) -> None:
-    report = drive(display, tmp_path / "window", 120, scenario="script", map=str(map_file))
+    report = drive(display, tmp_path / "window", 600, scenario="script", map=str(map_file))
     assert report["accepted"] == 3
     assert report["beats while the script waited"] > 10
