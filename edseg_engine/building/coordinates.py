@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gemmi
 
-from edseg_engine.building.dock import Chain, Docking
+from edseg_engine.building.copies import Chain
+from edseg_engine.building.dock import Docking
 from edseg_engine.building.records import BACKBONE, FloatArray, Model, N
 from edseg_engine.crystal.symmetry import Symmetry
 

@@ -49,6 +49,31 @@ class Piece:
         return self.place + len(self.fragment)
 
 
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """One copy of a chain, as far as it is known.
+
+    Attributes
+    ----------
+    sequence
+        Index of the sequence.
+    pieces
+        In the order of the sequence, no place twice, all in one molecule. Their `place` counts from 0 in the sequence.
+    """
+
+    sequence: int
+    pieces: tuple[Piece, ...]
+
+    @property
+    def n_residues(self) -> int:
+        return sum(len(piece.fragment) for piece in self.pieces)
+
+    @property
+    def ca(self) -> FloatArray:
+        """Positions (n, 3) of the CA in Å."""
+        return np.concatenate([piece.fragment.atoms[:, CA] for piece in self.pieces])
+
+
 def gap_evidence(distance: FloatArray, steps: NDArray[np.intp], volume: float) -> FloatArray:
     """Return the logarithm of how much more likely a distance (Å) between two CA is when they are `steps` residues
     apart in one chain than when they lie anywhere in `volume` Å³.

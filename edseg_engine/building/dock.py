@@ -7,52 +7,25 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-from scipy.special import logsumexp
 
 from edseg_engine.building.alignment import Places, align, different
-from edseg_engine.building.copies import Piece, gap_evidence, join, place_chain, room
+from edseg_engine.building.copies import Chain, Piece, join, place_chain, room
+from edseg_engine.building.gaps import fill
 from edseg_engine.building.peptide import direction, turned
-from edseg_engine.building.placing import compact, moved
-from edseg_engine.building.records import CA, FloatArray, Fragment, IntArray, Trace
+from edseg_engine.building.placing import compact
+from edseg_engine.building.records import CA, FloatArray, Fragment, Trace
 from edseg_engine.crystal.symmetry import Symmetry
 
 #: Less probable places are not believed.
 SURE = 0.95
-#: Probability that a whole fragment runs the wrong way, and that a residue belongs to no sequence.
-_REVERSED, _NOWHERE = 0.02, 0.3
+#: Probability that a whole fragment runs the wrong way.
+_REVERSED = 0.02
 #: So many residues that are sure of a place which is taken mean one more copy of the chain.
 _ONE_MORE_COPY = 12
 #: Fewest residues of a fragment that is built without a sequence.
 SHORTEST = 4
 #: One-letter code that stands for each class.
 _LETTERS = "AGILPVFWYDERHKSCM"
-#: Gaps longer than this (residues) hardly tell where a fragment lies.
-_FAR_STEPS = 15
-
-
-@dataclass(frozen=True, eq=False)
-class Chain:
-    """One copy of a chain, as far as it is known.
-
-    Attributes
-    ----------
-    sequence
-        Index of the sequence.
-    pieces
-        In the order of the sequence, no place twice, all in one molecule. Their `place` counts from 0 in the sequence.
-    """
-
-    sequence: int
-    pieces: tuple[Piece, ...]
-
-    @property
-    def n_residues(self) -> int:
-        return sum(len(piece.fragment) for piece in self.pieces)
-
-    @property
-    def ca(self) -> FloatArray:
-        """Positions (n, 3) of the CA in Å."""
-        return np.concatenate([piece.fragment.atoms[:, CA] for piece in self.pieces])
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +99,7 @@ def dock(
                 chains.append(Chain(number, tuple(place_chain(group, symmetry))))
             else:
                 rest += [piece.fragment for piece in group]
-    chains, rest = _fill(chains, rest, unique, symmetry, volume)
+    chains, rest = fill(chains, rest, unique, symmetry, volume, SURE)
     whole = _as_fragments(chains)
     placed = compact(whole + sorted(rest, key=len, reverse=True), symmetry, around)
     chains = [_with_atoms(chain, fragment) for chain, fragment in zip(chains, placed, strict=False)]
@@ -167,98 +140,6 @@ def _sure_pieces(fragment: Fragment, places: Places) -> tuple[list[Piece], list[
         else:
             rest.append(part)
     return pieces, rest
-
-
-def _fill(
-    chains: list[Chain],
-    rest: list[Fragment],
-    sequences: tuple[str, ...],
-    symmetry: Symmetry,
-    volume: float,
-) -> tuple[list[Chain], list[Fragment]]:
-    """Dock, the surest first, what fits sequence and distances in the gaps that the chains have left."""
-    waiting = dict(enumerate(rest))
-    known: dict[tuple[int, int], tuple[FloatArray, list[tuple[int, Fragment]]]] = {}
-    while True:
-        best: tuple[float, int, int, int, Fragment] | None = None
-        for i, fragment in waiting.items():
-            scores, options = [np.array([np.log(_NOWHERE)])], []
-            for c, chain in enumerate(chains):
-                if (i, c) not in known:
-                    known[i, c] = _gap_scores(fragment, chain, sequences[chain.sequence], symmetry, volume)
-                scores.append(known[i, c][0])
-                options += [(c, place, copy) for place, copy in known[i, c][1]]
-            if not options:
-                continue
-            score = np.concatenate(scores)
-            score[1:] += np.log((1 - _NOWHERE) / len(options))
-            probability = np.exp(score - logsumexp(score))
-            top = int(probability[1:].argmax())
-            if probability[1 + top] >= SURE and (best is None or probability[1 + top] > best[0]):
-                best = (float(probability[1 + top]), i, *options[top])
-        if best is None:
-            return chains, list(waiting.values())
-        probability_, i, c, place, copy = best
-        piece = Piece(copy, place, np.full(len(copy), probability_))
-        chains[c] = replace(chains[c], pieces=tuple(sorted([*chains[c].pieces, piece], key=lambda p: p.place)))
-        del waiting[i]
-        known = {key: value for key, value in known.items() if key[1] != c and key[0] != i}
-
-
-def _gap_scores(
-    fragment: Fragment, chain: Chain, sequence: str, symmetry: Symmetry, volume: float
-) -> tuple[FloatArray, list[tuple[int, Fragment]]]:
-    """Return log-likelihoods of the free places of a chain in which a fragment may lie, and of each the place and the
-    fragment there."""
-    n = len(fragment)
-    places = Places.of([sequence])
-    gaps = [
-        (before, after)
-        for before, after in zip([None, *chain.pieces], [*chain.pieces, None], strict=True)
-        if (after.place if after else len(sequence)) - (before.end if before else 0) >= n
-    ]
-    scores: list[float] = []
-    options: list[tuple[int, Fragment]] = []
-    if not gaps:
-        return np.zeros(0), options
-    ca = chain.ca
-    reach = float(np.linalg.norm(ca - ca.mean(0), axis=1).max()) + 25.0
-    middle = fragment.atoms[:, CA].mean(0)
-    images = symmetry.images_in_box(middle[None], ca.mean(0) - reach, ca.mean(0) + reach)
-    copies = [moved(fragment, symmetry, int(images.operation[m]), images.shift[m]) for m in range(len(images))]
-    for reverse_ in (False, True):
-        ways = [turned(copy) for copy in copies] if reverse_ else copies
-        if not ways:
-            continue
-        way = ways[0]
-        prior = np.log(_REVERSED if reverse_ else 1 - _REVERSED) + min(0.0, direction(way))
-        likelihood = np.log(places.likelihood(way.probabilities))
-        start = np.array([copy.atoms[0, CA] for copy in ways])
-        end = np.array([copy.atoms[-1, CA] for copy in ways])
-        for before, after in gaps:
-            first = before.end if before else 0
-            last = (after.place if after else len(sequence)) - n
-            place = np.arange(first, last + 1, dtype=np.intp)
-            score = np.array([likelihood[np.arange(n), p + np.arange(n)].sum() for p in place]) + prior
-            evidence = np.zeros((len(place), len(ways)))
-            if before:
-                distance = np.linalg.norm(start - before.fragment.atoms[-1, CA], axis=1)
-                evidence += _bounded(distance, place - before.end + 1, volume)
-            if after:
-                distance = np.linalg.norm(end - after.fragment.atoms[0, CA], axis=1)
-                evidence += _bounded(distance, after.place - (place + n) + 1, volume)
-            nearest = evidence.argmax(1)
-            for row, p in enumerate(place):
-                scores.append(float(score[row] + evidence[row, nearest[row]]))
-                options.append((int(p), ways[nearest[row]]))
-    return np.array(scores), options
-
-
-def _bounded(distance: FloatArray, steps: IntArray, volume: float) -> FloatArray:
-    """Return the evidence (m, n) of distances (n,) for numbers of steps (m,); long gaps speak only against."""
-    evidence = gap_evidence(distance[None], steps[:, None], volume)
-    far = np.broadcast_to(steps[:, None] > _FAR_STEPS, evidence.shape)
-    return np.where(far, np.minimum(evidence, 0.0), evidence)
 
 
 def _as_fragments(chains: list[Chain]) -> list[Fragment]:
