@@ -60,7 +60,7 @@ def test_a_users_script_is_typed_and_its_mistakes_are_found(tmp_path: Path) -> N
     (tmp_path / "mistaken.py").write_text(MISTAKES, encoding="utf-8")
     # As of an installed package, no errors inside of edseg are shown.
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--follow-imports", "silent", "."]
-    environment = {"MYPYPATH": str(ROOT), "MYPY_CACHE_DIR": str(tmp_path / "cache")}
+    environment = {"MYPYPATH": str(ROOT), "MYPY_CACHE_DIR": str(ROOT / ".mypy_cache/user")}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     errors = re.findall(r"^(\w+\.py:\d+): error", done.stdout, re.MULTILINE)
     assert errors == ["mistaken.py:5", "mistaken.py:6", "mistaken.py:7"], done.stdout + done.stderr
