@@ -39,11 +39,11 @@ def prepare_streams() -> None:
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="edseg")
     out = sys.stdout
-    if not isinstance(out, io.TextIOWrapper) or type(getattr(out.buffer, "raw", out.buffer)) is not io.FileIO:
-        return
-    buffer = io.BufferedWriter(_Output(out.fileno(), "wb", closefd=False))
-    at_once = out.line_buffering or out.write_through
-    sys.stdout = io.TextIOWrapper(buffer, out.encoding, "edseg", line_buffering=at_once)
+    is_windows_console = sys.platform == "win32" and out.isatty()  # which is no file
+    if isinstance(out, io.TextIOWrapper) and out is sys.__stdout__ and not is_windows_console:
+        buffer = io.BufferedWriter(_Output(out.fileno(), "wb", closefd=False))
+        at_once = out.line_buffering or out.write_through
+        sys.stdout = io.TextIOWrapper(buffer, out.encoding, "edseg", line_buffering=at_once)
 
 
 def flush_output() -> None:

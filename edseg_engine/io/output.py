@@ -25,6 +25,8 @@ from edseg_engine.io.names import shown
 _STAGING = ".edseg-"
 #: In a staging directory: locked by the run that made it, and holding the name of that run's host.
 _LOCK = "edseg.lock"
+#: In a staging directory: the older result while it goes, and while the new one comes.
+_OLDER = ("leaving", "gone")
 
 
 @contextmanager
@@ -195,7 +197,8 @@ def _staging(parent: Path) -> Iterator[Path]:
     try:
         yield staging
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        if not any((staging / name).exists() for name in _OLDER):  # else the next run puts it back
+            shutil.rmtree(staging, ignore_errors=True)
         if lock is not None:
             lock.close()
 
@@ -269,25 +272,25 @@ def _flush_all(directory: Path) -> None:
 def _exchange(staging: Path, directory: Path, own: Collection[str], last: str) -> None:
     """Move the older result from `directory` to `staging`, then the new one from ``staging/new`` to `directory`.
 
-    What has been done can be told from `staging` at any moment, and undone: ``leaving`` is there while the older result
-    goes, ``gone`` while the new one comes.
+    What has been done can be told from `staging` at any moment, and undone.
     """
-    leaving = staging / "leaving"
+    leaving, gone = (staging / name for name in _OLDER)
     try:
         leaving.mkdir()
         for path in reversed(_entries(directory, own, last)):
             os.rename(path, leaving / path.name)
-        os.rename(leaving, staging / "gone")
+        os.rename(leaving, gone)
         _move(staging / "new", directory, own, last)
     except BaseException:
         _undo_exchange(staging, directory, own, last)
         raise
     _flush(directory)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def _undo_exchange(staging: Path, directory: Path, own: Collection[str], last: str) -> None:
     """Put the older result back unless the new one has come completely."""
-    leaving, gone = staging / "leaving", staging / "gone"
+    leaving, gone = (staging / name for name in _OLDER)
     if gone.exists() and not (directory / last).exists():
         for path in _entries(directory, own, last):
             if path.is_dir():
@@ -297,6 +300,7 @@ def _undo_exchange(staging: Path, directory: Path, own: Collection[str], last: s
         os.rename(gone, leaving)
     if leaving.exists():
         _move(leaving, directory, own, last)
+        leaving.rmdir()
 
 
 def _move(source: Path, directory: Path, own: Collection[str], last: str) -> None:

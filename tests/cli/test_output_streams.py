@@ -16,13 +16,15 @@ import pytest
 import torch
 
 from edseg_engine.cli import main
+from edseg_engine.networks.card import WeightsCard
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
-from edseg_engine.networks.weights import WeightsCard, save_weights
+from edseg_engine.networks.weights import save_weights
+from edseg_engine.resolution import range_by_name
 from edseg_engine.results.files import RESULT_FILES
 from full_disk import file_size_limit
 from places import MTZ, ROOT
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
 EDSEG = f"{sys.executable} -m edseg_engine"
 
 
@@ -31,7 +33,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     config = StackNetConfig(widths=(4, 8, 8), blocks=(1, 1, 1))
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    save_weights(StackNet(config).state_dict(), WeightsCard("high", 1.8, 2.5, 1.0, config), path)
+    save_weights(StackNet(config).state_dict(), WeightsCard(range_by_name("high"), config), path)
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -119,37 +120,60 @@ def test_the_permissions_are_those_of_any_other_new_file(tmp_path: Path) -> None
     assert modes == {"out": 0o750, "maps": 0o750, "map.ccp4": 0o640} | {Path(n).name: 0o640 for n in complete("")}
 
 
-#: Ends the process at its Nth renaming, before it is done, as SIGKILL or a power failure would.
-KILLED_AT_A_RENAME = """
-    left, rename = int(sys.argv[2]), os.rename
-    def dying(source, target):
-        global left
-        left -= 1
-        if left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        rename(source, target)
-    os.rename = dying
-    write(sys.argv[1], "new", overwrite=True, maps=sys.argv[3] == "True")
-"""
+def write_until_killed(place: Path, renames: int, maps: bool) -> bool:
+    """Replace a result in a process that ends before its Nth renaming, as by SIGKILL or a power failure.
+
+    Returns whether the process came to its own end before.
+    """
+    child = os.fork()
+    if child == 0:
+        rename, left = os.rename, renames
+
+        def dying(source: Path, target: Path) -> None:
+            nonlocal left
+            if not left:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+            rename(source, target)
+
+        os.rename = dying
+        try:
+            write(place, "new", overwrite=True, maps=maps)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 @pytest.mark.parametrize("maps", [False, True])
 def test_a_run_that_is_killed_while_it_replaces_a_result_costs_neither(tmp_path: Path, maps: bool) -> None:
     out = tmp_path / "out"
+    write(out, "old", maps=not maps)
     outcomes = []
-    for n in range(20):
-        if not out.exists():
-            write(out, "old", maps=not maps)
-        with child(KILLED_AT_A_RENAME, out, n, maps) as process:
-            if process.wait(timeout=60) == 0:
-                break
-        finished = content(out).get("result.json")
+    while not write_until_killed(out, len(outcomes), maps):
+        outcomes.append((out / "result.json").exists())
         check_output_directory(out, OWN, last="result.json", overwrite=True)
         assert content(out) == complete("old", maps=not maps)
-        assert finished in (None, "old")
-        outcomes.append(finished)
-    assert None in outcomes
+    assert outcomes == [True] + [False] * (len(outcomes) - 1)
+    assert len(outcomes) >= 6
     assert content(out) == complete("new", maps=maps)
+
+
+def test_a_result_that_cannot_be_put_back_at_once_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "out", "old")
+    rename = os.rename
+
+    def failing(source: Path, target: Path) -> None:
+        if target.name == "result.json" and target.parent.name == "out":
+            raise OSError(5, "Input/output error")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", failing)
+    with pytest.raises(OutputError, match="Input/output error"):
+        write(tmp_path / "out", "new", overwrite=True)
+    monkeypatch.undo()
+    check_output_directory(tmp_path / "out", OWN, last="result.json", overwrite=True)
+    assert content(tmp_path / "out") == complete("old")
 
 
 def test_a_run_that_is_killed_leaves_nothing_for_ever(tmp_path: Path) -> None:
