@@ -1,32 +1,21 @@
 """Output that is there completely or not at all: one file, or a directory of files.
 
-Both are made in a staging directory ``.edseg-*`` on the same file system, flushed to the disk and then renamed into
-place. A run that is killed leaves its staging directory behind; the next one that writes to the same place finds it
-no longer locked and removes it.
+Both are made in a staging directory on the same file system, flushed to the disk and then renamed into place.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import platform
 import shutil
 import stat
-import sys
-import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
 
 from edseg_engine.errors import OutputError
 from edseg_engine.io.names import shown
-
-_STAGING = ".edseg-"
-#: In a staging directory: locked by the run that made it, and holding the name of that run's host.
-_LOCK = "edseg.lock"
-#: In a staging directory: the older result while it goes, and while the new one comes.
-_OLDER = ("leaving", "gone")
+from edseg_engine.io.staging import OLDER, PREFIX, abandoned, flush, flush_all, staging_directory
 
 
 @contextmanager
@@ -53,14 +42,14 @@ def output_file(path: Path | str, inputs: Iterable[Path | str] = ()) -> Iterator
         permissions = _permissions_of_replaced(target, inputs)
         if not target.parent.is_dir():
             raise OutputError(f"Cannot write {shown(path)}: there is no directory {shown(target.parent)}.")
-        with _staging(target.parent) as staging:
+        with staging_directory(target.parent) as staging:
             new = staging / f"new{target.suffix}"
             yield new
             if permissions is not None:
                 new.chmod(permissions)
-            _flush(new)
+            flush(new)
             os.replace(new, target)
-            _flush(target.parent)
+            flush(target.parent)
 
 
 @contextmanager
@@ -91,20 +80,20 @@ def output_directory(path: Path | str, own: Collection[str], *, last: str, overw
         directory = Path(os.path.realpath(path))
         _check_content(directory, own, last, overwrite)
         if directory.exists():
-            with _staging(directory) as staging:
+            with staging_directory(directory) as staging:
                 new = staging / "new"
                 new.mkdir()
                 yield new
-                _flush_all(new)
+                flush_all(new)
                 _exchange(staging, directory, own, last)
         else:
-            with _parents_removed_on_error(directory), _staging(directory.parent) as staging:
+            with _parents_removed_on_error(directory), staging_directory(directory.parent) as staging:
                 new = staging / "new"
                 new.mkdir()
                 yield new
-                _flush_all(new)
+                flush_all(new)
                 os.rename(new, directory)
-                _flush(directory.parent)
+                flush(directory.parent)
 
 
 def check_output_directory(path: Path | str, own: Collection[str], *, last: str, overwrite: bool = False) -> None:
@@ -119,7 +108,7 @@ def check_output_directory(path: Path | str, own: Collection[str], *, last: str,
         directory = Path(os.path.realpath(path))
         _check_content(directory, own, last, overwrite)
         existing = next(place for place in (directory, *directory.parents) if place.exists())
-        with _staging(existing):
+        with staging_directory(existing):
             pass
 
 
@@ -158,13 +147,13 @@ def _check_content(directory: Path, own: Collection[str], last: str, overwrite: 
         return
     if not is_directory:
         raise OutputError(f"Cannot write the results to {shown(directory)}: it is a file, not a directory.")
-    for staging in _abandoned(directory):
-        _undo_exchange(staging, directory, own, last)
+    for staging in abandoned(directory):
+        _settle(staging, directory, own, last)
     if not overwrite and any(directory.iterdir()):
         raise OutputError(f"The output directory {shown(directory)} is not empty: choose another, or use --overwrite.")
     for path in directory.rglob("*"):
         name = path.relative_to(directory).as_posix()
-        if name.startswith(_STAGING):
+        if name.startswith(PREFIX):
             raise OutputError(
                 f"Another run of edseg is writing to {shown(directory)}, or has left {shown(name)} in it."
             )
@@ -187,111 +176,29 @@ def _parents_removed_on_error(directory: Path) -> Iterator[None]:
         raise
 
 
-@contextmanager
-def _staging(parent: Path) -> Iterator[Path]:
-    """Give a temporary directory in `parent`, and remove those that dead runs have left there."""
-    for _ in _abandoned(parent):
-        pass
-    staging = _new_staging(parent)
-    lock = _lock(staging)
-    try:
-        yield staging
-    finally:
-        if not any((staging / name).exists() for name in _OLDER):  # else the next run puts it back
-            shutil.rmtree(staging, ignore_errors=True)
-        if lock is not None:
-            lock.close()
-
-
-def _new_staging(parent: Path) -> Path:
-    """Make a staging directory, and `parent` if it is not there."""
-    for _ in range(10):
-        with suppress(FileNotFoundError):  # a neighbour made the same parent, failed and took it away again
-            parent.mkdir(parents=True, exist_ok=True)
-            return Path(tempfile.mkdtemp(prefix=_STAGING, dir=parent))
-    return Path(tempfile.mkdtemp(prefix=_STAGING, dir=parent))
-
-
-if sys.platform == "win32":  # there are no such locks there, and nothing is removed
-
-    def _lock(staging: Path) -> BinaryIO | None:
-        return None
-
-    def _abandoned(parent: Path) -> Iterator[Path]:
-        yield from ()
-
-else:
-    import fcntl
-
-    def _lock(staging: Path) -> BinaryIO | None:
-        """Mark `staging` as that of a living run.
-
-        The name of the host is written only once the lock is held: without it, nobody takes the run for dead.
-        """
-        lock = (staging / _LOCK).open("xb", buffering=0)
-        with suppress(OSError):  # a file system without locks, or a full one
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            lock.write(platform.node().encode())
-        return lock
-
-    def _abandoned(parent: Path) -> Iterator[Path]:
-        """Yield the staging directories in `parent` that dead runs of this user on this host left, then remove each."""
-        for staging in parent.glob(f"{_STAGING}*"):
-            with suppress(OSError):
-                if staging.lstat().st_uid != os.geteuid():
-                    continue
-                with (staging / _LOCK).open("r+b", buffering=0) as lock:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    if lock.read() == platform.node().encode():
-                        yield staging
-                        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file, or the list of a directory's files, is on the disk.
-
-    Some file systems tell only now that they are full.
-    """
-    if sys.platform == "win32" and path.is_dir():
-        return
-    descriptor = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # the file system has no such operation
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def _flush_all(directory: Path) -> None:
-    for path in (*directory.rglob("*"), directory):
-        _flush(path)
-
-
 def _exchange(staging: Path, directory: Path, own: Collection[str], last: str) -> None:
     """Move the older result from `directory` to `staging`, then the new one from ``staging/new`` to `directory`.
 
     What has been done can be told from `staging` at any moment, and undone.
     """
-    leaving, gone = (staging / name for name in _OLDER)
+    leaving, gone = (staging / name for name in OLDER)
     try:
         leaving.mkdir()
         for path in reversed(_entries(directory, own, last)):
             os.rename(path, leaving / path.name)
         os.rename(leaving, gone)
         _move(staging / "new", directory, own, last)
-    except BaseException:
-        _undo_exchange(staging, directory, own, last)
-        raise
-    _flush(directory)
-    shutil.rmtree(gone, ignore_errors=True)
+        flush(directory)
+    finally:
+        _settle(staging, directory, own, last)
 
 
-def _undo_exchange(staging: Path, directory: Path, own: Collection[str], last: str) -> None:
-    """Put the older result back unless the new one has come completely."""
-    leaving, gone = (staging / name for name in _OLDER)
-    if gone.exists() and not (directory / last).exists():
+def _settle(staging: Path, directory: Path, own: Collection[str], last: str) -> None:
+    """Put the older result back, or remove it if the new one has come completely."""
+    leaving, gone = (staging / name for name in OLDER)
+    if gone.exists() and (directory / last).exists():
+        shutil.rmtree(gone, ignore_errors=True)
+    elif gone.exists():
         for path in _entries(directory, own, last):
             if path.is_dir():
                 shutil.rmtree(path)

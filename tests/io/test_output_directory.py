@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -172,6 +173,8 @@ def test_a_result_that_cannot_be_put_back_at_once_is_not_lost(tmp_path: Path, mo
     with pytest.raises(OutputError, match="Input/output error"):
         write(tmp_path / "out", "new", overwrite=True)
     monkeypatch.undo()
+    write(tmp_path / "out/further")
+    shutil.rmtree(tmp_path / "out/further")
     check_output_directory(tmp_path / "out", OWN, last="result.json", overwrite=True)
     assert content(tmp_path / "out") == complete("old")
 
