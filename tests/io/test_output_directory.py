@@ -126,8 +126,8 @@ def write_until_killed(place: Path, renames: int, maps: bool) -> bool:
 
     Returns whether the process came to its own end before.
     """
-    child = os.fork()
-    if child == 0:
+    process = os.fork()
+    if process == 0:
         rename, left = os.rename, renames
 
         def dying(source: Path, target: Path) -> None:
@@ -143,7 +143,7 @@ def write_until_killed(place: Path, renames: int, maps: bool) -> bool:
             os._exit(0)
         finally:
             os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
 
 
 @pytest.mark.parametrize("maps", [False, True])
