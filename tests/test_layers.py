@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from places import ROOT
 
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:

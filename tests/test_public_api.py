@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import edseg_engine
+from places import ROOT
 
-ROOT = Path(__file__).parents[1]
 USER = """
 from pathlib import Path
 
