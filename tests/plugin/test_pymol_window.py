@@ -113,7 +113,7 @@ def test_surfaces_have_the_colors_of_their_classes(session: tuple[Path, dict[str
 def test_window_made_smaller_still_draws(display: str, tmp_path: Path) -> None:
     report = drive(display, tmp_path / "window", 120, scenario="smaller")
     assert share_of_color(tmp_path / "window/larger.png", COLORS["LEU"]) > 0.02
-    assert share_of_color(tmp_path / "window/smaller.png", COLORS["LEU"]) > 0.02
+    assert share_of_color(tmp_path / "window/smaller.png", COLORS["LEU"]) > 0.005
     assert report["references to None lost"] < 1000  # PySide6 6.12 takes one with each call, until Python ends
 
 
