@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import gemmi
 import numpy as np
@@ -11,10 +11,26 @@ from scipy.spatial import cKDTree
 
 from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.errors import ModelFormatError
+from edseg_engine.inference.predict import VoxelPrediction
 from edseg_engine.labels import N_POINTS, POINTS, label_of_residue
+from edseg_engine.residues.backbone import robust_means
+from edseg_engine.residues.instances import Instances, instances_of_seeds, least_weight
 
 _N, _CA, _C, _CB, _NEXT, _PREVIOUS = (POINTS.index(p) for p in ("N", "CA", "C", "CB", "next CA", "previous CA"))
+_MAIN = [POINTS.index(p) for p in ("N", "CA", "C", "O", "CB")]
 _LONGEST_BOND = 2.0  # Å from C to N of the next residue
+
+
+@dataclass(frozen=True)
+class ResidueName:
+    """What a residue is called in its model: chain, type, and number with insertion code."""
+
+    chain: str
+    type: str
+    number: str
+
+    def __str__(self) -> str:
+        return f"{self.chain}/{self.type} {self.number}"
 
 
 @dataclass(frozen=True)
@@ -29,7 +45,7 @@ class KnownResidues:
         shape (k, n_points, 3): the residue's `POINTS` in Å, the centroid (mean of its atoms) first; NaN where the model
         lacks one.
     names
-        Chain, residue name and number of each residue, for reports.
+        What each residue is called.
     atoms
         shape (n, 3): every atom that is not hydrogen, waters and ligands included, in Å.
     residue_of_atom
@@ -38,7 +54,7 @@ class KnownResidues:
 
     labels: NDArray[np.intp]
     points: NDArray[np.float64] = field(repr=False)
-    names: tuple[str, ...]
+    names: tuple[ResidueName, ...]
     atoms: NDArray[np.float64] = field(repr=False)
     residue_of_atom: NDArray[np.intp] = field(repr=False)
 
@@ -58,7 +74,7 @@ def known_residues(model: gemmi.Model) -> KnownResidues:
     """
     labels: list[int] = []
     points: list[NDArray[np.float64]] = []
-    names: list[str] = []
+    names: list[ResidueName] = []
     atoms: list[list[float]] = []
     owner: list[int] = []
     for chain in model:
@@ -75,7 +91,7 @@ def known_residues(model: gemmi.Model) -> KnownResidues:
                 if last >= 0 and np.linalg.norm(points[last][_C] - points[-1][_N]) < _LONGEST_BOND:
                     points[last][_NEXT], points[-1][_PREVIOUS] = points[-1][_CA], points[last][_CA]
                 last = len(labels) - 1
-                names.append(f"{chain.name}/{residue.name} {residue.seqid}")
+                names.append(ResidueName(chain.name, residue.name, str(residue.seqid)))
             else:
                 unknown = gemmi.find_tabulated_residue(residue.name).is_amino_acid() or residue.name == "UNK"
                 owner += [-2 if unknown else -1] * len(xyz)
@@ -144,3 +160,24 @@ def nearest_atoms(
     owner[near] = residues.residue_of_atom[images.index[image]]
     copies[near, 0], copies[near, 1:] = images.operation[image], images.shift[image]
     return owner, copies
+
+
+def voting_near_main_chain(
+    residues: KnownResidues, symmetry: Symmetry, prediction: VoxelPrediction, radius: float
+) -> Instances:
+    """Return as instances the residues of a model, wherever the density has their side chains.
+
+    The voxels within `radius` Å of N, CA, C, O and CB vote for the centroid of the residue that is there, and all
+    voxels that vote for about this centroid are its members: a side chain that the model has wrong does not matter.
+    """
+    k, main = len(residues.labels), residues.points[:, _MAIN]
+    known = np.isfinite(main[..., 0])
+    of_atom = np.repeat(np.arange(k), len(_MAIN)).reshape(known.shape)
+    bare = replace(residues, atoms=main[known], residue_of_atom=of_atom[known])
+    usable = prediction.weights > least_weight(prediction.weights)
+    votes, weights = prediction.votes[usable].astype(np.float64), prediction.weights[usable].astype(np.float64)
+    owner, copies = nearest_atoms(bare, symmetry, prediction.positions[usable].astype(np.float64), radius)
+    near = owner >= 0
+    home = symmetry.undo(votes[near], copies[near, 0], copies[near, 1:])
+    seeds, _ = robust_means(home, weights[near], owner[near], residues.points[:, _CB])
+    return instances_of_seeds(prediction.votes, prediction.weights, seeds, symmetry)
