@@ -175,13 +175,7 @@ def segment(
             density = checked_map(source)
         else:
             density = read_map(source, resolution=options.resolution)
-        resolution = options.resolution or density.d_min
-        if resolution is None:
-            raise ResolutionError(
-                f"{density.source.get('file', 'The map')} does not store its resolution; give it, for instance "
-                "--resolution 2.8."
-            )
-        density = replace(density, d_min=max(resolution, density.d_min or 0.0))
+        density, resolution = with_resolution(density, options.resolution)
         weights = choose_weights(options.weights, range_of_resolution(resolution))
         classifier = Classifier.of(weights)
     region = choose_region(density, options.region, options.box)
@@ -236,6 +230,28 @@ def _voxels(
     ids = np.append(np.argsort(order), -1)[found.instances.members[: len(first)]] + 1
     positions, spacing = found.positions[order], prediction.volume.spacing
     return residue_voxels(density, prediction.region.symmetry, first.positions, first.votes, ids, positions, spacing)
+
+
+def with_resolution(density: DensityMap, resolution: float | None) -> tuple[DensityMap, float]:
+    """Return a map that knows its resolution, and the d_min (Å) to work at.
+
+    Parameters
+    ----------
+    resolution
+        d_min in Å that the user gave; None takes that of the map.
+
+    Raises
+    ------
+    ResolutionError
+        If neither is known.
+    """
+    d_min = resolution or density.d_min
+    if d_min is None:
+        raise ResolutionError(
+            f"{density.source.get('file', 'The map')} does not store its resolution; give it, for instance "
+            "--resolution 2.8."
+        )
+    return replace(density, d_min=max(d_min, density.d_min or 0.0)), d_min
 
 
 def choose_weights(path: Path | None, resolution_range: ResolutionRange) -> Weights:

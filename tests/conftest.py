@@ -12,8 +12,8 @@ import gemmi
 import pytest
 
 from edseg_engine.crystal.density_map import DensityMap
-from edseg_engine.dataset.labelled import KnownResidues, known_residues
 from edseg_engine.io.read import read_map
+from edseg_engine.residues.known import KnownResidues, known_residues
 from places import MODEL, MTZ
 
 #: Files that take longest. Workers get whole files, in this order, so that none is left alone with one at the end.

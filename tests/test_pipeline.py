@@ -14,7 +14,6 @@ import pytest
 
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.symmetry import Symmetry
-from edseg_engine.dataset.labelled import KnownResidues
 from edseg_engine.errors import Cancelled, DeviceError, EdsegError, MapContentError, ResolutionError, WeightsError
 from edseg_engine.evaluation.matching import match
 from edseg_engine.evaluation.metrics import ResidueCounts, count_residues
@@ -22,6 +21,7 @@ from edseg_engine.labels import LABELS
 from edseg_engine.options import SegmentOptions
 from edseg_engine.pipeline import segment
 from edseg_engine.progress import STAGES, Progress
+from edseg_engine.residues.known import KnownResidues
 from edseg_engine.results.records import Segmentation
 
 N_RESIDUES = 95

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edseg_engine.dataset.labelled import known_residues
 from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.errors import ModelFormatError
 from edseg_engine.labels import LABELS, N_LABELS
 from edseg_engine.residues.composition import FEWEST, distance_from_proteins
+from edseg_engine.residues.known import known_residues
 
 
 def main(folder: Path) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from edseg_engine.building.records import BACKBONE, BackboneResidues
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.region import choose_region
 from edseg_engine.devices import choose_device
-from edseg_engine.errors import ResolutionError, WeightsError
+from edseg_engine.errors import WeightsError
 from edseg_engine.labels import ATOMS
 from edseg_engine.options import SegmentOptions
-from edseg_engine.pipeline import choose_weights, find_residues, predict_map
+from edseg_engine.pipeline import choose_weights, find_residues, predict_map, with_resolution
 from edseg_engine.progress import Clock, ProgressCallback
 from edseg_engine.residues.classify import Classifier
 from edseg_engine.resolution import range_of_resolution
@@ -27,10 +25,7 @@ def vote(density: DensityMap, options: SegmentOptions, progress: ProgressCallbac
     WeightsError
         If the network does not vote for backbones.
     """
-    resolution = options.resolution or density.d_min
-    if resolution is None:
-        raise ResolutionError("The map does not store its resolution; give it, for instance --resolution 2.8.")
-    density = replace(density, d_min=max(resolution, density.d_min or 0.0))
+    density, resolution = with_resolution(density, options.resolution)
     weights = choose_weights(options.weights, range_of_resolution(resolution))
     if weights.net.config.points == 1:
         raise WeightsError(f"The weights {weights.info.name} do not vote for backbones, so that no model can be built.")

@@ -72,3 +72,24 @@ def training_data_parser() -> argparse.ArgumentParser:
         help="folder of experimental crystals, with an index.tsv that assigns them to the splits train and dev",
     )
     return parser
+
+
+def output_parser(default: str) -> argparse.ArgumentParser:
+    """Return a parser of ``--out``, ``--overwrite`` and ``--progress``.
+
+    Parameters
+    ----------
+    default
+        Where results go without ``--out``, in words.
+    """
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("output")
+    group.add_argument("--out", type=Path, metavar="DIR", help=f"directory for the results (default: {default})")
+    group.add_argument("--overwrite", action="store_true", help="replace an earlier result in DIR")
+    group.add_argument(
+        "--progress",
+        choices=("auto", "json", "none"),
+        default="auto",
+        help="auto: bars on a terminal; json: one JSON object per line on standard output",
+    )
+    return parser

@@ -20,6 +20,7 @@ _TITLES = {
     "classify": "Naming residues",
     "segment": "Finding residues",
     "trace": "Tracing chains",
+    "search": "Searching the database",
     "build": "Building atoms",
     "refine": "Refining",
     "polish": "Polishing the model",

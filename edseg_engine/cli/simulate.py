@@ -29,13 +29,13 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from edseg_engine.cli.console import say
-    from edseg_engine.dataset.labelled import known_residues
     from edseg_engine.dataset.simulate import NOISE_FREE, SimulationOptions, simulate_map
     from edseg_engine.errors import OutputError
     from edseg_engine.io.ccp4 import write_ccp4
     from edseg_engine.io.coordinates import read_model
     from edseg_engine.io.output import output_file
     from edseg_engine.labels import LABELS
+    from edseg_engine.residues.known import known_residues
     from edseg_engine.resolution import range_of_resolution
 
     range_of_resolution(args.resolution)

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.crystal.phasing import Complex, Reflections, reciprocal_lengths
-from edseg_engine.dataset.labelled import KnownResidues, known_residues
 from edseg_engine.dataset.phases import PhaseQuality, initial_coefficients
 from edseg_engine.errors import TrainingDataError
+from edseg_engine.residues.known import KnownResidues, known_residues
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edseg_engine.crystal.region import choose_region
 from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
-from edseg_engine.dataset.labelled import KnownMap, KnownResidues, known_residues, owners
+from edseg_engine.dataset.labelled import KnownMap
 from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.dataset.phases import REFINED, PhaseQuality
 from edseg_engine.dataset.simulate import SimulationOptions, simulate_map
@@ -38,6 +38,7 @@ from edseg_engine.options import SegmentOptions
 from edseg_engine.pipeline import FoundResidues, MapPrediction, find_residues, predict_map
 from edseg_engine.residues.classify import Classes, Classifier, classify
 from edseg_engine.residues.instances import Instances
+from edseg_engine.residues.known import KnownResidues, known_residues, owners
 
 #: Distance (Å) from an atom beyond which the thesis removes density.
 CULLING = 3.0

@@ -59,22 +59,28 @@ def vote_backbone(instances: Instances, prediction: VoxelPrediction, symmetry: S
     atoms, spread = np.empty((k, n_atoms, 3)), np.empty((k, n_atoms))
     for a in range(n_atoms):
         points = symmetry.apply(here + prediction.atoms[chosen, a], operation, shift)
-        atoms[:, a], spread[:, a] = _robust_means(points, weights[chosen].astype(np.float64), members, instances)
+        atoms[:, a], spread[:, a] = robust_means(
+            points, weights[chosen].astype(np.float64), members, instances.centroids
+        )
     return Backbone(atoms, spread)
 
 
-def _robust_means(
-    points: NDArray[np.float64], weights: NDArray[np.float64], members: NDArray[np.intp], instances: Instances
+def robust_means(
+    points: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    members: NDArray[np.intp],
+    otherwise: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return means (k, 3) of the points (n, 3) of each instance, far ones counting less, and their spread (k,).
+    """Return means (k, 3) of the points (n, 3) of each of k groups, far ones counting less, and their spread (k,).
 
-    An instance without a point has its centroid and an infinite spread."""
-    k = len(instances)
+    A group without a point has its row of `otherwise` (k, 3) and an infinite spread.
+    """
+    k = len(otherwise)
     w = weights
     for _ in range(_ITERATIONS):
         total = np.bincount(members, w, minlength=k)
         sums = np.stack([np.bincount(members, w * points[:, axis], minlength=k) for axis in range(3)], 1)
-        means = np.where(total[:, None] > 0, sums / np.maximum(total, 1e-12)[:, None], instances.centroids)
+        means = np.where(total[:, None] > 0, sums / np.maximum(total, 1e-12)[:, None], otherwise)
         squares = ((points - means[members]) ** 2).sum(1)
         w = weights / (1 + squares / _TOLERANCE**2)
     spread = np.sqrt(np.bincount(members, w * squares, minlength=k) / np.maximum(total, 1e-12))

@@ -158,17 +158,42 @@ def _group(
         vacant = len(centroids) - len(whole)
         seeds, spare = np.concatenate([centroids[whole], spare[:vacant]]), spare[vacant:]
     k = len(centroids)
-    inside = members >= 0
-    total = np.bincount(members[inside], their_weights[inside], minlength=k).astype(np.float64)
-    squares = np.bincount(members[inside], their_weights[inside] * distance[inside] ** 2, minlength=k)
-    spread = np.sqrt(squares / np.maximum(total, 1e-9))
-    counts = np.bincount(members[inside], minlength=k)
+    total, spread = _strength(members, their_weights, distance, k)
+    counts = np.bincount(members[members >= 0], minlength=k)
     keep = np.flatnonzero(counts >= (_FEWEST_VOTES if n_residues is None else 1))
     renumber = np.full(k + 1, -1, np.intp)
     renumber[keep] = np.arange(len(keep))
     all_members = np.full(len(votes), -1, np.intp)
     all_members[usable] = renumber[members]
     return Instances(centroids[keep], all_members, total[keep], spread[keep])
+
+
+def instances_of_seeds(
+    votes: NDArray[np.floating], weights: NDArray[np.floating], seeds: NDArray[np.float64], symmetry: Symmetry
+) -> Instances:
+    """Return the instances whose centroids are known to be the `seeds` (k, 3) in Å, in their order.
+
+    Parameters
+    ----------
+    votes, weights, symmetry
+        See `find_instances`.
+    """
+    usable = weights > least_weight(weights)
+    members = np.full(len(votes), -1, np.intp)
+    distance = np.full(len(votes), np.inf)
+    if len(seeds) and usable.any():
+        members[usable], distance[usable], _, _ = _assign(votes[usable].astype(np.float64), seeds, symmetry)
+    return Instances(seeds, members, *_strength(members, weights, distance, len(seeds)))
+
+
+def _strength(
+    members: NDArray[np.intp], weights: NDArray[np.floating], distance: NDArray[np.float64], k: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the summed weight (k,) of the votes of each instance and their spread (k,) in Å."""
+    inside = members >= 0
+    total = np.bincount(members[inside], weights[inside], minlength=k).astype(np.float64)
+    squares = np.bincount(members[inside], weights[inside] * distance[inside] ** 2, minlength=k)
+    return total, np.sqrt(squares / np.maximum(total, 1e-9))
 
 
 def least_weight(weights: NDArray[np.floating]) -> float:

@@ -16,12 +16,13 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
-from edseg_engine.dataset.labelled import KnownMap, Window, known_residues, random_rotation
+from edseg_engine.dataset.labelled import KnownMap, Window, random_rotation
 from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.dataset.phases import KINDS, REFINED, PhaseQuality, draw_quality
 from edseg_engine.dataset.simulate import SimulationOptions, simulate_map
 from edseg_engine.errors import ModelFormatError, TrainingDataError
 from edseg_engine.inference.normalise import CLIP, DENSITY_THRESHOLD
+from edseg_engine.residues.known import known_residues
 from edseg_engine.resolution import ResolutionRange
 
 #: Crystals with more atoms or a larger cell (Å³) than this are left out: they cost more than they teach.

@@ -13,7 +13,7 @@ import pytest
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.dataset.experimental import ExperimentalCrystal, ExperimentalEntry, read_index
-from edseg_engine.dataset.labelled import KnownMap, KnownResidues, known_residues, owners, random_rotation
+from edseg_engine.dataset.labelled import KnownMap, random_rotation
 from edseg_engine.dataset.packs import StructurePack, structures_of_split
 from edseg_engine.dataset.simulate import (
     NOISE_FREE,
@@ -24,6 +24,7 @@ from edseg_engine.dataset.simulate import (
 )
 from edseg_engine.errors import ModelFormatError, OptionError, TrainingDataError
 from edseg_engine.labels import BACKGROUND, LABELS, N_LABELS, N_POINTS, PDB_NAMES, label_of_letter, label_of_residue
+from edseg_engine.residues.known import KnownResidues, known_residues, owners
 from places import CRYSTAL
 
 

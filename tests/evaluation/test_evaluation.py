@@ -9,12 +9,12 @@ import pytest
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.region import choose_region
 from edseg_engine.crystal.symmetry import Symmetry
-from edseg_engine.dataset.labelled import KnownResidues
 from edseg_engine.evaluation.evaluate import CULLING, culled
 from edseg_engine.evaluation.matching import match
 from edseg_engine.evaluation.metrics import count_residues, count_voxels, instance_dice, total
 from edseg_engine.inference.volume import prepare_volumes
 from edseg_engine.labels import BACKGROUND
+from edseg_engine.residues.known import KnownResidues
 from edseg_engine.resolution import RANGES
 
 CRYSTAL = Symmetry(gemmi.UnitCell(40, 50, 60, 90, 90, 90), gemmi.SpaceGroup("P 21 21 21"))

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 
 from edseg_engine.crystal.symmetry import Symmetry
-from edseg_engine.dataset.labelled import KnownResidues
 from edseg_engine.inference.orientations import orientations
 from edseg_engine.inference.predict import VoxelPrediction, predict_voxels
 from edseg_engine.inference.volume import Volume
@@ -16,6 +15,7 @@ from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.progress import ignore_progress
 from edseg_engine.residues.backbone import vote_backbone
 from edseg_engine.residues.instances import find_instances
+from edseg_engine.residues.known import KnownResidues
 
 
 def scattered_votes(residues: KnownResidues, symmetry: Symmetry, rng: np.random.Generator) -> VoxelPrediction:

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edseg_engine.dataset.labelled import KnownResidues
 from edseg_engine.labels import LABELS, N_LABELS
 from edseg_engine.residues.composition import (
     FEWEST,
@@ -16,6 +15,7 @@ from edseg_engine.residues.composition import (
     distance_from_proteins,
     highest_confidence,
 )
+from edseg_engine.residues.known import KnownResidues
 
 
 def test_shares_are_those_of_all_labels() -> None:

@@ -1,0 +1,239 @@
+"""The way from somebody's model and a map to what the map says of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+from edseg_engine.checking.shifts import find_shifts, shifted_fit
+from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.region import choose_region
+from edseg_engine.devices import choose_device
+from edseg_engine.io.coordinates import read_model
+from edseg_engine.io.names import shown
+from edseg_engine.io.read import read_map
+from edseg_engine.networks.card import WeightsInfo
+from edseg_engine.options import SegmentOptions
+from edseg_engine.pipeline import choose_weights, predict_map, with_resolution
+from edseg_engine.progress import Clock, ProgressCallback, ignore_progress
+from edseg_engine.residues.classify import Classifier, classify
+from edseg_engine.residues.known import KnownResidues, ResidueName, known_residues, voting_near_main_chain
+from edseg_engine.resolution import range_of_resolution
+
+#: A residue is doubtful if its own type is less probable than the first and another one more than the second.
+IMPROBABLE, PROBABLE = 0.05, 0.5
+#: Numbers of residues further apart than this belong to no gap of a loop.
+_LONGEST_GAP = 200
+#: Of less of the residues in density, or more of a difference of cell edges, the user should hear.
+_LEAST_SEEN, _CELL_TOLERANCE = 0.5, 0.02
+
+
+@dataclass(frozen=True)
+class CheckedResidue:
+    """A residue of the model and what its density looks like.
+
+    Attributes
+    ----------
+    name
+        What the model calls it.
+    label
+        Index in `LABELS` of its own type.
+    probabilities
+        Calibrated probability of each label, in the order of `LABELS`; None where there is no density for it.
+    shift
+        By how many residues the stretch that it is in is shifted; 0 for none.
+    """
+
+    name: ResidueName
+    label: int
+    probabilities: tuple[float, ...] | None
+    shift: int = 0
+
+    @property
+    def own(self) -> float | None:
+        """The probability of its own type."""
+        return None if self.probabilities is None else self.probabilities[self.label]
+
+    @property
+    def likeliest(self) -> int | None:
+        """Index of the most probable label."""
+        return None if self.probabilities is None else int(np.argmax(self.probabilities))
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the density shows another type."""
+        return self.probabilities is not None and (
+            self.probabilities[self.label] < IMPROBABLE and max(self.probabilities) > PROBABLE
+        )
+
+
+@dataclass(frozen=True)
+class RegisterShift:
+    """A stretch of a chain whose types fit a few residues off.
+
+    Attributes
+    ----------
+    first, last
+        The residues at its ends.
+    by
+        The density of each residue looks like the type of the residue so many places further on in the sequence.
+    evidence
+        Natural logarithm of how much better the shifted types fit.
+    built, fitting
+        One-letter codes of the types that the model has, and of those that fit the density (``?`` where the model
+        does not tell).
+    """
+
+    first: ResidueName
+    last: ResidueName
+    by: int
+    evidence: float
+    built: str
+    fitting: str
+
+
+@dataclass(frozen=True)
+class ModelCheck:
+    """The result of a check."""
+
+    model: Path
+    residues: tuple[CheckedResidue, ...]
+    shifts: tuple[RegisterShift, ...]
+    #: What was read as a map (JSON values), d_min in Å, and the weights.
+    input: Mapping[str, object]
+    resolution: float
+    weights: WeightsInfo
+    device: str
+    timings: Mapping[str, float]
+    warnings: tuple[str, ...] = ()
+
+
+def check(
+    model: Path,
+    source: DensityMap | Path | str,
+    options: SegmentOptions = SegmentOptions(),  # noqa: B008 (frozen)
+    progress: ProgressCallback = ignore_progress,
+) -> ModelCheck:
+    """Ask a map how probable the types of a model's residues are, and whether stretches of it are out of register.
+
+    Parameters
+    ----------
+    model
+        PDB or mmCIF file of a model that lies in the map.
+    source
+        The map, or the file to read it from.
+    options
+        Of these, resolution, device, orientations, views and weights are used.
+
+    Raises
+    ------
+    EdsegError
+        One of its subclasses, with a sentence for the user, for every input that cannot be used.
+    """
+    clock = Clock(progress)
+    device = choose_device(options.device)
+    with clock.stage("read"):
+        structure = read_model(model)
+        residues = known_residues(structure[0])
+        density = source if isinstance(source, DensityMap) else read_map(source, resolution=options.resolution)
+        density, resolution = with_resolution(density, options.resolution)
+        weights = choose_weights(options.weights, range_of_resolution(resolution))
+        classifier = Classifier.of(weights)
+    region = choose_region(density, "auto")
+    prediction = predict_map(
+        density, region, weights, device, orientations=options.orientations, views=options.views, clock=clock
+    )
+    with clock.stage("classify"):
+        radius = weights.card.range.label_radius
+        instances = voting_near_main_chain(residues, region.symmetry, prediction.voxels, radius)
+        probabilities = classify(instances, prediction.voxels, classifier).probabilities
+        checked, shifts = compare(residues, probabilities, instances.votes > 0)
+    return ModelCheck(
+        model=model,
+        residues=checked,
+        shifts=shifts,
+        input=dict(density.source),
+        resolution=resolution,
+        weights=weights.info,
+        device=device.type,
+        timings=clock.timings,
+        warnings=tuple(_warnings(checked, structure.cell, density)),
+    )
+
+
+def compare(
+    residues: KnownResidues, probabilities: NDArray[np.float64], seen: NDArray[np.bool_]
+) -> tuple[tuple[CheckedResidue, ...], tuple[RegisterShift, ...]]:
+    """Return each residue of a model, and its register shifts, by what they look like.
+
+    Parameters
+    ----------
+    probabilities
+        shape (k, 17): of the classes.
+    seen
+        shape (k,): whether there is density for a residue.
+    """
+    names, labels = residues.names, residues.labels
+    by = np.zeros(len(names), int)
+    shifts = []
+    for _, group in groupby(range(len(names)), key=lambda i: names[i].chain):
+        chain = np.array(list(group), np.intp)
+        places = _places([names[i].number for i in chain])
+        fit = shifted_fit(probabilities[chain], labels[chain], places)
+        fit[~seen[chain]] = 0.0
+        letters = {int(place): _letter(names[i].type) for place, i in zip(places, chain, strict=True)}
+        for shift in find_shifts(fit):
+            stretch = slice(shift.first, shift.last + 1)
+            by[chain[stretch]] = shift.by
+            shifts.append(
+                RegisterShift(
+                    names[chain[shift.first]],
+                    names[chain[shift.last]],
+                    shift.by,
+                    shift.evidence,
+                    "".join(letters[int(place)] for place in places[stretch]),
+                    "".join(letters.get(int(place) + shift.by, "?") for place in places[stretch]),
+                )
+            )
+    checked = tuple(
+        CheckedResidue(name, int(labels[i]), tuple(probabilities[i].tolist()) if seen[i] else None, int(by[i]))
+        for i, name in enumerate(names)
+    )
+    return checked, tuple(shifts)
+
+
+def _places(numbers: list[str]) -> NDArray[np.intp]:
+    """Return places (n,) in the sequence, from 0: gaps in the numbers of the residues are kept if they can be loops."""
+    integers = np.array([gemmi.SeqId(number).num for number in numbers], int)
+    steps = np.diff(integers)
+    steps = np.where((steps >= 1) & (steps <= _LONGEST_GAP), steps, 1)
+    return np.concatenate([[0], np.cumsum(steps)]).astype(np.intp)
+
+
+def _letter(name: str) -> str:
+    return gemmi.find_tabulated_residue(name).one_letter_code.upper().strip() or "?"
+
+
+def _warnings(residues: tuple[CheckedResidue, ...], cell: gemmi.UnitCell, density: DensityMap) -> Iterator[str]:
+    edges = np.array([cell.parameters[:3], density.cell.parameters[:3]])
+    if cell.is_crystal() and density.periodic and (np.abs(edges[0] / edges[1] - 1) > _CELL_TOLERANCE).any():
+        yield (
+            f"The model has the unit cell {_edges(cell)} Å, the map {_edges(density.cell)} Å: they may not belong "
+            "together."
+        )
+    seen = sum(residue.probabilities is not None for residue in residues)
+    if seen < _LEAST_SEEN * len(residues):
+        yield (
+            f"Only {seen} of {len(residues)} residues of the model have density in "
+            f"{shown(str(density.source.get('file', 'the map')))}: does the model lie in this map?"
+        )
+
+
+def _edges(cell: gemmi.UnitCell) -> str:
+    return " x ".join(f"{edge:.1f}" for edge in cell.parameters[:3])

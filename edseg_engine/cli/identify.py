@@ -1,0 +1,112 @@
+"""``edseg identify``: which protein of a database is in a map."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edseg_engine.cli.arguments import averaging_parser, columns_parser, device_parser, output_parser
+
+if TYPE_CHECKING:
+    from edseg_engine.building.identify import Search
+    from edseg_engine.progress import ProgressCallback
+
+#: So many candidates are printed; the files have more.
+_LISTED = 10
+#: A best hit that chance gives more often than this is no identification.
+_CONVINCING = 1e-3
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "identify",
+        parents=[columns_parser(), averaging_parser(), device_parser(), output_parser("MAP's name + -identify")],
+        help="find the protein of a map in a database of sequences",
+        description="Trace the chains of an electron density map and search a database for sequences that fit them.",
+    )
+    parser.add_argument(
+        "map",
+        type=Path,
+        metavar="MAP",
+        help="MTZ, structure-factor mmCIF, CCP4 or MRC file, plain or compressed with gzip",
+    )
+    parser.add_argument(
+        "--database", type=Path, required=True, metavar="FASTA", help="protein sequences, plain or compressed with gzip"
+    )
+    parser.add_argument("--resolution", type=float, metavar="D", help="resolution in Å; read from the file if present")
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="weights file to use instead of the one for the resolution"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the subcommand and return its exit code."""
+    from edseg_engine.cli.reporting import report
+
+    directory = args.out or Path(f"{args.map.name.split('.')[0]}-identify")
+    return report(
+        args.progress,
+        directory,
+        lambda progress: _identify(args, directory, progress),
+        lambda search: {
+            "sequences": search.n_sequences,
+            "fragments": len(search.fragments),
+            "best": search.candidates[0].name if search.candidates else None,
+            "e_value": search.candidates[0].e_value if search.candidates else None,
+        },
+        lambda search: summary(search, directory),
+    )
+
+
+def _identify(args: argparse.Namespace, directory: Path, progress: ProgressCallback) -> Search:
+    """Do the work, from the map to the written results."""
+    from edseg_engine.building.identify import check_database, identify
+    from edseg_engine.building.identify_files import check_identify_output, write_identify
+    from edseg_engine.building.trace import trace
+    from edseg_engine.building.votes import vote
+    from edseg_engine.io.read import read_map
+    from edseg_engine.options import SegmentOptions
+    from edseg_engine.progress import Clock
+
+    check_identify_output(directory, args.overwrite)
+    check_database(args.database)
+    options = SegmentOptions(
+        resolution=args.resolution,
+        device=args.device,
+        orientations=args.orientations,
+        views=args.views,
+        weights=args.weights,
+    )
+    clock = Clock(progress)
+    with clock.stage("read"):
+        density = read_map(args.map, resolution=args.resolution, f_label=args.f, phi_label=args.phi)
+    residues = vote(density, options, progress)
+    with clock.stage("trace"):
+        traced = trace(residues)
+    with clock.stage("search"):
+        search = identify(traced, args.database, progress=progress)
+    write_identify(search, density.source, args.database, directory, overwrite=args.overwrite, progress=progress)
+    return search
+
+
+def summary(search: Search, directory: Path) -> str:
+    """Return lines that tell which sequences fit, and where the files lie."""
+    from edseg_engine.io.names import shown
+
+    lengths = ", ".join(map(str, search.fragments))
+    lines = [
+        f"{'Fragments':<17}{lengths} residues",
+        f"{'Database':<17}{search.n_sequences} sequences",
+    ]
+    if search.candidates:
+        lines += ["", f"{'score':>8} {'E-value':>9} {'covered':>11}  sequence"]
+    for candidate in search.candidates[:_LISTED]:
+        covered = f"{candidate.covered}/{len(candidate.sequence)}"
+        title = shown(f"{candidate.name} {candidate.description}").strip()[:60]
+        lines.append(f"{candidate.score:8.1f} {candidate.e_value:9.1g} {covered:>11}  {title}")
+    if not search.candidates or search.candidates[0].e_value > _CONVINCING:
+        lines += ["", f"{'Warning':<17}No sequence fits convincingly: the protein may not be in the database."]
+    return "\n".join([*lines, f"{'Results':<17}{shown(directory)}"])

@@ -1,0 +1,61 @@
+"""How commands with a result report: bars and a summary for people, JSON lines for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from edseg_engine.cli.console import say
+from edseg_engine.cli.progress import emit, emit_progress, json_line, progress_bars
+from edseg_engine.errors import Cancelled, EdsegError
+from edseg_engine.io.names import shown
+from edseg_engine.progress import ProgressCallback, ignore_progress
+
+T = TypeVar("T")
+
+
+def report(
+    mode: str,
+    directory: Path,
+    work: Callable[[ProgressCallback], T],
+    event: Callable[[T], dict[str, object]],
+    summary: Callable[[T], str],
+) -> int:
+    """Do the work of a command, show its progress and its result, and return the exit code.
+
+    Parameters
+    ----------
+    mode
+        What ``--progress`` says.
+    directory
+        Where the results go.
+    work
+        From the input to the written results.
+    event, summary
+        What the last JSON line says beside the directory, and what people read.
+    """
+    if mode == "json":
+        try:
+            result = _uninterrupted(work, emit_progress)
+        except EdsegError as error:
+            with suppress(EdsegError):  # where nobody reads it, the first error is still the one to tell
+                emit("error", kind=type(error).__name__, message=shown(str(error)), exit_code=error.exit_code)
+            raise
+        say(json_line("result", directory=shown(directory.resolve()), **event(result)))
+        return 0
+    if mode == "auto":
+        with progress_bars() as progress:
+            result = _uninterrupted(work, progress)
+    else:
+        result = _uninterrupted(work, ignore_progress)
+    say(summary(result))
+    return 0
+
+
+def _uninterrupted(work: Callable[[ProgressCallback], T], progress: ProgressCallback) -> T:
+    try:
+        return work(progress)
+    except KeyboardInterrupt:
+        raise Cancelled("Stopped; no results were written.") from None
