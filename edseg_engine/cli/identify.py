@@ -24,7 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "identify",
         parents=[columns_parser(), averaging_parser(), device_parser(), output_parser("MAP's name + -identify")],
         help="find the protein of a map in a database of sequences",
-        description="Trace the chains of an electron density map and search a database for the sequences that fit them.",
+        description="Trace the chains of an electron density map and search a database for sequences that fit them.",
     )
     parser.add_argument(
         "map",
