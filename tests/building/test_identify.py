@@ -1,0 +1,110 @@
+"""Which protein it is, from traced fragments."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyhmmer")
+
+from edseg_engine.results.identify_files import IDENTIFY_COLUMNS, identify_to_json, write_identify
+
+from edseg_engine.building.identify import SHORTEST, Search, amino_acid_profile, check_database, identify
+from edseg_engine.building.records import Trace
+from edseg_engine.building.trace import trace
+from edseg_engine.errors import BuildError, ModelFormatError
+from edseg_engine.labels import LABELS
+from places import MODEL, ROOT
+from simulated_votes import KnownChains, known_chains, votes
+
+#: Frequencies of the amino acids ACDEFGHIKLMNPQRSTVWY in proteins.
+COMMON = np.array([8, 1.4, 5.4, 6.7, 3.9, 7, 2.3, 5.9, 5.8, 9.7, 2.4, 4, 4.7, 3.9, 5.5, 6.6, 5.3, 6.9, 1.1, 2.9])
+
+
+@pytest.fixture(scope="module")
+def known() -> KnownChains:
+    return known_chains(MODEL)
+
+
+@pytest.fixture(scope="module")
+def traced(known: KnownChains) -> Trace:
+    return trace(votes(known, np.random.default_rng(1), rms=0.6, rank1=0.7)[0])
+
+
+def fasta(path: Path, known: KnownChains, n: int = 10_000) -> Path:
+    """Write random proteins, and among them the known one."""
+    rng = np.random.default_rng(5)
+    letters = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
+    with gzip.open(path, "wt", encoding="utf-8") as file:
+        for i in range(n):
+            if i == n // 2:
+                file.write(f">target the protein of this map\n{known.sequences[0][:60]}\n{known.sequences[0][60:]}\n")
+            length = int(rng.integers(50, 500))
+            file.write(f">random{i}\n{''.join(rng.choice(letters, length, p=COMMON / COMMON.sum()))}\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def search(known: KnownChains, traced: Trace, tmp_path_factory: pytest.TempPathFactory) -> Search:
+    return identify(traced, fasta(tmp_path_factory.mktemp("database") / "random.fasta.gz", known))
+
+
+def test_the_protein_is_the_first_of_ten_thousand(search: Search, known: KnownChains, traced: Trace) -> None:
+    assert search.n_sequences == 10_001
+    assert search.fragments == tuple(n for n in map(len, traced.fragments) if n >= SHORTEST)
+    best = search.candidates[0]
+    assert (best.name, best.description) == ("target", "the protein of this map")
+    assert best.sequence == known.sequences[0]
+    assert best.e_value < 1e-3
+    assert best.covered <= len(best.sequence)
+    assert all(best.score > other.score + 10 for other in search.candidates[1:])
+
+
+def test_files(search: Search, tmp_path: Path) -> None:
+    write_identify(search, {"file": "map"}, Path("database"), tmp_path / "out")
+    content = json.loads((tmp_path / "out/identify.json").read_text(encoding="utf-8"))
+    assert content["candidates"][0]["name"] == "target"
+    with (tmp_path / "out/candidates.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == IDENTIFY_COLUMNS
+    page = (ROOT / "docs/checking.md").read_text(encoding="utf-8")
+    for name in (*identify_to_json(search, {}, Path("x")), *IDENTIFY_COLUMNS):
+        assert f"`{name}`" in page
+
+
+def test_shared_classes_are_divided() -> None:
+    certain = np.eye(len(LABELS))[[LABELS.index("VAL/THR"), LABELS.index("ALA")]]
+    profile = amino_acid_profile(certain, COMMON / COMMON.sum())
+    assert profile.sum(1) == pytest.approx([1, 1])
+    order = "ACDEFGHIKLMNPQRSTVWY"
+    assert profile[0, order.index("V")] / profile[0, order.index("T")] == pytest.approx(6.9 / 5.3)
+    assert profile[1].argmax() == order.index("A")
+
+
+def test_only_short_fragments(known: KnownChains, traced: Trace, tmp_path: Path) -> None:
+    short = Trace(tuple(fragment.part(0, 10) for fragment in traced.fragments), traced.symmetry)
+    with pytest.raises(BuildError, match="10 residues; at least 15"):
+        identify(short, tmp_path / "no database is needed")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "holds no sequence"),
+        (b"MKV\n", "not a FASTA file"),
+        (b">dna\nACGTACGT\n", "nucleotide"),
+        (b"\x1f\x8b\x08 damaged", "cannot be unpacked"),
+    ],
+)
+def test_bad_databases(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "database"
+    path.write_bytes(content)
+    with pytest.raises(ModelFormatError, match=said):
+        check_database(path)
+    with pytest.raises(ModelFormatError, match="cannot be read"):
+        check_database(tmp_path / "nowhere")
