@@ -7,7 +7,7 @@ The folder has an ``index.tsv`` with at least the columns ``id``, ``split`` and 
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gemmi
@@ -114,12 +114,24 @@ class ExperimentalCrystal:
         TrainingDataError
             If the file has no amplitudes F.
         """
+        initial = self.initial_phases(d_min, quality, rng)
+        f = initial.amplitudes * initial.centroids
+        return self._map(initial.miller, f, d_min, {"file": str(self.entry.data_path), "phases": quality.kind})
+
+    def initial_phases(self, d_min: float, quality: PhaseQuality, rng: np.random.Generator) -> Reflections:
+        """Return the measured amplitudes to `d_min` Å with such phases; amplitude times centroid is a map coefficient.
+
+        Raises
+        ------
+        TrainingDataError
+            If the file has no amplitudes F.
+        """
         if self._amplitudes is None:
             raise TrainingDataError(f"{self.entry.data_path} has no amplitudes F; only its own map can be used.")
         keep = np.isfinite(self._amplitudes) & (self._inv_d2 <= 1 / d_min**2)
         true = Reflections(self._cell, self._spacegroup, self._miller[keep], self._amplitudes[keep], self._f[keep])
         f = initial_coefficients(true, self._structure, quality, rng)
-        return self._map(true.miller, f, d_min, {"file": str(self.entry.data_path), "phases": quality.kind})
+        return replace(true, centroids=(f / np.maximum(true.amplitudes, 1e-6)).astype(np.complex64))
 
     def _map(self, miller: NDArray[np.int32], f: Complex, d_min: float, source: dict[str, object]) -> DensityMap:
         data = gemmi.ComplexAsuData(self._cell, self._spacegroup, miller, f.astype(np.complex64))

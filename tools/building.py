@@ -1,0 +1,134 @@
+"""Build models of crystals whose models are known and compare: ``python -m tools.building``.
+
+Each crystal gives its measured amplitudes. Its map is phased by the refined model, or as before the structure was
+solved (``edseg evaluate --phases``); phases of an experiment are given as Hendrickson-Lattman coefficients, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import gemmi
+import numpy as np
+
+from edseg_engine.building.build import build
+from edseg_engine.building.results import BuildOptions, BuildResult
+from edseg_engine.building.validation import Comparison, compare
+from edseg_engine.building.votes import vote
+from edseg_engine.cli.evaluate import PHASES
+from edseg_engine.crystal.phasing import concentration
+from edseg_engine.dataset.experimental import ExperimentalCrystal, ExperimentalEntry, read_index
+from edseg_engine.dataset.phases import TYPICAL
+from edseg_engine.errors import EdsegError
+from edseg_engine.evaluation.tables import markdown_table
+from edseg_engine.options import SegmentOptions
+from tools.command import run_tool
+
+_HEADER = [
+    "crystal", "d_min (Å)", "residues", "phases", "completeness", "sequenced", "linked", "false", "CA rms (Å)",
+    "side-chain rms (Å)", "R", "R-free", "R-free of the known model", "Ramachandran outliers", "rotamer outliers",
+    "cycles", "seconds",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the index says of a crystal beside its place: its sequences and the R-free of its model."""
+
+    sequences: tuple[str, ...]
+    r_free: str
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool with `argv` and return the exit code."""
+    parser = argparse.ArgumentParser("python -m tools.building", description="Build known crystals and compare.")
+    parser.add_argument("--experimental", type=Path, required=True, help="folder of experimental crystals")
+    parser.add_argument("--split", default="dev")
+    parser.add_argument("--crystals", nargs="*", help="their names (default: all of the split)")
+    parser.add_argument("--phases", nargs="+", choices=PHASES, default=["refined"])
+    parser.add_argument("--cycles", type=int, default=3)
+    parser.add_argument("--orientations", type=int, default=4)
+    parser.add_argument("--weights", type=Path)
+    return run_tool(parser, run, argv)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print a Markdown table, one row for each crystal and kind of phases, as they are done."""
+    with open(args.experimental / "index.tsv", newline="") as file:
+        rows = csv.DictReader(file, delimiter="\t")
+        known = {row["id"]: _Known(tuple(row["sequences"].split("|")), row.get("r_free", "")) for row in rows}
+    print(markdown_table(_HEADER, []), end="", flush=True)
+    for number, entry in enumerate(read_index(args.experimental, args.split)):
+        if args.crystals and entry.name not in args.crystals:
+            continue
+        for phases in args.phases:
+            print("| " + " | ".join(_row(entry, number, phases, known[entry.name], args)) + " |", flush=True)
+
+
+def _row(entry: ExperimentalEntry, number: int, phases: str, known: _Known, args: argparse.Namespace) -> list[str]:
+    structure = gemmi.read_structure(str(entry.model_path))
+    crystal = ExperimentalCrystal(entry)
+    head = [entry.name, f"{entry.d_min:.2f}", str(len(crystal.residues.labels)), phases]
+    options = SegmentOptions(orientations=args.orientations, weights=args.weights)
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        path = entry.data_path
+        if phases != "refined":
+            path = Path(folder) / "initial.mtz"
+            write_initial(crystal, phases, np.random.default_rng([11, number]), path)
+        try:
+            result = build(
+                path,
+                BuildOptions(sequences=known.sequences, cycles=args.cycles),
+                lambda density, progress: vote(density, options, progress),
+            )
+        except EdsegError as error:
+            return [*head, f"{type(error).__name__}: {error}"] + [""] * (len(_HEADER) - len(head) - 1)
+    return [*head, *_figures(result, compare(result.model, structure), known), f"{time.perf_counter() - start:.0f}"]
+
+
+def _figures(result: BuildResult, comparison: Comparison, known: _Known) -> list[str]:
+    checks, n = result.checks, max(1, len(result.model.residues))
+    shares = (comparison.completeness, comparison.sequenced, comparison.linked, comparison.false)
+    return [
+        *(f"{share:.3f}" for share in shares),
+        f"{comparison.rms_ca:.2f}",
+        f"{comparison.rms_side_chain:.2f}",
+        *("" if r is None else f"{r:.3f}" for r in (result.r_work, result.r_free)),
+        known.r_free,
+        f"{checks.n_ramachandran_outliers / n:.3f}",
+        f"{checks.n_rotamer_outliers / n:.3f}",
+        str(len(result.cycles)),
+    ]
+
+
+def write_initial(crystal: ExperimentalCrystal, phases: str, rng: np.random.Generator, path: Path) -> None:
+    """Write the crystal's reflections with map coefficients as before the structure was solved."""
+    initial = crystal.initial_phases(crystal.entry.d_min, TYPICAL[phases], rng)
+    mtz = gemmi.read_mtz_file(str(crystal.entry.data_path))
+    rows = {tuple(hkl): i for i, hkl in enumerate(mtz.make_miller_array().tolist())}
+    place = np.array([rows[tuple(hkl)] for hkl in initial.miller.tolist()])
+    coefficients = initial.amplitudes * initial.centroids
+    columns = {"FWT": np.abs(coefficients), "PHWT": np.degrees(np.angle(coefficients))}
+    if TYPICAL[phases].kind == "experimental":
+        merit = np.clip(np.abs(initial.centroids), 1e-6, 0.999)
+        terms = concentration(merit.astype(np.float64)) * initial.centroids / merit
+        columns |= {"HLA": terms.real, "HLB": terms.imag}
+        columns |= {"HLC": np.zeros(len(merit)), "HLD": np.zeros(len(merit))}
+    for name, values in columns.items():
+        if name not in mtz.column_labels():
+            mtz.add_column(name, "A")
+        column = np.full(mtz.nreflections, np.nan, np.float32)
+        column[place] = values
+        np.array(mtz.column_with_label(name), copy=False)[:] = column
+    mtz.write_to_file(str(path))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
