@@ -21,7 +21,7 @@ from edseg_engine.inference.volume import Volume, prepare_volumes
 from edseg_engine.io.read import read_map
 from edseg_engine.io.validation import checked_map
 from edseg_engine.memory import require_memory
-from edseg_engine.networks.weights import Weights, load_weights, weights_folder
+from edseg_engine.networks.weights import Weights, backbone_beside, choose_weights
 from edseg_engine.options import SegmentOptions
 from edseg_engine.progress import Clock, ProgressCallback, ignore_progress
 from edseg_engine.residues.backbone import Backbone, vote_backbone
@@ -93,6 +93,7 @@ def predict_map(
     views: int = SegmentOptions.views,
     clock: Clock | None = None,
     edit: Callable[[Volume], Volume] | None = None,
+    backbone: Weights | None = None,
 ) -> MapPrediction:
     """Run the network on a region of a map, from the map to its word on every voxel with density.
 
@@ -104,6 +105,8 @@ def predict_map(
         Measures the stages ``prepare`` and ``network`` and hears of their progress.
     edit
         Changes the density of each view before the network reads it.
+    backbone
+        Weights that vote for atoms beside those for classes and centroids; they read the map in one orientation.
 
     Raises
     ------
@@ -117,7 +120,11 @@ def predict_map(
         if edit is not None:
             volumes = [edit(volume) for volume in volumes]
     with clock.stage("network"):
-        parts = predict_views(weights.net, volumes, weights.card.range.frame, device, clock.progress, orientations)
+        frame = weights.card.range.frame
+        parts = predict_views(weights.net, volumes, frame, device, clock.progress, orientations)
+        if backbone is not None:
+            voted = predict_views(backbone.net, volumes, backbone.card.range.frame, device, clock.progress)
+            parts = [replace(part, atoms=other.atoms) for part, other in zip(parts, voted, strict=True)]
         return MapPrediction(region, volumes[0], parts[0], pooled(parts))
 
 
@@ -177,10 +184,17 @@ def segment(
             density = read_map(source, resolution=options.resolution)
         density, resolution = with_resolution(density, options.resolution)
         weights = choose_weights(options.weights, range_of_resolution(resolution))
-        classifier = Classifier.of(weights)
+        classifier, backbone = Classifier.of(weights), backbone_beside(weights)
     region = choose_region(density, options.region, options.box)
     prediction = predict_map(
-        density, region, weights, device, orientations=options.orientations, views=options.views, clock=clock
+        density,
+        region,
+        weights,
+        device,
+        orientations=options.orientations,
+        views=options.views,
+        clock=clock,
+        backbone=backbone,
     )
     found = find_residues(prediction, classifier, options.n_residues, clock)
     order = np.argsort(-found.classes.confidence, kind="stable")
@@ -252,17 +266,6 @@ def with_resolution(density: DensityMap, resolution: float | None) -> tuple[Dens
             "--resolution 2.8."
         )
     return replace(density, d_min=max(d_min, density.d_min or 0.0)), d_min
-
-
-def choose_weights(path: Path | None, resolution_range: ResolutionRange) -> Weights:
-    """Return the weights of a file, or the shipped ones of a range if `path` is None.
-
-    Raises
-    ------
-    WeightsError
-        If they are missing or damaged.
-    """
-    return load_weights(path or weights_folder() / f"{resolution_range.name}.safetensors")
 
 
 def _resolution_warnings(resolution: float, resolution_range: ResolutionRange) -> list[str]:

@@ -12,8 +12,7 @@ from edseg_engine.cli.arguments import device_parser
 from edseg_engine.dataset.labelled import KnownMap
 from edseg_engine.devices import choose_device
 from edseg_engine.errors import OutputError
-from edseg_engine.networks.weights import Weights
-from edseg_engine.pipeline import choose_weights
+from edseg_engine.networks.weights import Weights, choose_weights
 from edseg_engine.resolution import ResolutionRange, range_of_resolution
 from tools.accuracy_page import write_page
 from tools.command import run_tool

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from edseg_engine.errors import ResolutionError
 from edseg_engine.io.read import read_map
+from edseg_engine.networks.weights import choose_weights
 from edseg_engine.options import SegmentOptions
-from edseg_engine.pipeline import choose_weights
 from edseg_engine.resolution import range_of_resolution
 from tools import timing
 from tools.command import run_tool

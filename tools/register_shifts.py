@@ -18,7 +18,8 @@ from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.phases import TYPICAL
 from edseg_engine.devices import choose_device
 from edseg_engine.errors import TrainingDataError
-from edseg_engine.pipeline import choose_weights, predict_map
+from edseg_engine.networks.weights import choose_weights
+from edseg_engine.pipeline import predict_map
 from edseg_engine.residues.classify import Classifier, classify
 from edseg_engine.residues.known import KnownResidues, voting_near_main_chain
 from edseg_engine.resolution import range_of_resolution

@@ -6,10 +6,10 @@ from edseg_engine.building.records import BACKBONE, BackboneResidues
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.region import choose_region
 from edseg_engine.devices import choose_device
-from edseg_engine.errors import WeightsError
 from edseg_engine.labels import ATOMS
+from edseg_engine.networks.weights import backbone_beside, choose_weights
 from edseg_engine.options import SegmentOptions
-from edseg_engine.pipeline import choose_weights, find_residues, predict_map, with_resolution
+from edseg_engine.pipeline import find_residues, predict_map, with_resolution
 from edseg_engine.progress import Clock, ProgressCallback
 from edseg_engine.residues.classify import Classifier
 from edseg_engine.resolution import range_of_resolution
@@ -23,12 +23,10 @@ def vote(density: DensityMap, options: SegmentOptions, progress: ProgressCallbac
     ResolutionError
         If the map does not tell its resolution.
     WeightsError
-        If the network does not vote for backbones.
+        If weights are missing or damaged.
     """
     density, resolution = with_resolution(density, options.resolution)
     weights = choose_weights(options.weights, range_of_resolution(resolution))
-    if weights.net.config.points == 1:
-        raise WeightsError(f"The weights {weights.info.name} do not vote for backbones, so that no model can be built.")
     region, clock = choose_region(density, options.region, options.box), Clock(progress)
     prediction = predict_map(
         density,
@@ -38,6 +36,7 @@ def vote(density: DensityMap, options: SegmentOptions, progress: ProgressCallbac
         orientations=options.orientations,
         views=options.views,
         clock=clock,
+        backbone=backbone_beside(weights),
     )
     found = find_residues(prediction, Classifier.of(weights), options.n_residues, clock)
     assert found.backbone is not None

@@ -19,8 +19,9 @@ from edseg_engine.io.coordinates import read_model
 from edseg_engine.io.names import shown
 from edseg_engine.io.read import read_map
 from edseg_engine.networks.card import WeightsInfo
+from edseg_engine.networks.weights import choose_weights
 from edseg_engine.options import SegmentOptions
-from edseg_engine.pipeline import choose_weights, predict_map, with_resolution
+from edseg_engine.pipeline import predict_map, with_resolution
 from edseg_engine.progress import Clock, ProgressCallback, ignore_progress
 from edseg_engine.residues.classify import Classifier, classify
 from edseg_engine.residues.known import KnownResidues, ResidueName, known_residues, voting_near_main_chain

@@ -75,8 +75,7 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.evaluation.evaluate import MapScore, Protocol, score_maps
     from edseg_engine.evaluation.tables import class_table, map_table, summary, summary_table
     from edseg_engine.io.output import output_file
-    from edseg_engine.networks.weights import Weights
-    from edseg_engine.pipeline import choose_weights
+    from edseg_engine.networks.weights import Weights, choose_weights
     from edseg_engine.resolution import range_of_resolution
 
     console = Console(stderr=True)

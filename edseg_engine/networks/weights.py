@@ -19,6 +19,7 @@ from edseg_engine.io.output import output_file
 from edseg_engine.networks.card import WeightsCard, WeightsInfo, card_from_json, card_to_json
 from edseg_engine.networks.residuenet import ResidueNet
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
+from edseg_engine.resolution import ResolutionRange
 
 #: Before the names of the tensors that belong to the classifier of residues.
 _RESIDUES = "residues."
@@ -173,3 +174,25 @@ def weights_folder() -> Path:
         if folder.is_dir():
             return folder
     raise WeightsError(f"No weights were found beside {package}; install edseg again or name a file with --weights.")
+
+
+def choose_weights(path: Path | None, resolution_range: ResolutionRange) -> Weights:
+    """Return the weights of a file, or the shipped ones of a range if `path` is None.
+
+    Raises
+    ------
+    WeightsError
+        If they are missing or damaged.
+    """
+    return load_weights(path or weights_folder() / f"{resolution_range.name}.safetensors")
+
+
+def backbone_beside(weights: Weights) -> Weights | None:
+    """Return the shipped weights that vote for atoms, or None if `weights` do so themselves.
+
+    Raises
+    ------
+    WeightsError
+        If they are missing or damaged.
+    """
+    return None if weights.net.config.points > 1 else load_weights(weights_folder() / "backbone.safetensors")

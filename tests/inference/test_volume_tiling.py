@@ -19,8 +19,8 @@ from edseg_engine.inference.predict import _predict_tiles, pooled, predict_views
 from edseg_engine.inference.tiling import GRANULE, plan_tiles
 from edseg_engine.inference.volume import Volume, prepare_volumes
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
+from edseg_engine.networks.weights import choose_weights
 from edseg_engine.options import MOST_VIEWS
-from edseg_engine.pipeline import choose_weights
 from edseg_engine.progress import ignore_progress
 from edseg_engine.resolution import RANGES
 
