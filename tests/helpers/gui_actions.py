@@ -61,7 +61,8 @@ def choose_file(button, path):
             return
         dialog.findChild(QtWidgets.QLineEdit).setText(str(path))
         chosen.extend(dialog.selectedFiles())
-        dialog.accept()
+        buttons = dialog.findChild(QtWidgets.QDialogButtonBox)
+        QtTest.QTest.mouseClick(buttons.button(QtWidgets.QDialogButtonBox.StandardButton.Open), LEFT)
 
     QtCore.QTimer.singleShot(100, choose)
     click(button)
