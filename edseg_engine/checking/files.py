@@ -29,15 +29,14 @@ CHECK_COLUMNS: tuple[str, ...] = (
 #: Names reach PyMOL as Python strings, never as a part of a command or a selection.
 _PML = """# Colours a model by the probability of each residue's type: red improbable, blue certain, grey no density.
 python
-from pymol import cmd as _cmd
 _probabilities = {probabilities}
-_cmd.load({model}, "edseg_check", format={format})
-_cmd.alter("edseg_check", "b = p.get((chain, resi), -1.0)", space={{"p": _probabilities}})
-_cmd.color("grey70", "edseg_check")
-_cmd.spectrum("b", "red_white_blue", "edseg_check and b > -0.5", minimum=0, maximum=1)
-_cmd.alter("edseg_check", "q = float((chain, resi) in m)", space={{"m": set({shifted}), "float": float}})
-_cmd.select("edseg_shifted", "edseg_check and q > 0.5")
-_cmd.deselect()
+cmd.load({model}, "edseg_check", format={format})
+cmd.alter("edseg_check", "b = own.get((chain, resi), -1.0)", space={{"own": _probabilities}})
+cmd.color("grey70", "edseg_check")
+cmd.spectrum("b", "red_white_blue", "edseg_check and b > -0.5", minimum=0, maximum=1)
+cmd.alter("edseg_check", "q = float((chain, resi) in shifted)", space={{"shifted": set({shifted}), "float": float}})
+cmd.select("edseg_shifted", "edseg_check and q > 0.5")
+cmd.deselect()
 python end
 """
 

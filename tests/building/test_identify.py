@@ -12,9 +12,8 @@ import pytest
 
 pytest.importorskip("pyhmmer")
 
-from edseg_engine.results.identify_files import IDENTIFY_COLUMNS, identify_to_json, write_identify
-
 from edseg_engine.building.identify import SHORTEST, Search, amino_acid_profile, check_database, identify
+from edseg_engine.building.identify_files import IDENTIFY_COLUMNS, identify_to_json, write_identify
 from edseg_engine.building.records import Trace
 from edseg_engine.building.trace import trace
 from edseg_engine.errors import BuildError, ModelFormatError

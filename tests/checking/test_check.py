@@ -6,14 +6,15 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import gemmi
 import numpy as np
 import pytest
-from edseg_engine.results.check_files import CHECK_COLUMNS, CHECK_FILES, check_to_json, pymol_script, write_check
 
 from edseg_engine.checking.check import ModelCheck, check
+from edseg_engine.checking.files import CHECK_COLUMNS, CHECK_FILES, check_to_json, pymol_script, write_check
 from edseg_engine.cli import main
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.region import choose_region
@@ -40,18 +41,20 @@ def test_the_right_model_fits(checked: ModelCheck) -> None:
     assert checked.warnings == ()
 
 
-def test_a_shifted_model_is_told_from_files(tmp_path: Path, checked: ModelCheck) -> None:
+def test_a_shifted_model_is_told_from_files(tmp_path: Path) -> None:
     structure = gemmi.read_structure(str(MODEL))
     protein = [r for r in structure[0][0] if r.name != "HOH"][:95]
     types = [residue.name for residue in protein]
-    for i in range(40, 55):
+    for i in range(20, 35):
         protein[i].name = types[i + 1]
     path = tmp_path / "shifted.cif"
     structure.make_mmcif_document().write_file(str(path))
-    (shift,) = check(path, MTZ, OPTIONS).shifts
+    result = check(path, MTZ, OPTIONS)
+    (shift,) = result.shifts
+    names = [residue.name for residue in result.residues]
     assert shift.by == -1
-    assert 38 <= int(shift.first.number) <= 46
-    assert 50 <= int(shift.last.number) <= 57
+    assert 18 <= names.index(shift.first) <= 25
+    assert 30 <= names.index(shift.last) <= 37
     assert shift.built[:-1] == shift.fitting[1:]
 
 
@@ -89,7 +92,7 @@ def test_documented(checked: ModelCheck) -> None:
         assert f"`{name}`" in page
 
 
-def test_the_script_colours_a_model_with_any_names(tmp_path: Path) -> None:
+def test_the_script_colours_a_model_with_any_names(tmp_path: Path, checked: ModelCheck) -> None:
     pytest.importorskip("pymol")
     structure = gemmi.read_structure(str(MODEL))
     structure[0][0].name = """a'b"c"""
@@ -97,7 +100,8 @@ def test_the_script_colours_a_model_with_any_names(tmp_path: Path) -> None:
     folder.mkdir()
     path = folder / "model.cif"
     structure.make_mmcif_document().write_file(str(path))
-    result = check(path, MTZ, OPTIONS)
+    renamed = tuple(replace(r, name=replace(r.name, chain=structure[0][0].name), shift=1) for r in checked.residues)
+    result = replace(checked, model=path, residues=renamed)
     script = tmp_path / "check.pml"
     script.write_text(pymol_script(result), encoding="ascii")
     probe = tmp_path / "probe.py"
@@ -107,8 +111,7 @@ def test_the_script_colours_a_model_with_any_names(tmp_path: Path) -> None:
         "    p.cmd.do('@' + sys.argv[1])\n"
         "    p.cmd.sync()\n"
         "    b = {}\n"
-        "    p.cmd.iterate('name CA', 'b[resi] = value', space={'b': b, 'value': 0})\n"
-        "    p.cmd.iterate('name CA', 'out[resi] = b', space={'out': b})\n"
+        "    p.cmd.iterate('edseg_shifted and name CA', 'out[resi] = b', space={'out': b})\n"
         "    print(len(b), round(sum(x for x in b.values() if x >= 0), 2))\n"
     )
     done = subprocess.run([sys.executable, probe, script], capture_output=True, text=True, timeout=120)
