@@ -62,7 +62,8 @@ def polish(
 ) -> Model:
     """Return a refined model with what its map shows besides.
 
-    Gaps are closed and ends extended, side chains fitted anew that are unlikely or lie outside the density. Where there
+    Gaps are closed and ends extended, Ramachandran outliers refined in real space, side chains fitted anew that are
+    unlikely or lie outside the density. Where there
     is a `difference` map, waters are added at peaks above `sigma` that have sensible contacts.
     """
     waters = None

@@ -193,7 +193,7 @@ class Worker:
     # Other jobs
 
     def polish(self) -> None:
-        """Build what the refined map shows besides, fit poor side chains anew, add waters.
+        """Build what the refined map shows besides, mend poor main and side chains, add waters.
 
         Waters go to peaks of the difference map that have sensible contacts.
         """
@@ -203,6 +203,11 @@ class Worker:
         for chain, sequence in self.job["sequences"].items():
             self.fill(chain, len(sequence))
         self.side_chains()
+        for angles in self.coot.ramachandran_validation(self.model):
+            if not angles.is_allowed_flag:
+                chain, number = angles.phi_psi.chain_id, angles.phi_psi.residue_number
+                self.coot.refine_residue_range(self.model, chain, number - 2, number + 2, _GAP)
+        self.structure = self.read_back()
         progress(0.5, "side chains")
         for chain, number, probability in table(self.coot.rotamer_analysis(self.model)):
             if probability < _POOR_ROTAMER or self.side_chain_density(chain, number) < _POOR_DENSITY * self.median:

@@ -22,6 +22,9 @@ from edseg_engine.progress import Progress, ProgressCallback
 FREE_SHARE, _FREE_SEED = 0.05, 2026
 #: Standard uncertainty of an amplitude where the file has none, as a share of it.
 _UNKNOWN_SIGMA = 0.03
+#: Beyond this resolution (Å) the weight that servalcat chooses for the data overfits; it starts from this one instead and
+#: is adjusted from there.
+_COARSE, _COARSE_WEIGHT = 2.6, 3.0
 #: Seconds that a refinement may take: at least, and for each reflection and cycle.
 _LEAST_TIME, _TIME_PER_REFLECTION = 300.0, 0.003
 _CYCLE = re.compile(r"^==+ CYCLE\s+(\d+)", re.MULTILINE)
@@ -90,7 +93,6 @@ def refine(
     progress: ProgressCallback,
     *,
     cycles: int,
-    d_min: float | None = None,
 ) -> Refined:
     """Refine positions and isotropic B-factors.
 
@@ -104,8 +106,6 @@ def refine(
         For temporary files.
     cycles
         Cycles of refinement.
-    d_min
-        Finest resolution (Å) to use.
     """
     folder = folder.resolve()
     data, model = folder / "refine-in.mtz", folder / "refine-in.pdb"
@@ -116,7 +116,11 @@ def refine(
         *(sys.executable, "-m", "servalcat", "refine_xtal_norefmac", "-s", "xray"),
         *("--hklin", str(data), "--labin", f"{name},SIG{name},FREE", "--free", "0"),
         *("--model", str(model), "--ncycle", str(cycles), "-o", "refined"),
-        *(("-d", f"{d_min:.3f}") if d_min else ()),
+        *(
+            ("--weight", f"{_COARSE_WEIGHT:g}")
+            if float(amplitudes.cell.calculate_d_array(amplitudes.miller).min()) > _COARSE
+            else ()
+        ),
     ]
     done = 0
 
