@@ -22,8 +22,8 @@ from edseg_engine.progress import Progress, ProgressCallback
 FREE_SHARE, _FREE_SEED = 0.05, 2026
 #: Standard uncertainty of an amplitude where the file has none, as a share of it.
 _UNKNOWN_SIGMA = 0.03
-#: Beyond this resolution (Å) the weight that servalcat chooses for the data overfits; it starts from this one instead and
-#: is adjusted from there.
+#: Beyond this resolution (Å) the weight that servalcat chooses for the data overfits; it starts from this one instead
+#: and is adjusted from there.
 _COARSE, _COARSE_WEIGHT = 2.6, 3.0
 #: Seconds that a refinement may take: at least, and for each reflection and cycle.
 _LEAST_TIME, _TIME_PER_REFLECTION = 300.0, 0.003
