@@ -23,7 +23,7 @@ from edseg_engine.io.validation import checked_map
 from edseg_engine.memory import require_memory
 from edseg_engine.networks.weights import Weights, backbone_beside, choose_weights
 from edseg_engine.options import SegmentOptions
-from edseg_engine.progress import Clock, ProgressCallback, ignore_progress
+from edseg_engine.progress import Clock, ProgressCallback, ignore_progress, part_of
 from edseg_engine.residues.backbone import Backbone, vote_backbone
 from edseg_engine.residues.classify import Classes, Classifier, classify
 from edseg_engine.residues.composition import composition_warning
@@ -120,10 +120,12 @@ def predict_map(
         if edit is not None:
             volumes = [edit(volume) for volume in volumes]
     with clock.stage("network"):
-        frame = weights.card.range.frame
-        parts = predict_views(weights.net, volumes, frame, device, clock.progress, orientations)
+        first = 1.0 if backbone is None else orientations / (orientations + 1)
+        progress = part_of(clock.progress, 0.0, first)
+        parts = predict_views(weights.net, volumes, weights.card.range.frame, device, progress, orientations)
         if backbone is not None:
-            voted = predict_views(backbone.net, volumes, backbone.card.range.frame, device, clock.progress)
+            progress = part_of(clock.progress, first, 1.0)
+            voted = predict_views(backbone.net, volumes, backbone.card.range.frame, device, progress)
             parts = [replace(part, atoms=other.atoms) for part, other in zip(parts, voted, strict=True)]
         return MapPrediction(region, volumes[0], parts[0], pooled(parts))
 

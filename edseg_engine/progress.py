@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 #: Stages of a run, in their order. Their names are part of the ``--progress json`` lines.
 STAGES: tuple[str, ...] = ("read", "prepare", "network", "instances", "classify", "write")
@@ -26,6 +26,11 @@ ProgressCallback = Callable[[Progress], None]
 
 def ignore_progress(progress: Progress) -> None:
     """The callback of callers that do not want to know."""
+
+
+def part_of(progress: ProgressCallback, start: float, end: float) -> ProgressCallback:
+    """Return the callback of a piece of work that takes its stage from the fraction `start` to `end`."""
+    return lambda p: progress(replace(p, fraction=start + (end - start) * p.fraction))
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from edseg_engine.inference.tiling import Tile, plan_tiles
 from edseg_engine.inference.volume import Volume
 from edseg_engine.labels import BACKGROUND, N_LABELS
 from edseg_engine.networks.stacknet import OFFSET_SCALE, StackNet
-from edseg_engine.progress import Progress, ProgressCallback
+from edseg_engine.progress import Progress, ProgressCallback, part_of
 
 #: Below this edge (voxels) a tile is not made smaller when memory runs out.
 _SMALLEST_TILE = 32
@@ -109,10 +109,9 @@ def predict_views(
 ) -> list[VoxelPrediction]:
     """Run the network on several views of one region, see `predict_voxels`."""
 
-    def part(number: int) -> ProgressCallback:
-        return lambda p: progress(replace(p, fraction=(number + p.fraction) / len(volumes)))
-
-    return [predict_voxels(net, v, frame, device, part(i), n_orientations) for i, v in enumerate(volumes)]
+    n = len(volumes)
+    parts = [part_of(progress, i / n, (i + 1) / n) for i in range(n)]
+    return [predict_voxels(net, v, frame, device, p, n_orientations) for v, p in zip(volumes, parts, strict=True)]
 
 
 def pooled(predictions: Sequence[VoxelPrediction]) -> VoxelPrediction:

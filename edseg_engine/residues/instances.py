@@ -31,6 +31,8 @@ RELATIVE_WEIGHT = 0.45
 #: Of two centroids nearer than `EXCLUSION`, one with less than this fraction of the other's votes is a fragment of it.
 FRAGMENT = 0.5
 
+#: Below this weight votes are noise, unless it is known how many residues there are.
+_NOISE = 0.1
 #: Where K is given and not reached, ever weaker votes are counted, down to this weight.
 _LEAST_WEIGHT = 0.02
 
@@ -201,7 +203,7 @@ def least_weight(weights: NDArray[np.floating]) -> float:
     least = 1 - MOST_BACKGROUND
     if not len(weights):
         return least
-    return min(least, RELATIVE_WEIGHT * float(np.quantile(weights, 0.95)))
+    return min(least, max(_NOISE, RELATIVE_WEIGHT * float(np.quantile(weights, 0.95))))
 
 
 def _without_fragments(

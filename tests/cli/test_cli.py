@@ -22,7 +22,7 @@ from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import save_weights
 from edseg_engine.progress import STAGES
 from edseg_engine.resolution import range_by_name
-from edseg_engine.results.files import RESULT_FILES
+from edseg_engine.results.files import BACKBONE_FILES, RESULT_FILES
 from places import MTZ, ROOT
 
 
@@ -63,7 +63,7 @@ def test_a_run_writes_its_files_and_prints_a_summary(
     assert main(arguments) == 0
     printed = capsys.readouterr()
     result = json.loads((out / "result.json").read_text(encoding="utf-8"))
-    assert {path.name for path in out.iterdir()} == set(RESULT_FILES)
+    assert {path.name for path in out.iterdir()} == {*RESULT_FILES, *BACKBONE_FILES}
     assert result["options"]["n_residues"] == 95
     assert result["spacegroup"] == "P 32 2 1"
     summary = {line[:17].strip(): line[17:] for line in printed.out.splitlines()}
