@@ -208,7 +208,7 @@ def test_a_folder_of_another_range_is_refused(
 ) -> None:
     data, out = killed_run
     wrong = arguments(data, out, 10)
-    wrong[1] = "high"
+    wrong[2] = "high"
     assert main(wrong) == TrainingDataError.exit_code
     assert "another range" in capsys.readouterr().err
 
