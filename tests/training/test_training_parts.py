@@ -209,7 +209,7 @@ def test_the_share_of_crystals_without_errors_has_none(tmp_path: Path) -> None:
     folder = training_folder(tmp_path / "data")
 
     def drawn(share: float, simulation: SimulationOptions) -> np.ndarray:
-        options = DataOptions(folder, noise_free_share=share, simulation=simulation)
+        options = DataOptions(folder, noise_free_share=share, poor_phases_share=0.0, simulation=simulation)
         return CrystalSource(options, range_by_name("low")).draw(np.random.default_rng(5)).density.values
 
     clean = drawn(1.0, SimulationOptions())
