@@ -50,7 +50,13 @@ def arguments(weights: Path, out: Path) -> list[str]:
 def start(arguments: list[str], **options: object) -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "edseg_engine", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True, **options)  # type: ignore[call-overload]
+
+    def heed_interrupts() -> None:  # which a shell's background job ignores, and its children with it
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    return subprocess.Popen(  # type: ignore[call-overload]
+        command, stdout=subprocess.PIPE, env=environment, text=True, preexec_fn=heed_interrupts, **options
+    )
 
 
 def lines_of(text: str) -> list[dict[str, object]]:
