@@ -33,5 +33,5 @@ manifest: .venv/engine
 	touch $@
 
 .venv/dev: .venv/engine
-	$(PIP) install --editable '.[train,pymol,dev,docs]'
+	$(PIP) install --editable '.[train,build,pymol,dev,docs]'
 	touch $@
