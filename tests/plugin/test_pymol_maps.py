@@ -58,12 +58,12 @@ def test_not_normalised_and_from_reflections(loaded: Any, map_file: Path) -> Non
     assert cmd.edseg_segment("raw", 2.0, 95) == "edseg_2"
     assert_same(positions(cmd, "edseg_2"), before)
     # The level of an unnormalised map is in its own units, and so is that of the surfaces.
-    told = state_of(cmd).results["edseg_2"].data["input"]
-    assert cmd.isolevel("edseg_2_LEU", query=1) == pytest.approx(told["mean"] + 1.5 * told["sd"], rel=1e-3)
+    found = state_of(cmd).results["edseg_2"].data
+    assert cmd.isolevel("edseg_2_LEU", query=1) == pytest.approx(found.mean + 1.5 * found.sd, rel=1e-3)
 
     assert cmd.edseg_load_map(str(CRYSTAL / "data.mtz.gz"), "reflections") == "reflections"
     assert cmd.edseg_segment("reflections", residues=95) == "edseg_3"
-    assert state_of(cmd).results["edseg_3"].data["resolution"] == pytest.approx(2.0, abs=0.05)
+    assert state_of(cmd).results["edseg_3"].data.resolution == pytest.approx(2.0, abs=0.05)
     distance = cKDTree(positions(cmd, "edseg_3")).query(before)[0]
     assert (distance < 1.0).mean() > 0.85  # on another grid; some of the rest are placed at other copies
 
