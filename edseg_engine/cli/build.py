@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edseg_engine.cli.arguments import averaging_parser, device_parser
-from edseg_engine.errors import REPORTED, Cancelled
 from edseg_engine.progress import ProgressCallback
 
 if TYPE_CHECKING:
@@ -72,75 +70,57 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand and return its exit code."""
-    from edseg_engine.cli.console import say
-    from edseg_engine.cli.progress import emit, emit_progress, json_line, progress_bars
-    from edseg_engine.io.names import shown
-    from edseg_engine.progress import ignore_progress
+    from edseg_engine.cli.reporting import report
 
     directory = args.out or Path(f"{args.map.name.split('.')[0]}-model")
-    if args.progress == "json":
-        try:
-            result = _build(args, directory, emit_progress)
-        except REPORTED as error:
-            with suppress(*REPORTED):  # where nobody reads it, the first error is still the one to tell
-                emit("error", kind=type(error).__name__, message=shown(str(error)), exit_code=error.exit_code)
-            raise
-        line = json_line(
-            "result",
-            directory=shown(directory.resolve()),
-            residues=len(result.model.residues),
-            r_work=result.r_work,
-            r_free=result.r_free,
-            warnings=result.warnings,
-        )
-        say(line)
-        return 0
-    if args.progress == "auto":
-        with progress_bars() as progress:
-            result = _build(args, directory, progress)
-    else:
-        result = _build(args, directory, ignore_progress)
-    say(summary(result, directory))
-    return 0
+    return report(
+        args.progress,
+        directory,
+        lambda progress: _build(args, directory, progress),
+        lambda result: {
+            "residues": len(result.model.residues),
+            "r_work": result.r_work,
+            "r_free": result.r_free,
+            "warnings": result.warnings,
+        },
+        lambda result: summary(result, directory),
+    )
 
 
 def _build(args: argparse.Namespace, directory: Path, progress: ProgressCallback) -> BuildResult:
     """Do the work, from the input file to the written results."""
-    try:
-        from edseg_engine.building.child import require_programs
+    from edseg_engine.building.child import require_programs
 
-        require_programs()
+    require_programs()
 
-        from edseg_engine.building.build import build
-        from edseg_engine.building.files import check_build_output, write_build
-        from edseg_engine.building.results import BuildOptions
-        from edseg_engine.building.votes import vote
-        from edseg_engine.io.coordinates import ca_positions, read_model
-        from edseg_engine.io.sequence import read_sequences
-        from edseg_engine.options import SegmentOptions
+    from edseg_engine.building.build import build
+    from edseg_engine.building.files import check_build_output, write_build
+    from edseg_engine.building.results import BuildOptions
+    from edseg_engine.building.votes import vote
+    from edseg_engine.io.coordinates import ca_positions, read_model
+    from edseg_engine.io.sequence import read_sequences
+    from edseg_engine.options import SegmentOptions
 
-        check_build_output(directory, args.overwrite)
-        options = BuildOptions(
-            sequences=read_sequences(args.sequence) if args.sequence else (),
-            residues=args.residues,
-            cycles=args.cycles,
-            refine=not args.no_refine,
-            around=ca_positions(read_model(args.model)) if args.model else None,
-            resolution=args.resolution,
-        )
-        segment_options = SegmentOptions(
-            resolution=args.resolution,
-            n_residues=args.residues,
-            device=args.device,
-            orientations=args.orientations,
-            views=args.views,
-            weights=args.weights,
-        )
-        result = build(args.map, options, lambda density, p: vote(density, segment_options, p), progress)
-        write_build(result, directory, overwrite=args.overwrite, progress=progress)
-        return result
-    except KeyboardInterrupt:
-        raise Cancelled("Stopped; no results were written.") from None
+    check_build_output(directory, args.overwrite)
+    options = BuildOptions(
+        sequences=read_sequences(args.sequence) if args.sequence else (),
+        residues=args.residues,
+        cycles=args.cycles,
+        refine=not args.no_refine,
+        around=ca_positions(read_model(args.model)) if args.model else None,
+        resolution=args.resolution,
+    )
+    segment_options = SegmentOptions(
+        resolution=args.resolution,
+        n_residues=args.residues,
+        device=args.device,
+        orientations=args.orientations,
+        views=args.views,
+        weights=args.weights,
+    )
+    result = build(args.map, options, lambda density, p: vote(density, segment_options, p), progress)
+    write_build(result, directory, overwrite=args.overwrite, progress=progress)
+    return result
 
 
 def summary(result: BuildResult, directory: Path) -> str:

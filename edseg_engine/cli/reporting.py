@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from edseg_engine.cli.console import say
 from edseg_engine.cli.progress import emit, emit_progress, json_line, progress_bars
-from edseg_engine.errors import Cancelled, EdsegError
+from edseg_engine.errors import REPORTED, Cancelled
 from edseg_engine.io.names import shown
 from edseg_engine.progress import ProgressCallback, ignore_progress
 
@@ -39,8 +39,8 @@ def report(
     if mode == "json":
         try:
             result = _uninterrupted(work, emit_progress)
-        except EdsegError as error:
-            with suppress(EdsegError):  # where nobody reads it, the first error is still the one to tell
+        except REPORTED as error:
+            with suppress(*REPORTED):  # where nobody reads it, the first error is still the one to tell
                 emit("error", kind=type(error).__name__, message=shown(str(error)), exit_code=error.exit_code)
             raise
         say(json_line("result", directory=shown(directory.resolve()), **event(result)))

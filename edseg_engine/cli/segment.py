@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edseg_engine.cli.arguments import averaging_parser, columns_parser, device_parser
-from edseg_engine.errors import REPORTED, Cancelled
 from edseg_engine.options import REGIONS
 from edseg_engine.progress import ProgressCallback
 
@@ -86,66 +84,48 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand and return its exit code."""
-    from edseg_engine.cli.console import say
-    from edseg_engine.cli.progress import emit, emit_progress, json_line, progress_bars
+    from edseg_engine.cli.reporting import report
     from edseg_engine.cli.summary import summary
-    from edseg_engine.io.names import shown
-    from edseg_engine.progress import ignore_progress
 
     directory = args.out or Path(f"{args.map.name.split('.')[0]}-edseg")
-    if args.progress == "json":
-        try:
-            segmentation = _segment(args, directory, emit_progress)
-        except REPORTED as error:
-            with suppress(*REPORTED):  # where nobody reads it, the first error is still the one to tell
-                emit("error", kind=type(error).__name__, message=shown(str(error)), exit_code=error.exit_code)
-            raise
-        line = json_line(
-            "result",
-            directory=shown(directory.resolve()),
-            residues=len(segmentation.residues),
-            resolution=round(segmentation.resolution, 3),
-            region=segmentation.region,
-            warnings=segmentation.warnings,
-        )
-        say(line)
-        return 0
-    if args.progress == "auto":
-        with progress_bars() as progress:
-            segmentation = _segment(args, directory, progress)
-    else:
-        segmentation = _segment(args, directory, ignore_progress)
-    say(summary(segmentation, directory))
-    return 0
+    return report(
+        args.progress,
+        directory,
+        lambda progress: _segment(args, directory, progress),
+        lambda segmentation: {
+            "residues": len(segmentation.residues),
+            "resolution": round(segmentation.resolution, 3),
+            "region": segmentation.region,
+            "warnings": segmentation.warnings,
+        },
+        lambda segmentation: summary(segmentation, directory),
+    )
 
 
 def _segment(args: argparse.Namespace, directory: Path, progress: ProgressCallback) -> Segmentation:
     """Do the work, from the input file to the written results."""
-    try:
-        from edseg_engine.io.read import read_map
-        from edseg_engine.io.sequence import count_residues
-        from edseg_engine.options import SegmentOptions
-        from edseg_engine.pipeline import segment
-        from edseg_engine.results.files import check_output, write_results
+    from edseg_engine.io.read import read_map
+    from edseg_engine.io.sequence import count_residues
+    from edseg_engine.options import SegmentOptions
+    from edseg_engine.pipeline import segment
+    from edseg_engine.results.files import check_output, write_results
 
-        check_output(directory, args.overwrite)
-        options = SegmentOptions(
-            resolution=args.resolution,
-            n_residues=count_residues(args.sequence) if args.sequence else args.residues,
-            region=args.region,
-            device=args.device,
-            orientations=args.orientations,
-            views=args.views,
-            class_maps=args.class_maps,
-            voxels=args.voxels,
-            box=tuple(args.box) if args.box else None,
-            weights=args.weights,
-        )
-        source = args.map
-        if args.f or args.phi:
-            source = read_map(args.map, resolution=args.resolution, f_label=args.f, phi_label=args.phi)
-        segmentation = segment(source, options, progress)
-        write_results(segmentation, directory, overwrite=args.overwrite, progress=progress)
-        return segmentation
-    except KeyboardInterrupt:
-        raise Cancelled("Stopped; no results were written.") from None
+    check_output(directory, args.overwrite)
+    options = SegmentOptions(
+        resolution=args.resolution,
+        n_residues=count_residues(args.sequence) if args.sequence else args.residues,
+        region=args.region,
+        device=args.device,
+        orientations=args.orientations,
+        views=args.views,
+        class_maps=args.class_maps,
+        voxels=args.voxels,
+        box=tuple(args.box) if args.box else None,
+        weights=args.weights,
+    )
+    source = args.map
+    if args.f or args.phi:
+        source = read_map(args.map, resolution=args.resolution, f_label=args.f, phi_label=args.phi)
+    segmentation = segment(source, options, progress)
+    write_results(segmentation, directory, overwrite=args.overwrite, progress=progress)
+    return segmentation
