@@ -21,6 +21,7 @@ from edseg_engine.building.build import build
 from edseg_engine.building.results import BuildOptions, BuildResult
 from edseg_engine.building.validation import Comparison, compare
 from edseg_engine.building.votes import vote
+from edseg_engine.cli.arguments import device_parser, network_parser
 from edseg_engine.cli.evaluate import PHASES
 from edseg_engine.crystal.phasing import concentration
 from edseg_engine.dataset.experimental import ExperimentalCrystal, ExperimentalEntry, read_index
@@ -47,14 +48,16 @@ class _Known:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool with `argv` and return the exit code."""
-    parser = argparse.ArgumentParser("python -m tools.building", description="Build known crystals and compare.")
+    parser = argparse.ArgumentParser(
+        "python -m tools.building",
+        parents=[network_parser(), device_parser()],
+        description="Build known crystals and compare.",
+    )
     parser.add_argument("--experimental", type=Path, required=True, help="folder of experimental crystals")
     parser.add_argument("--split", default="dev")
     parser.add_argument("--crystals", nargs="*", help="their names (default: all of the split)")
     parser.add_argument("--phases", nargs="+", choices=PHASES, default=["refined"])
     parser.add_argument("--cycles", type=int, default=3)
-    parser.add_argument("--orientations", type=int, default=4)
-    parser.add_argument("--weights", type=Path)
     return run_tool(parser, run, argv)
 
 
@@ -75,7 +78,7 @@ def _row(entry: ExperimentalEntry, number: int, phases: str, known: _Known, args
     structure = gemmi.read_structure(str(entry.model_path))
     crystal = ExperimentalCrystal(entry)
     head = [entry.name, f"{entry.d_min:.2f}", str(len(crystal.residues.labels)), phases]
-    options = SegmentOptions(orientations=args.orientations, weights=args.weights)
+    options = SegmentOptions(orientations=args.orientations, views=args.views, device=args.device, weights=args.weights)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         path = entry.data_path

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edseg_engine.checking.check import RegisterShift, compare
-from edseg_engine.cli.arguments import averaging_parser, device_parser
+from edseg_engine.cli.arguments import device_parser, network_parser
 from edseg_engine.crystal.region import choose_region
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.phases import TYPICAL
@@ -109,11 +109,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool with `argv` and return the exit code."""
     parser = argparse.ArgumentParser(
         "python -m tools.register_shifts",
-        parents=[averaging_parser(), device_parser()],
+        parents=[network_parser(), device_parser()],
         description="Plant register shifts in models of the split dev and print how many are found, and false alarms.",
     )
     parser.add_argument("--experimental", type=Path, required=True, metavar="DIR", help="folder with the split dev")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="weights file in place of the shipped ones")
     parser.add_argument("--phases", nargs="+", choices=tuple(TYPICAL), default=["main-chain", "refined"])
     parser.add_argument("--most", type=int, default=150, metavar="N", help="leave larger crystals (residues) out")
     return run_tool(parser, run, argv)

@@ -22,10 +22,13 @@ def device_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def averaging_parser() -> argparse.ArgumentParser:
-    """Return a parser of ``--orientations`` and ``--views``."""
+def network_parser() -> argparse.ArgumentParser:
+    """Return a parser of ``--weights``, ``--orientations`` and ``--views``."""
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group(_NETWORK)
+    group.add_argument(
+        "--weights", type=Path, metavar="FILE", help="weights file to use instead of the one for the resolution"
+    )
     group.add_argument(
         "--orientations",
         type=int,

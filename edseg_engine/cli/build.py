@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edseg_engine.cli.arguments import averaging_parser, device_parser
+from edseg_engine.cli.arguments import device_parser, network_parser, output_parser
 from edseg_engine.progress import ProgressCallback
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "build",
-        parents=[averaging_parser(), device_parser()],
+        parents=[network_parser(), device_parser(), output_parser("MAP's name + -model")],
         help="build and refine a model of a map",
         description="Trace the chains of an electron density map, dock the sequence, build all atoms and refine them.",
     )
@@ -38,7 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--residues",
         type=int,
         metavar="N",
-        help="number of residues in the asymmetric unit; told from the sequences and the map if omitted",
+        help="number of residues in the asymmetric unit; estimated from the sequences and the map if omitted",
     )
     parser.add_argument(
         "--model", type=Path, metavar="PARTIAL", help="PDB or mmCIF file of a known part, around which to build"
@@ -52,19 +52,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--no-refine", action="store_true", help="do not refine against the amplitudes")
     parser.add_argument("--resolution", type=float, metavar="D", help="resolution in Å; read from the file if present")
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="directory for the results (default: MAP's name + -model)"
-    )
-    parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help="weights file to use instead of the one for the resolution"
-    )
-    parser.add_argument(
-        "--progress",
-        choices=("auto", "json", "none"),
-        default="auto",
-        help="auto: bars on a terminal; json: one JSON object per line on standard output",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace an earlier result in DIR")
     parser.set_defaults(run=run)
 
 

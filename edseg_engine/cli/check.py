@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from edseg_engine.cli.arguments import averaging_parser, columns_parser, device_parser, output_parser
+from edseg_engine.cli.arguments import columns_parser, device_parser, network_parser, output_parser
 
 if TYPE_CHECKING:
     from edseg_engine.checking.check import ModelCheck
@@ -21,7 +21,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "check",
-        parents=[columns_parser(), averaging_parser(), device_parser(), output_parser("MODEL's name + -check")],
+        parents=[columns_parser(), network_parser(), device_parser(), output_parser("MODEL's name + -check")],
         help="check the residue types and the register of a model against a map",
         description="Tell how probable the type of each residue of a model is in an electron density map, and which "
         "stretches fit better when their sequence is shifted by one to five residues.",
@@ -31,9 +31,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "map", type=Path, metavar="MAP", help="MTZ, structure-factor mmCIF, CCP4 or MRC file, in which the model lies"
     )
     parser.add_argument("--resolution", type=float, metavar="D", help="resolution in Å; read from the file if present")
-    parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help="weights file to use instead of the one for the resolution"
-    )
     parser.set_defaults(run=run)
 
 

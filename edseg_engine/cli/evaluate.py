@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edseg_engine.cli.arguments import averaging_parser, device_parser
+from edseg_engine.cli.arguments import device_parser, network_parser
 
 #: Keys of `edseg_engine.dataset.phases.TYPICAL`, which loads more than a parser needs.
 PHASES = ("refined", "main-chain", "mr", "experimental", "modified")
@@ -15,7 +15,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand to `subparsers`."""
     parser = subparsers.add_parser(
         "evaluate",
-        parents=[averaging_parser(), device_parser()],
+        parents=[network_parser(), device_parser()],
         help="compare results with known models",
         description="Segment maps whose models are known and print how many residues were found (within 3 Å of their "
         "centroid, under symmetry) and labelled correctly; missed residues count as wrong.",
@@ -53,9 +53,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--noise-free", action="store_true", help="simulate maps without errors, as the thesis did")
     parser.add_argument(
         "--culled", action="store_true", help="remove density farther than 3 Å from the model, as the thesis did"
-    )
-    parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help="weights file to use instead of the one for the resolution"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N maps")
     parser.add_argument("--name", default="all", help="name of the set in the tables (default: %(default)s)")

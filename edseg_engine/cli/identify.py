@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edseg_engine.cli.arguments import averaging_parser, columns_parser, device_parser, output_parser
+from edseg_engine.cli.arguments import columns_parser, device_parser, network_parser, output_parser
 
 if TYPE_CHECKING:
     from edseg_engine.building.identify import Search
@@ -22,7 +22,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "identify",
-        parents=[columns_parser(), averaging_parser(), device_parser(), output_parser("MAP's name + -identify")],
+        parents=[columns_parser(), network_parser(), device_parser(), output_parser("MAP's name + -identify")],
         help="find the protein of a map in a database of sequences",
         description="Trace the chains of an electron density map and search a database for sequences that fit them.",
     )
@@ -36,9 +36,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--database", type=Path, required=True, metavar="FASTA", help="protein sequences, plain or compressed with gzip"
     )
     parser.add_argument("--resolution", type=float, metavar="D", help="resolution in Å; read from the file if present")
-    parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help="weights file to use instead of the one for the resolution"
-    )
     parser.set_defaults(run=run)
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edseg_engine.cli.arguments import averaging_parser, columns_parser, device_parser
+from edseg_engine.cli.arguments import columns_parser, device_parser, network_parser, output_parser
 from edseg_engine.options import REGIONS
 from edseg_engine.progress import ProgressCallback
 
@@ -18,7 +18,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "segment",
-        parents=[columns_parser(), averaging_parser(), device_parser()],
+        parents=[columns_parser(), network_parser(), device_parser(), output_parser("MAP's name + -edseg")],
         help="locate and label the residues of a map",
         description="Locate the residues of an electron density map and name their three most likely types.",
     )
@@ -45,9 +45,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="FASTA file with one entry per protein chain in the region; only the number of residues is used",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="directory for the results (default: MAP's name + -edseg)"
-    )
-    parser.add_argument(
         "--class-maps", action="store_true", help="also write a CCP4 map of the probability of each class"
     )
     parser.add_argument(
@@ -69,16 +66,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar=("X0", "Y0", "Z0", "X1", "Y1", "Z1"),
         help="work on this box (lowest, then highest x, y, z in Å) instead of a region",
     )
-    parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help="weights file to use instead of the one for the resolution"
-    )
-    parser.add_argument(
-        "--progress",
-        choices=("auto", "json", "none"),
-        default="auto",
-        help="auto: bars on a terminal; json: one JSON object per line on standard output",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace an earlier result in DIR")
     parser.set_defaults(run=run)
 
 
