@@ -24,7 +24,7 @@ def lint(folder: Path) -> subprocess.CompletedProcess[str]:
         ("edseg_engine/networks/weights.py", "import edseg_engine.residues.features", "way of the data"),
         ("edseg_engine/crystal/region.py", "def f():\n    from edseg_engine.io import read", "way of the data"),
         ("edseg_engine/somewhere.py", "", "way of the data"),
-        ("edseg_engine/pipeline.py", "import pymol_edseg", "its plugin"),
+        ("edseg_engine/pipeline/run.py", "import pymol_edseg", "its plugin"),
         ("pymol_edseg/model.py", "import numpy", "nothing but PyMOL"),
         ("pymol_edseg/model.py", "from edseg_engine.labels import LABELS", "nothing but PyMOL"),
     ],

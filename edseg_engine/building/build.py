@@ -104,8 +104,12 @@ def build(
     with tempfile.TemporaryDirectory(prefix="edseg-") as name:
         folder = Path(name)
         with clock.stage("read"):
-            density = read_map(source, resolution=options.resolution)
+            density = read_map(
+                source, resolution=options.resolution, f_label=options.f_label, phi_label=options.phi_label
+            )
             amplitudes = read_amplitudes(source) if options.refine else None
+            if amplitudes is not None and options.resolution is not None:
+                amplitudes = amplitudes.cut(options.resolution)
             # Coot's engine does not know of origins: the model is built without and moved in the end.
             origin = np.array(density.grid.origin)
             density = replace(density, grid=replace(density.grid, origin=(0.0, 0.0, 0.0)))
@@ -135,13 +139,20 @@ class _Run:
     folder: Path
     amplitudes: Amplitudes | None
     cycles: list[Cycle] = field(default_factory=list)
+    reading: tuple[str, ...] = ()
 
     def run(self, density: DensityMap) -> BuildResult:
         source, d_min = dict(density.source), density.d_min
         map_file = MapFile(self.folder / "map.ccp4")
         best, best_cycle = None, 0
         for number in range(self.options.cycles):
-            state = self.cycle(number, density, map_file, best)
+            try:
+                state = self.cycle(number, density, map_file, best)
+            except BuildError:
+                # A later map may be worse; the model that is there stays.
+                if best is None:
+                    raise
+                break
             if best is None or state.r_free < best.r_free:
                 gain = best.r_free - state.r_free if best else float("inf")
                 best, best_cycle = state, number
@@ -158,7 +169,9 @@ class _Run:
                     self.expected(best.model),
                     self.share(best.model) > 0.9,
                 )
-                density = read_map(map_file.path, f_label=map_file.f, phi_label=map_file.phi)
+                density = read_map(
+                    map_file.path, resolution=self.options.resolution, f_label=map_file.f, phi_label=map_file.phi
+                )
         assert best is not None
         best = self.polished(best, d_min)
         with self.clock.within("validate") as progress:
@@ -187,6 +200,8 @@ class _Run:
         folder = self.cycle_folder(number)
         with self.clock.within("segment") as progress:
             residues = self.segmenter(density, progress)
+        if best is None:
+            self.reading = residues.warnings
         with self.clock.stage("trace"):
             docking = self.docking(residues)
             model = to_model(docking)
@@ -260,6 +275,7 @@ class _Run:
 
     def warnings(self, state: _State) -> Iterator[str]:
         """Yield sentences on what the user should doubt."""
+        yield from self.reading
         if state.refined is None:
             if self.options.refine:
                 yield "The file holds no amplitudes, so that the model is not refined against any and has no R-factors."

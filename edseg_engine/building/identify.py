@@ -111,11 +111,14 @@ class Search:
         Lengths of the fragments searched with.
     n_sequences
         Size of the database.
+    warnings
+        Sentences on how the map was read.
     """
 
     candidates: tuple[Candidate, ...]
     fragments: tuple[int, ...]
     n_sequences: int
+    warnings: tuple[str, ...] = ()
 
 
 def amino_acid_profile(probabilities: FloatArray, background: FloatArray) -> FloatArray:

@@ -80,6 +80,7 @@ def identify_to_json(search: Search, source: Mapping[str, object], database: Pat
         "input": dict(source),
         "database": shown(database),
         "sequences": search.n_sequences,
+        "warnings": list(search.warnings),
         "fragments": list(search.fragments),
         "candidates": [
             {

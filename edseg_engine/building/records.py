@@ -44,7 +44,9 @@ class BackboneResidues:
     symmetry
         The symmetry copies of a position.
     next_ca, previous_ca
-        shape (k, 3): where the CA of the next and of the previous residue is, in Å; None if nobody voted for them.
+        shape (k, 3): where the CA of the next and of the previous residue is, in Å; None without votes for them.
+    warnings
+        Sentences on how the map was read.
     """
 
     atoms: FloatArray
@@ -53,6 +55,7 @@ class BackboneResidues:
     symmetry: Symmetry
     next_ca: FloatArray | None = None
     previous_ca: FloatArray | None = None
+    warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.atoms)

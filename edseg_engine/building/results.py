@@ -56,7 +56,9 @@ class BuildOptions:
     around
         CA positions (n, 3) in Å of a known part of the model: the new one is put around it.
     resolution
-        d_min in Å in place of what the file tells.
+        d_min in Å in place of what the file says; finer reflections are left out, also of the refinement.
+    f_label, phi_label
+        Columns of the map coefficients; None finds the usual ones.
     """
 
     sequences: tuple[str, ...] = ()
@@ -65,6 +67,8 @@ class BuildOptions:
     refine: bool = True
     around: FloatArray | None = None
     resolution: float | None = None
+    f_label: str | None = None
+    phi_label: str | None = None
 
     def __post_init__(self) -> None:
         if self.cycles < 1:

@@ -13,19 +13,15 @@ from numpy.typing import NDArray
 
 from edseg_engine.checking.shifts import find_shifts, shifted_fit
 from edseg_engine.crystal.density_map import DensityMap
-from edseg_engine.crystal.region import choose_region
 from edseg_engine.devices import choose_device
 from edseg_engine.io.coordinates import read_model
 from edseg_engine.io.names import shown
-from edseg_engine.io.read import read_map
 from edseg_engine.networks.card import WeightsInfo
-from edseg_engine.networks.weights import choose_weights
 from edseg_engine.options import SegmentOptions
-from edseg_engine.pipeline import predict_map, with_resolution
+from edseg_engine.pipeline import read_voxels
 from edseg_engine.progress import Clock, ProgressCallback, ignore_progress
 from edseg_engine.residues.classify import Classifier, classify
 from edseg_engine.residues.known import KnownResidues, ResidueName, known_residues, voting_near_main_chain
-from edseg_engine.resolution import range_of_resolution
 
 #: A residue is doubtful if its own type is less probable than the first and another one more than the second.
 IMPROBABLE, PROBABLE = 0.05, 0.5
@@ -130,7 +126,7 @@ def check(
     source
         The map, or the file to read it from.
     options
-        Of these, resolution, device, orientations, views and weights are used.
+        As for `edseg_engine.segment`; what concerns numbers of residues and files has no effect.
 
     Raises
     ------
@@ -138,33 +134,26 @@ def check(
         One of its subclasses, with a sentence for the user, for every input that cannot be used.
     """
     clock = Clock(progress)
-    device = choose_device(options.device)
     with clock.stage("read"):
         structure = read_model(model)
         residues = known_residues(structure[0])
-        density = source if isinstance(source, DensityMap) else read_map(source, resolution=options.resolution)
-        density, resolution = with_resolution(density, options.resolution)
-        weights = choose_weights(options.weights, range_of_resolution(resolution))
-        classifier = Classifier.of(weights)
-    region = choose_region(density, "auto")
-    prediction = predict_map(
-        density, region, weights, device, orientations=options.orientations, views=options.views, clock=clock
-    )
+    reading = read_voxels(source, options, clock, atoms=False)
+    density, weights, prediction = reading.density, reading.weights, reading.prediction
     with clock.stage("classify"):
         radius = weights.card.range.label_radius
-        instances = voting_near_main_chain(residues, region.symmetry, prediction.voxels, radius)
-        probabilities = classify(instances, prediction.voxels, classifier).probabilities
+        instances = voting_near_main_chain(residues, prediction.region.symmetry, prediction.voxels, radius)
+        probabilities = classify(instances, prediction.voxels, Classifier.of(weights)).probabilities
         checked, shifts = compare(residues, probabilities, instances.votes > 0)
     return ModelCheck(
         model=model,
         residues=checked,
         shifts=shifts,
         input=dict(density.source),
-        resolution=resolution,
+        resolution=reading.resolution,
         weights=weights.info,
-        device=device.type,
+        device=choose_device(options.device).type,
         timings=clock.timings,
-        warnings=tuple(_warnings(checked, structure.cell, density)),
+        warnings=(*reading.warnings, *_warnings(checked, structure.cell, density)),
     )
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edseg_engine.cli.arguments import device_parser, network_parser, output_parser
+from edseg_engine.cli.arguments import columns_parser, device_parser, network_parser, output_parser
 from edseg_engine.progress import ProgressCallback
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "build",
-        parents=[network_parser(), device_parser(), output_parser("MAP's name + -model")],
+        parents=[columns_parser(), network_parser(), device_parser(), output_parser("MAP's name + -model")],
         help="build and refine a model of a map",
         description="Trace the chains of an electron density map, dock the sequence, build all atoms and refine them.",
     )
@@ -96,6 +96,8 @@ def _build(args: argparse.Namespace, directory: Path, progress: ProgressCallback
         refine=not args.no_refine,
         around=ca_positions(read_model(args.model)) if args.model else None,
         resolution=args.resolution,
+        f_label=args.f,
+        phi_label=args.phi,
     )
     segment_options = SegmentOptions(
         resolution=args.resolution,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,7 @@ def _identify(args: argparse.Namespace, directory: Path, progress: ProgressCallb
     with clock.stage("trace"):
         traced = trace(residues)
     with clock.stage("search"):
-        search = identify(traced, args.database, progress=progress)
+        search = replace(identify(traced, args.database, progress=progress), warnings=residues.warnings)
     write_identify(search, density.source, args.database, directory, overwrite=args.overwrite, progress=progress)
     return search
 
@@ -98,6 +99,7 @@ def summary(search: Search, directory: Path) -> str:
         f"{'Fragments':<17}{lengths} residues",
         f"{'Database':<17}{search.n_sequences} sequences",
     ]
+    lines += [f"{'Warning':<17}{warning}" for warning in search.warnings]
     if search.candidates:
         lines += ["", f"{'score':>8} {'E-value':>9} {'covered':>11}  sequence"]
     for candidate in search.candidates[:_LISTED]:

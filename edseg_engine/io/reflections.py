@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from edseg_engine.crystal.phasing import reciprocal_lengths
 from edseg_engine.errors import MapFormatError
 from edseg_engine.io.columns import find_free, find_hl, find_measured
 from edseg_engine.io.files import File, most_bytes, on_disk, opened, read_text
@@ -91,6 +92,18 @@ class Amplitudes:
     spacegroup: gemmi.SpaceGroup
     labels: tuple[str, ...]
     intensities: bool = False
+
+    def cut(self, d_min: float) -> Amplitudes:
+        """Return what is not finer than `d_min` Å."""
+        kept = reciprocal_lengths(self.cell, self.spacegroup, self.miller) <= 1 / d_min**2
+        return replace(
+            self,
+            miller=self.miller[kept],
+            f=self.f[kept],
+            sigf=None if self.sigf is None else self.sigf[kept],
+            free=None if self.free is None else self.free[kept],
+            hl=None if self.hl is None else self.hl[kept],
+        )
 
 
 def read_amplitudes(path: Path | str) -> Amplitudes | None:

@@ -27,6 +27,7 @@ from edseg_engine.building.results import BuildOptions, BuildResult
 from edseg_engine.building.trace import trace
 from edseg_engine.building.validation import compare
 from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.phasing import reciprocal_lengths
 from edseg_engine.errors import BuildError, Cancelled, DependencyError, OptionError, OutputError
 from edseg_engine.io.reflections import read_amplitudes
 from edseg_engine.progress import Progress, ProgressCallback
@@ -47,10 +48,19 @@ def known() -> KnownChains:
 
 @pytest.fixture(scope="module")
 def result(known: KnownChains) -> BuildResult:
-    def segmenter(density: DensityMap, progress: ProgressCallback) -> BackboneResidues:
-        return votes(known, np.random.default_rng(1), rms=0.7, rank1=0.8)[0]
+    """A model whose second cycle finds nothing in its map."""
+    found = replace(votes(known, np.random.default_rng(1), rms=0.7, rank1=0.8)[0], warnings=("The map is old.",))
+    maps: list[float | None] = []
 
-    return build(MTZ, BuildOptions(known.sequences, cycles=1), segmenter)
+    def segmenter(density: DensityMap, progress: ProgressCallback) -> BackboneResidues:
+        maps.append(density.d_min)
+        return found if len(maps) == 1 else replace(found, atoms=found.atoms[:0])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edseg_engine.building.build._COMPLETE", 2.0)  # no model is complete enough for one cycle
+        result = build(MTZ, BuildOptions(known.sequences, cycles=2, resolution=2.1), segmenter)
+    assert maps == pytest.approx([2.1, 2.1], abs=0.02)
+    return result
 
 
 @needs_engine
@@ -63,6 +73,8 @@ def test_votes_become_a_refined_model(result: BuildResult, crystal_model: gemmi.
     assert result.r_free < 0.27  # the deposited model has 0.216
     assert result.n_waters >= 10
     assert result.checks.n_ramachandran_outliers <= 4
+    assert len(result.cycles) == 1
+    assert result.warnings[0] == "The map is old."
 
 
 @needs_engine
@@ -179,6 +191,20 @@ def test_a_program_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
             return
         time.sleep(0.1)
     raise AssertionError("the program lives on")
+
+
+def test_amplitudes_are_cut_with_all_that_belongs_to_them() -> None:
+    whole = read_amplitudes(MTZ)
+    assert whole is not None
+    cut = whole.cut(2.5)
+    inv_d2 = reciprocal_lengths(cut.cell, cut.spacegroup, cut.miller)
+    assert inv_d2.max() <= 1 / 2.5**2
+    assert 0.4 * len(whole.f) < len(cut.f) < 0.7 * len(whole.f)
+    kept = {tuple(hkl): f for hkl, f in zip(whole.miller.tolist(), whole.f.tolist(), strict=True)}
+    assert [kept[tuple(hkl)] for hkl in cut.miller.tolist()] == cut.f.tolist()
+    assert whole.free is not None
+    assert cut.free is not None
+    assert len(cut.free) == len(cut.f)
 
 
 def test_the_test_set_of_the_file_is_kept_and_else_made_the_same_every_time() -> None:
