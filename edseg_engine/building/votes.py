@@ -8,7 +8,6 @@ from edseg_engine.labels import ATOMS
 from edseg_engine.options import SegmentOptions
 from edseg_engine.pipeline import find_residues, read_voxels
 from edseg_engine.progress import Clock, ProgressCallback
-from edseg_engine.residues.classify import Classifier
 
 
 def vote(density: DensityMap, options: SegmentOptions, progress: ProgressCallback) -> BackboneResidues:
@@ -23,7 +22,7 @@ def vote(density: DensityMap, options: SegmentOptions, progress: ProgressCallbac
     """
     clock = Clock(progress)
     reading = read_voxels(density, options, clock)
-    found = find_residues(reading.prediction, Classifier.of(reading.weights), options.n_residues, clock)
+    found = find_residues(reading.prediction, reading.classifier, options.n_residues, clock)
     assert found.backbone is not None
     backbone, classes = found.backbone, found.classes
     points = {name: backbone.atoms[:, i] for i, name in enumerate(ATOMS)}

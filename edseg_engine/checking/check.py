@@ -20,7 +20,7 @@ from edseg_engine.networks.card import WeightsInfo
 from edseg_engine.options import SegmentOptions
 from edseg_engine.pipeline import read_voxels
 from edseg_engine.progress import Clock, ProgressCallback, ignore_progress
-from edseg_engine.residues.classify import Classifier, classify
+from edseg_engine.residues.classify import classify
 from edseg_engine.residues.known import KnownResidues, ResidueName, known_residues, voting_near_main_chain
 
 #: A residue is doubtful if its own type is less probable than the first and another one more than the second.
@@ -142,7 +142,7 @@ def check(
     with clock.stage("classify"):
         radius = weights.card.range.label_radius
         instances = voting_near_main_chain(residues, prediction.region.symmetry, prediction.voxels, radius)
-        probabilities = classify(instances, prediction.voxels, Classifier.of(weights)).probabilities
+        probabilities = classify(instances, prediction.voxels, reading.classifier).probabilities
         checked, shifts = compare(residues, probabilities, instances.votes > 0)
     return ModelCheck(
         model=model,

@@ -54,6 +54,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--culled", action="store_true", help="remove density farther than 3 Å from the model, as the thesis did"
     )
+    parser.add_argument(
+        "--atoms", action="store_true", help="compare the votes for the atoms of the backbone with the model, too"
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N maps")
     parser.add_argument("--name", default="all", help="name of the set in the tables (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
@@ -70,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.dataset.labelled import KnownMap
     from edseg_engine.devices import choose_device
     from edseg_engine.evaluation.evaluate import MapScore, Protocol, score_maps
-    from edseg_engine.evaluation.tables import class_table, map_table, summary, summary_table
+    from edseg_engine.evaluation.tables import atom_table, class_table, map_table, summary, summary_table
     from edseg_engine.io.output import output_file
     from edseg_engine.networks.weights import Weights, choose_weights
     from edseg_engine.resolution import range_of_resolution
@@ -93,13 +96,13 @@ def run(args: argparse.Namespace) -> int:
         )
 
     maps = itertools.islice(_maps(args), args.limit)
-    scores = score_maps(
-        maps, weights_of, choose_device(args.device), report, Protocol(args.orientations, args.views, args.culled)
-    )
+    protocol = Protocol(args.orientations, args.views, args.culled, atoms=args.atoms)
+    scores = score_maps(maps, weights_of, choose_device(args.device), report, protocol)
     if not scores:
         console.print("There are no maps to evaluate.", highlight=False)
         return 1
-    print("\n".join([summary_table([(args.name, scores)]), map_table(scores), class_table(scores)]))
+    tables = [summary_table([(args.name, scores)]), map_table(scores), class_table(scores), atom_table(scores)]
+    print("\n".join(filter(None, tables)))
     if args.json:
         figures = {"name": args.name, **summary(scores), "weights": [w.info.sha256 for w in chosen.values()]}
         with output_file(args.json) as file:

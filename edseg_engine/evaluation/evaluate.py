@@ -20,6 +20,7 @@ from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.dataset.phases import REFINED, PhaseQuality
 from edseg_engine.dataset.simulate import SimulationOptions, simulate_map
 from edseg_engine.errors import ResolutionError
+from edseg_engine.evaluation.atoms import atom_errors
 from edseg_engine.evaluation.matching import Matching, match
 from edseg_engine.evaluation.metrics import (
     ResidueCounts,
@@ -33,7 +34,7 @@ from edseg_engine.inference.volume import Volume
 from edseg_engine.io.coordinates import read_model
 from edseg_engine.io.read import read_map
 from edseg_engine.labels import BACKGROUND
-from edseg_engine.networks.weights import Weights
+from edseg_engine.networks.weights import Weights, backbone_beside
 from edseg_engine.options import SegmentOptions
 from edseg_engine.pipeline import FoundResidues, MapPrediction, find_residues, predict_map
 from edseg_engine.residues.classify import Classes, Classifier, classify
@@ -86,7 +87,7 @@ class Proposals:
 
 @dataclass(frozen=True)
 class MapScore:
-    """What one map gave."""
+    """What one map gave; `atoms` are the errors (Å) of the votes for atoms, see `atom_errors`."""
 
     name: str
     d_min: float
@@ -95,6 +96,7 @@ class MapScore:
     true_instances: ResidueCounts
     voxels: VoxelCounts
     dice: float
+    atoms: NDArray[np.float64] = field(repr=False)
     seconds: float
     proposals: Proposals = field(repr=False)
 
@@ -145,12 +147,16 @@ class Protocol:
         Remove all density that is not of the model first, see `culled`.
     summed
         Label residues by the summed probabilities of their voxels (thesis 3.3), not by the weights' own classifier.
+    atoms
+        Let voxels vote for the atoms of the backbone, too, as the product does: with the shipped weights for it, unless
+        those that name residues vote themselves.
     """
 
     orientations: int = SegmentOptions.orientations
     views: int = SegmentOptions.views
     cull: bool = False
     summed: bool = False
+    atoms: bool = False
 
 
 #: Maps as a user has them.
@@ -172,6 +178,7 @@ def run_network(known: KnownMap, weights: Weights, device: torch.device, protoco
         orientations=protocol.orientations,
         views=protocol.views,
         edit=cull if protocol.cull else None,
+        backbone=backbone_beside(weights) if protocol.atoms else None,
     )
 
 
@@ -201,6 +208,7 @@ def score_map(known: KnownMap, weights: Weights, device: torch.device, protocol:
         _with_true_instances(owner, own_centroid, prediction.voxels, labels, classifier),
         count_voxels(prediction.voxels.probabilities, truth),
         instance_dice(given.instances.members, owner, matching, len(labels)),
+        atom_errors(known.residues, given, matching, prediction.region.symmetry),
         seconds,
         Proposals(found.instances, found.classes, found_truth),
     )

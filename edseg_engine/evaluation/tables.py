@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from edseg_engine.evaluation.atoms import CLOSE, atom_figures
 from edseg_engine.evaluation.evaluate import MapScore
 from edseg_engine.evaluation.metrics import ResidueCounts, VoxelCounts, calibration_error, total
 from edseg_engine.labels import LABELS
@@ -26,6 +27,7 @@ def summary(scores: Sequence[MapScore]) -> dict[str, Any]:
             np.concatenate([s.proposals.classes.confidence for s in scores]),
             np.concatenate([s.proposals.right for s in scores]),
         ),
+        "atoms": atom_figures([s.atoms for s in scores]),
         "seconds": float(sum(s.seconds for s in scores)),
     }
     for way in WAYS:
@@ -109,3 +111,10 @@ def class_table(scores: Sequence[MapScore]) -> str:
         for i, label in enumerate(LABELS)
     ]
     return markdown_table(["class", "residues", "rank-1", "rank-3", "recall", "label precision", "voxel recall"], rows)
+
+
+def atom_table(scores: Sequence[MapScore]) -> str:
+    """Return one row per atom of the backbone, with K given; empty if there were no votes for atoms."""
+    figures = atom_figures([s.atoms for s in scores])
+    rows = [[name, f"{f['median']:.2f}", f"{f['close']:.3f}"] for name, f in figures.items()]
+    return markdown_table(["atom", "median error (Å)", f"within {CLOSE:g} Å"], rows) if rows else ""

@@ -99,7 +99,7 @@ def segment(
     clock = Clock(progress)
     reading = read_voxels(source, options, clock)
     density, prediction = reading.density, reading.prediction
-    found = find_residues(prediction, Classifier.of(reading.weights), options.n_residues, clock)
+    found = find_residues(prediction, reading.classifier, options.n_residues, clock)
     order = np.argsort(-found.classes.confidence, kind="stable")
     residues = _proposals(found, order)
     return Segmentation(

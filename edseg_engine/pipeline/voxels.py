@@ -22,6 +22,7 @@ from edseg_engine.memory import require_memory
 from edseg_engine.networks.weights import Weights, backbone_beside, choose_weights
 from edseg_engine.options import SegmentOptions
 from edseg_engine.progress import Clock, part_of
+from edseg_engine.residues.classify import Classifier
 from edseg_engine.resolution import ResolutionRange, range_of_resolution
 
 #: Bytes needed for each voxel of the region's box, and for each value of the input map, with all intermediate arrays.
@@ -62,6 +63,8 @@ class MapReading:
         d_min in Å to work at.
     weights
         Those that name residues.
+    classifier
+        What turns their word on voxels into classes of residues.
     prediction
         What they say.
     """
@@ -69,6 +72,7 @@ class MapReading:
     density: DensityMap
     resolution: float
     weights: Weights
+    classifier: Classifier
     prediction: MapPrediction
 
     @property
@@ -147,6 +151,7 @@ def read_voxels(
             density = read_map(source, resolution=options.resolution)
         density, resolution = with_resolution(density, options.resolution)
         weights = choose_weights(options.weights, range_of_resolution(resolution))
+        classifier = Classifier.of(weights)
         backbone = backbone_beside(weights) if atoms else None
     prediction = predict_map(
         density,
@@ -158,7 +163,7 @@ def read_voxels(
         clock=clock,
         backbone=backbone,
     )
-    return MapReading(density, resolution, weights, prediction)
+    return MapReading(density, resolution, weights, classifier, prediction)
 
 
 def with_resolution(density: DensityMap, resolution: float | None) -> tuple[DensityMap, float]:

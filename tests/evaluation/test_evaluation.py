@@ -9,11 +9,16 @@ import pytest
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.region import choose_region
 from edseg_engine.crystal.symmetry import Symmetry
+from edseg_engine.evaluation.atoms import atom_errors, atom_figures
 from edseg_engine.evaluation.evaluate import CULLING, culled
-from edseg_engine.evaluation.matching import match
+from edseg_engine.evaluation.matching import Matching, match
 from edseg_engine.evaluation.metrics import count_residues, count_voxels, instance_dice, total
 from edseg_engine.inference.volume import prepare_volumes
-from edseg_engine.labels import BACKGROUND
+from edseg_engine.labels import ATOMS, BACKGROUND
+from edseg_engine.pipeline import FoundResidues
+from edseg_engine.residues.backbone import Backbone
+from edseg_engine.residues.classify import Classes
+from edseg_engine.residues.instances import Instances
 from edseg_engine.residues.known import KnownResidues
 from edseg_engine.resolution import RANGES
 
@@ -94,3 +99,36 @@ def test_culling_leaves_density_of_the_model_only(crystal_map: DensityMap, cryst
 
     assert cKDTree(images.positions).query(kept)[0].max() <= CULLING
     assert (less.values[volume.values == 0] == 0).all()
+
+
+def found_with_atoms(positions: np.ndarray, atoms: np.ndarray) -> FoundResidues:
+    k = len(positions)
+    instances = Instances(positions, np.zeros(0, np.intp), np.ones(k), np.ones(k))
+    classes = Classes(np.full((k, 17), 1 / 17), np.ones(k), np.ones(k, np.intp))
+    return FoundResidues(instances, positions, classes, Backbone(atoms, np.zeros(atoms.shape[:2])))
+
+
+def test_errors_of_atoms_are_those_of_the_copy_that_was_found(crystal_residues: KnownResidues) -> None:
+    symmetry = Symmetry(gemmi.UnitCell(45.4, 45.4, 87.9, 90, 90, 120), gemmi.SpaceGroup("P 32 2 1"))
+    n = len(crystal_residues.labels)
+    operation, shift = np.arange(n) % 6, np.tile([1, 0, -1], (n, 1))
+    positions = symmetry.apply(crystal_residues.centroids, operation, shift)
+    copies = [symmetry.apply(crystal_residues.points[:, 1 + a], operation, shift) for a in range(len(ATOMS))]
+    atoms = np.nan_to_num(np.stack(copies, 1)) + np.array([0.0, 0.3, 0.4])
+    atoms[: n // 4, ATOMS.index("O")] += np.array([2.0, 0.0, 0.0])
+    matching = Matching(np.arange(n), np.arange(n), np.zeros(n))
+    errors = atom_errors(crystal_residues, found_with_atoms(positions, atoms), matching, symmetry)
+    assert errors.shape == (n, len(ATOMS))
+    known = np.isfinite(crystal_residues.points[:, 1:]).all(2)
+    assert (np.isfinite(errors) == known).all()
+    assert not known[:, ATOMS.index("next CA")].all()  # the last residue of a chain has no neighbour
+    figures = atom_figures([errors[: n // 2], errors[n // 2 :]])
+    assert figures["CA"]["median"] == pytest.approx(0.5)
+    assert figures["CA"]["close"] == 1.0
+    assert figures["O"]["close"] == pytest.approx(1 - (n // 4) / n)
+
+
+def test_without_votes_for_atoms_there_are_no_figures(crystal_residues: KnownResidues) -> None:
+    found = FoundResidues(**{**vars(found_with_atoms(np.zeros((0, 3)), np.zeros((0, 7, 3)))), "backbone": None})
+    nothing = atom_errors(crystal_residues, found, Matching(*np.zeros((2, 0), np.intp), np.zeros(0)), CRYSTAL)
+    assert atom_figures([nothing]) == {}

@@ -214,7 +214,7 @@ def test_throughput_measures_every_form(data: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(throughput, "_ROUNDS", 1)
     monkeypatch.setattr(throughput, "_FILLING", 2)
     monkeypatch.setattr(throughput, "_BATCH", {"cpu": 1})
-    some = (throughput.VARIANTS[0], throughput.VARIANTS[3])
+    some = (throughput.VARIANTS[0], throughput.VARIANTS[1])
     options = DataOptions(data, pool=2)
     result = throughput.measure_throughput(options, range_by_name("high"), torch.device("cpu"), lambda text: None, some)
     assert set(result.windows_per_second) == {variant.name for variant in some}

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,11 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
+from edseg_engine.cli import main
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.simulate import NOISE_FREE, SimulationOptions
 from edseg_engine.errors import OutputError, TrainingDataError
+from edseg_engine.labels import N_POINTS
 from edseg_engine.networks.card import WeightsCard
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import load_weights, save_weights
@@ -276,3 +279,19 @@ def test_training_stops_when_it_gets_no_better_and_keeps_the_best(tmp_path: Path
     assert asked == [4, 8, 12, 16]
     assert load_weights(trainer.weights_path).card.training["windows"] == 8
     assert load_checkpoint(trainer.checkpoint_path)["windows"] == 16
+
+
+@pytest.mark.parametrize(
+    ("start", "votes", "points"), [(1, None, 1), (1, "backbone", N_POINTS), (N_POINTS, "centroid", 1)]
+)
+def test_voxels_vote_for_what_the_start_did_or_the_user_says(
+    tmp_path: Path, start: int, votes: str | None, points: int
+) -> None:
+    folder = training_folder(tmp_path / "data")
+    net = StackNet(replace(TINY, points=start))
+    save_weights(net.state_dict(), WeightsCard(range_by_name("low"), net.config), tmp_path / "start.safetensors")
+    options = ["--windows", "1", "--batch", "1", "--workers", "0", "--poor-phases-share", "0", "--device", "cpu"]
+    options += ["--start-from", str(tmp_path / "start.safetensors"), "--out", str(tmp_path / "run")]
+    options += ["--votes", votes] if votes else []
+    assert main(["train", "network", "low", "--structures", str(folder), *options]) == 0
+    assert load_weights(tmp_path / "run" / "low.safetensors").net.config == replace(TINY, points=points)

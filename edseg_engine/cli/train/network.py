@@ -63,6 +63,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--batch", type=int, default=4, help="windows per step of each process")
     parser.add_argument("--learning-rate", type=float, default=3e-3, help="peak learning rate")
     parser.add_argument("--start-from", type=Path, help="weights file to start from (fine-tuning)")
+    parser.add_argument(
+        "--votes",
+        choices=("centroid", "backbone"),
+        help="what voxels vote for: the centroid of their residue alone, or the atoms of its backbone, too "
+        "(default: as the network of --start-from, else backbone)",
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the training process")
     parser.add_argument("--compile", action="store_true", help="compile the network; worthwhile on a GPU")
     parser.add_argument(
@@ -120,6 +126,9 @@ def run(args: argparse.Namespace) -> int:
         raise OptionError("--patience needs whole maps to validate on; set their number with --validation-maps.")
     if args.replay < 1 or args.batch % args.replay:
         raise OptionError(f"--batch {args.batch} is not divisible by --replay {args.replay}; choose a multiple of it.")
+    shape = network_of(args.start_from) if args.start_from else StackNetConfig()
+    if args.votes:
+        shape = replace(shape, points=N_POINTS if args.votes == "backbone" else 1)
     torch.set_num_threads(args.threads)
     console = Console()
     ranks = join_ranks(choose_device(args.device).type)
@@ -128,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
     trainer = Trainer(
         args.out,
         range_by_name(args.range),
-        replace(network_of(args.start_from), points=N_POINTS) if args.start_from else StackNetConfig(),
+        shape,
         DataOptions(
             args.structures,
             args.experimental,
