@@ -25,6 +25,8 @@ from edseg_engine.residues.known import KnownResidues
 from edseg_engine.results.records import Segmentation
 
 N_RESIDUES = 95
+#: The mean over four orientations, the default, is only for better labels.
+QUICK = SegmentOptions(orientations=1)
 
 
 def positions_of(result: Segmentation) -> np.ndarray:
@@ -43,7 +45,7 @@ def symmetry(crystal_map: DensityMap) -> Symmetry:
 
 @pytest.fixture(scope="module")
 def result(crystal_map: DensityMap) -> Segmentation:
-    return segment(crystal_map, SegmentOptions(n_residues=N_RESIDUES, class_maps=True))
+    return segment(crystal_map, SegmentOptions(n_residues=N_RESIDUES, class_maps=True, orientations=1))
 
 
 def same_residues(a: Segmentation, b: Segmentation, symmetry: Symmetry) -> float:
@@ -102,7 +104,7 @@ def test_scale_and_offset_of_the_map_change_nothing(
     crystal_map: DensityMap, result: Segmentation, symmetry: Symmetry
 ) -> None:
     z_scores = replace(crystal_map, values=crystal_map.values * np.float32(123.0) + np.float32(17.0))
-    other = segment(z_scores, SegmentOptions(n_residues=N_RESIDUES))
+    other = segment(z_scores, SegmentOptions(n_residues=N_RESIDUES, orientations=1))
     assert same_residues(result, other, symmetry) > 0.98
 
 
@@ -113,7 +115,7 @@ def test_another_choice_of_origin_in_the_cell_changes_little(
     nw = crystal_map.values.shape[2]
     assert nw % 2 == 0
     moved = replace(crystal_map, values=np.roll(crystal_map.values, nw // 2, axis=2))
-    other = segment(moved, SegmentOptions(n_residues=N_RESIDUES))
+    other = segment(moved, SegmentOptions(n_residues=N_RESIDUES, orientations=1))
     half = symmetry.to_orthogonal(np.array([[0, 0, 0.5]]))[0]
     back = tuple(
         replace(r, position=(r.position[0] - half[0], r.position[1] - half[1], r.position[2] - half[2]))
@@ -123,7 +125,7 @@ def test_another_choice_of_origin_in_the_cell_changes_little(
 
 
 def test_the_whole_cell_holds_every_copy(crystal_map: DensityMap, result: Segmentation, symmetry: Symmetry) -> None:
-    cell = segment(crystal_map, SegmentOptions(n_residues=6 * N_RESIDUES, region="cell"))
+    cell = segment(crystal_map, SegmentOptions(n_residues=6 * N_RESIDUES, region="cell", orientations=1))
     assert cell.region == "cell"
     lattice = Symmetry(crystal_map.cell, gemmi.SpaceGroup("P 1"))
     copies = np.concatenate(
@@ -148,7 +150,7 @@ def test_a_box_cut_from_the_crystal_gives_the_residues_inside(
         grid=replace(crystal_map.grid, start=tuple(int(s) for s in start)),
         periodic=False,
     )
-    found = segment(box)
+    found = segment(box, QUICK)
     assert found.region == "box"
     pairs = match(positions_of(found), positions_of(result), symmetry, cutoff=1.5)
     # Several symmetry copies of the molecule lie in the box; nearly all that is found is one of them.
@@ -215,7 +217,7 @@ def test_more_views_find_the_same_residues(
 
 def test_progress_names_the_stages_in_order_and_cancels(crystal_map: DensityMap) -> None:
     seen: list[Progress] = []
-    segment(crystal_map, progress=seen.append)
+    segment(crystal_map, QUICK, seen.append)
     stages = list(dict.fromkeys(p.stage for p in seen))
     assert stages == [s for s in STAGES if s != "write"]
     assert all(0 <= p.fraction <= 1 for p in seen)
@@ -240,12 +242,12 @@ def test_bad_options_are_one_sentence(crystal_map: DensityMap, tmp_path: Path) -
 
 def test_noise_gives_a_warning_and_no_crash(crystal_map: DensityMap) -> None:
     flat = np.random.default_rng(0).normal(0, 1, crystal_map.values.shape).astype(np.float32)
-    found = segment(replace(crystal_map, values=flat))
+    found = segment(replace(crystal_map, values=flat), QUICK)
     assert found.warnings
     # One peak of density and nothing else.
     values = np.random.default_rng(0).normal(0, 1e-3, crystal_map.values.shape).astype(np.float32)
     values[3, 3, 3] = 100.0
-    nothing = segment(replace(crystal_map, values=values))
+    nothing = segment(replace(crystal_map, values=values), QUICK)
     assert len(nothing.residues) < 5
     assert nothing.warnings
 

@@ -33,6 +33,7 @@ def edseg_segment(
     region: str = "auto",
     async_: str | int = -1,
     weights: str = "",
+    orientations: str | int = "",
     quiet: str | int = 1,
     *,
     _self: Any = cmd,
@@ -49,7 +50,8 @@ def edseg_segment(
     USAGE
 
         edseg_segment map_obj, resolution [, residues [, sequence [, selection
-            [, buffer [, name [, device [, region [, async ]]]]]]]]
+            [, buffer [, name [, device [, region [, async [, weights
+            [, orientations ]]]]]]]]]]
 
     ARGUMENTS
 
@@ -80,6 +82,9 @@ def edseg_segment(
 
         weights = file of weights {default: the weights for the resolution}
 
+        orientations = number of rotations of the grid to average over: 1 for a
+            quick look, up to 24 {default: 4}
+
     EXAMPLE
 
         load map.ccp4
@@ -105,6 +110,8 @@ def edseg_segment(
     options = ["--resolution", f"{d_min:g}", "--device", device, "--region", region, "--voxels"]
     if residues != "":
         options += ["--residues", f"{parse_number(residues, 'residues'):g}"]
+    if orientations != "":
+        options += ["--orientations", f"{parse_number(orientations, 'orientations'):g}"]
     if weights:
         options += ["--weights", str(Path(_self.exp_path(weights)).resolve())]
     name = new_name(_self, name)

@@ -209,7 +209,7 @@ def script():
     pymol_edseg.__init_plugin__()
     cmd.load(PARAMETERS["map"], "density")
     file = FOLDER / "script.pml"
-    file.write_text("edseg_segment density, 2.0, 95\nedseg_accept 1-3\n", encoding="utf-8")
+    file.write_text("edseg_segment density, 2.0, 95, orientations=1\nedseg_accept 1-3\n", encoding="utf-8")
     QtTest.QTest.qWait(100)
     heart.reset()
     beats = []

@@ -72,7 +72,7 @@ def finished_run(map_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     pymol_cmd.reinitialize()
     pymol_edseg.__init_plugin__()
     pymol_cmd.load(str(map_file), "density")
-    pymol_cmd.edseg_segment("density", RESOLUTION, RESIDUES, device="cpu")
+    pymol_cmd.edseg_segment("density", RESOLUTION, RESIDUES, device="cpu", orientations=1)
     (run,) = storage.kept_runs()
     return run
 

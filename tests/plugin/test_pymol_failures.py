@@ -74,7 +74,7 @@ def test_wrong_engine(
 
 
 def test_engine_that_was_killed(density: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    density.edseg_segment("density", 2.0, async_=1)
+    density.edseg_segment("density", 2.0, async_=1, orientations=1)
     run = state_of(density).run
     assert run is not None
     deadline = time.monotonic() + 20
@@ -94,7 +94,7 @@ def test_engine_that_was_killed(density: Any, capfd: pytest.CaptureFixture[str])
 
 def test_cancel_leaves_nothing(density: Any) -> None:
     assert density.edseg_cancel() is False
-    density.edseg_segment("density", 2.0, async_=1)
+    density.edseg_segment("density", 2.0, async_=1, orientations=1)
     time.sleep(1.0)
     run = state_of(density).run
     assert density.edseg_cancel() is True
@@ -139,7 +139,7 @@ def test_full_disk_for_the_map(density: Any) -> None:
 
 def test_full_disk_for_the_results(density: Any, map_file: Path) -> None:
     with file_size_limit(map_file.stat().st_size + 50_000), pytest.raises(CmdException, match="Cannot write the res"):
-        density.edseg_segment("density", 2.0, 95)
+        density.edseg_segment("density", 2.0, 95, orientations=1)
     assert untouched(density)
 
 

@@ -55,14 +55,14 @@ def test_not_normalised_and_from_reflections(loaded: Any, map_file: Path) -> Non
     cmd, before = loaded, positions(loaded, "edseg_1")
     cmd.set("normalize_ccp4_maps", 0)
     cmd.load(str(map_file), "raw")
-    assert cmd.edseg_segment("raw", 2.0, 95) == "edseg_2"
+    assert cmd.edseg_segment("raw", 2.0, 95, orientations=1) == "edseg_2"
     assert_same(positions(cmd, "edseg_2"), before)
     # The level of an unnormalised map is in its own units, and so is that of the surfaces.
     found = state_of(cmd).results["edseg_2"].data
     assert cmd.isolevel("edseg_2_LEU", query=1) == pytest.approx(found.mean + 1.5 * found.sd, rel=1e-3)
 
     assert cmd.edseg_load_map(str(CRYSTAL / "data.mtz.gz"), "reflections") == "reflections"
-    assert cmd.edseg_segment("reflections", residues=95) == "edseg_3"
+    assert cmd.edseg_segment("reflections", residues=95, orientations=1) == "edseg_3"
     assert state_of(cmd).results["edseg_3"].data.resolution == pytest.approx(2.0, abs=0.05)
     distance = cKDTree(positions(cmd, "edseg_3")).query(before)[0]
     assert (distance < 1.0).mean() > 0.85  # on another grid; some of the rest are placed at other copies
@@ -94,8 +94,10 @@ def monoclinic(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_monoclinic_map(cmd: Any, monoclinic: Path, tmp_path: Path) -> None:
     cmd.load(str(monoclinic), "p21")
-    assert cmd.edseg_segment("p21", 2.2, 95) == "edseg_1"
-    expected = engine_positions(monoclinic, tmp_path / "out", "--resolution", "2.2", "--residues", "95")
+    assert cmd.edseg_segment("p21", 2.2, 95, orientations=1) == "edseg_1"
+    expected = engine_positions(
+        monoclinic, tmp_path / "out", "--resolution", "2.2", "--residues", "95", "--orientations", "1"
+    )
     assert_same(positions(cmd, "edseg_1"), expected)
     voxels = np.array([a.coord for a in atoms(cmd, "edseg_1_voxels and segi LEU")])
     points = vertices(cmd, "edseg_1_LEU")
@@ -112,7 +114,7 @@ def test_map_that_was_moved(cmd: Any, map_file: Path, finished_run: Path) -> Non
     cmd.load(str(map_file), "density")
     cmd.translate([30, 0, 0], object="density")
     cmd.rotate("x", 40, object="density", camera=0)
-    cmd.edseg_segment("density", 2.0, 95)
+    cmd.edseg_segment("density", 2.0, 95, orientations=1)
     result = json.loads((finished_run / "result/result.json").read_text(encoding="utf-8"))
     raw = np.array([residue["position"] for residue in result["residues"]])
     matrix = np.array(cmd.get_object_matrix("density")).reshape(4, 4)
@@ -126,23 +128,23 @@ def test_map_that_was_moved(cmd: Any, map_file: Path, finished_run: Path) -> Non
     cmd.edseg_accept("1-3")
     np.testing.assert_allclose(cmd.get_object_matrix("edseg_1_model"), matrix.ravel(), atol=1e-4)
     with pytest.raises(CmdException, match="moved"):
-        cmd.edseg_segment("density", selection="edseg_1_sites")
+        cmd.edseg_segment("density", selection="edseg_1_sites", orientations=1)
 
 
 def test_state_that_is_shown(cmd: Any, map_file: Path, monoclinic: Path, finished_run: Path) -> None:
     cmd.load(str(monoclinic), "states", 1)
     cmd.load(str(map_file), "states", 2)
     cmd.set("state", 2, "states")
-    cmd.edseg_segment("states", 2.0, 95)
+    cmd.edseg_segment("states", 2.0, 95, orientations=1)
     result = json.loads((finished_run / "result/result.json").read_text(encoding="utf-8"))
     assert_same(positions(cmd, "edseg_1"), np.array([residue["position"] for residue in result["residues"]]))
 
 
 def test_map_deleted_while_the_run_goes_on(cmd: Any, map_file: Path, finished_run: Path) -> None:
     cmd.load(str(map_file), "density")
-    cmd.edseg_segment("density", 2.0, 95, async_=1)
+    cmd.edseg_segment("density", 2.0, 95, async_=1, orientations=1)
     with pytest.raises(CmdException, match="still running"):
-        cmd.edseg_segment("density", 2.0)
+        cmd.edseg_segment("density", 2.0, orientations=1)
     cmd.delete("density")
     finish(cmd)
     result = json.loads((finished_run / "result/result.json").read_text(encoding="utf-8"))
@@ -155,7 +157,7 @@ def test_box_around_a_selection(loaded: Any) -> None:
     everything = positions(cmd, "edseg_1")
     cmd.select("near", "edseg_1_sites and (resi 10 around 8 or resi 10)")
     low, high = (np.array(corner) for corner in cmd.get_extent("near"))
-    assert cmd.edseg_segment("density", selection="near", buffer=3, resolution=2.0) == "edseg_2"
+    assert cmd.edseg_segment("density", selection="near", buffer=3, resolution=2.0, orientations=1) == "edseg_2"
     found = positions(cmd, "edseg_2")
     assert 5 < len(found) < np.prod(high - low + 6) / 80  # Å³; a residue takes about 130
     assert ((found > low - 8) & (found < high + 8)).all()
@@ -172,7 +174,7 @@ def test_brick_with_an_origin(loaded: Any) -> None:
     shape = tuple(int(n) for n in np.ceil((high - low) / 0.7))
     values = read_map(CRYSTAL / "data.mtz.gz").sample(low, None, shape, 0.7)
     cmd.load_brick(chempy.brick.Brick.from_numpy(values, (0.7, 0.7, 0.7), origin=low.tolist()), "brick")
-    cmd.edseg_segment("brick", 2.0)
+    cmd.edseg_segment("brick", 2.0, orientations=1)
     found = positions(cmd, "edseg_2")
     assert (cKDTree(found).query(everything)[0] < 1.5).mean() > 0.8
     voxels = np.array([a.coord for a in atoms(cmd, "edseg_2_voxels and segi LEU")])
@@ -185,7 +187,7 @@ def test_map_that_was_never_filled(cmd: Any) -> None:
     cmd.fragment("trp")
     cmd.map_new("calculated", "gaussian", 0.5, "trp", 4)
     try:
-        name = cmd.edseg_segment("calculated", 2.0)
+        name = cmd.edseg_segment("calculated", 2.0, orientations=1)
     except CmdException as error:
         assert "calculated" in str(error)  # noqa: PT017 (either is right)
         assert not [n for n in cmd.get_names("all") if n.startswith("edseg")]
