@@ -8,7 +8,7 @@ import gemmi
 
 from edseg_engine import errors
 from edseg_engine.building.build import STAGES as BUILD_STAGES
-from edseg_engine.building.files import BUILD_FILES, build_to_json
+from edseg_engine.building.files import BUILD_OUTPUT, build_to_json
 from edseg_engine.building.records import Model
 from edseg_engine.building.results import BuildResult, Checks
 from edseg_engine.progress import STAGES
@@ -53,7 +53,7 @@ def test_files_keys_and_stages_of_a_model() -> None:
     assert set(report) - set(keys) <= {"r_work", "r_free"}
     residue = report["residues"][0]  # type: ignore[index]
     assert set(first_column("Each residue of a model:")) - {"chain"} <= set(residue)
-    for name in (*BUILD_FILES, *BUILD_STAGES):
+    for name in (*BUILD_OUTPUT.names, *BUILD_STAGES):
         assert f"`{name}`" in FORMATS
 
 

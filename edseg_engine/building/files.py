@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import gemmi
@@ -15,24 +14,12 @@ from edseg_engine import __version__
 from edseg_engine.building.coordinates import residue_name
 from edseg_engine.building.records import CA, Fragment
 from edseg_engine.building.results import BuildResult
-from edseg_engine.io.output import check_output_directory, output_directory
+from edseg_engine.io.result_files import ResultFiles
 from edseg_engine.labels import LABELS
-from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
+from edseg_engine.progress import ProgressCallback, ignore_progress
 
 BUILD_SCHEMA = "edseg-build/1"
-#: The last is written last: where it is, the others are.
-BUILD_FILES: tuple[str, ...] = ("model.cif", "model.pdb", "model.mtz", "build.json")
-
-
-def check_build_output(directory: Path | str, overwrite: bool = False) -> None:
-    """Make sure that `write_build` can write to `directory`, without writing anything.
-
-    Raises
-    ------
-    OutputError
-        If it cannot.
-    """
-    check_output_directory(directory, BUILD_FILES, last=BUILD_FILES[-1], overwrite=overwrite)
+BUILD_OUTPUT = ResultFiles("build.json", ("model.cif", "model.pdb", "model.mtz"))
 
 
 def write_build(
@@ -49,8 +36,7 @@ def write_build(
     OutputError
         If `directory` holds other files, or cannot be written.
     """
-    progress(Progress("write", 0.0))
-    with output_directory(directory, BUILD_FILES, last=BUILD_FILES[-1], overwrite=overwrite) as new:
+    with BUILD_OUTPUT.writing(directory, build_to_json(result), overwrite=overwrite, progress=progress) as new:
         structure = _with_sequences(result)
         (new / "model.cif").write_text(structure.make_mmcif_document().as_string(), encoding="utf-8")
         if structure.find_spacegroup().ext == "H":  # hexagonal axes of R 3 and R 32 have their own name in PDB files
@@ -58,9 +44,6 @@ def write_build(
         (new / "model.pdb").write_text(structure.make_pdb_string(), encoding="utf-8")
         if result.reflections is not None:
             (new / "model.mtz").write_bytes(result.reflections)
-        text = json.dumps(build_to_json(result), indent=1, ensure_ascii=False, allow_nan=False)
-        (new / "build.json").write_text(text + "\n", encoding="utf-8")
-        progress(Progress("write", 1.0))
 
 
 def build_to_json(result: BuildResult) -> dict[str, object]:

@@ -5,20 +5,17 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from edseg_engine import __version__
-from edseg_engine.building.identify import Search
+from edseg_engine.building.identify import Candidate, Search
 from edseg_engine.io.names import shown
-from edseg_engine.io.output import check_output_directory, output_directory
-from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
+from edseg_engine.io.result_files import ResultFiles, write_table
+from edseg_engine.progress import ProgressCallback, ignore_progress
 
 IDENTIFY_SCHEMA = "edseg-identify/1"
-#: The last is written last: where it is, the others are.
-IDENTIFY_FILES: tuple[str, ...] = ("candidates.csv", "identify.json")
+IDENTIFY_OUTPUT = ResultFiles("identify.json", ("candidates.csv",))
 #: Columns of ``candidates.csv``.
 IDENTIFY_COLUMNS: tuple[str, ...] = (
     "rank",
@@ -30,17 +27,6 @@ IDENTIFY_COLUMNS: tuple[str, ...] = (
     "fragments",
     "description",
 )
-
-
-def check_identify_output(directory: Path | str, overwrite: bool = False) -> None:
-    """Make sure that `write_identify` can write to `directory`, without writing anything.
-
-    Raises
-    ------
-    OutputError
-        If it cannot.
-    """
-    check_output_directory(directory, IDENTIFY_FILES, last=IDENTIFY_FILES[-1], overwrite=overwrite)
 
 
 def write_identify(
@@ -59,17 +45,10 @@ def write_identify(
     OutputError
         If `directory` holds other files, or cannot be written.
     """
-    progress(Progress("write", 0.0))
-    with output_directory(directory, IDENTIFY_FILES, last=IDENTIFY_FILES[-1], overwrite=overwrite) as new:
-        with (new / "candidates.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(IDENTIFY_COLUMNS)
-            for rank, c in enumerate(search.candidates, 1):
-                row = [rank, c.name, f"{c.score:.1f}", f"{c.e_value:.2g}", c.covered, len(c.sequence), len(c.hits)]
-                writer.writerow([*row, c.description])
-        text = json.dumps(identify_to_json(search, source, database), indent=1, ensure_ascii=False, allow_nan=False)
-        (new / "identify.json").write_text(text + "\n", encoding="utf-8")
-    progress(Progress("write", 1.0))
+    content = identify_to_json(search, source, database)
+    with IDENTIFY_OUTPUT.writing(directory, content, overwrite=overwrite, progress=progress) as new:
+        rows = (_row(rank, candidate) for rank, candidate in enumerate(search.candidates, 1))
+        write_table(new / "candidates.csv", IDENTIFY_COLUMNS, rows)
 
 
 def identify_to_json(search: Search, source: Mapping[str, object], database: Path) -> dict[str, object]:
@@ -104,3 +83,16 @@ def identify_to_json(search: Search, source: Mapping[str, object], database: Pat
             for candidate in search.candidates
         ],
     }
+
+
+def _row(rank: int, candidate: Candidate) -> list[object]:
+    return [
+        rank,
+        candidate.name,
+        f"{candidate.score:.1f}",
+        f"{candidate.e_value:.2g}",
+        candidate.covered,
+        len(candidate.sequence),
+        len(candidate.hits),
+        candidate.description,
+    ]

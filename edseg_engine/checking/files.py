@@ -5,21 +5,18 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 from edseg_engine import __version__
 from edseg_engine.checking.check import CheckedResidue, ModelCheck
 from edseg_engine.io.names import shown
-from edseg_engine.io.output import check_output_directory, output_directory
+from edseg_engine.io.result_files import ResultFiles, write_table
 from edseg_engine.labels import LABELS
-from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
+from edseg_engine.progress import ProgressCallback, ignore_progress
 
 CHECK_SCHEMA = "edseg-check/1"
-#: The last is written last: where it is, the others are.
-CHECK_FILES: tuple[str, ...] = ("residues.csv", "check.pml", "check.json")
+CHECK_OUTPUT = ResultFiles("check.json", ("residues.csv", "check.pml"))
 #: Columns of ``residues.csv``.
 CHECK_COLUMNS: tuple[str, ...] = (
     "chain", "number", "type", "label", "p_own", "likeliest", "p_likeliest", "doubtful", "shift",
@@ -41,17 +38,6 @@ python end
 """
 
 
-def check_check_output(directory: Path | str, overwrite: bool = False) -> None:
-    """Make sure that `write_check` can write to `directory`, without writing anything.
-
-    Raises
-    ------
-    OutputError
-        If it cannot.
-    """
-    check_output_directory(directory, CHECK_FILES, last=CHECK_FILES[-1], overwrite=overwrite)
-
-
 def write_check(
     result: ModelCheck,
     directory: Path | str,
@@ -66,16 +52,9 @@ def write_check(
     OutputError
         If `directory` holds other files, or cannot be written.
     """
-    progress(Progress("write", 0.0))
-    with output_directory(directory, CHECK_FILES, last=CHECK_FILES[-1], overwrite=overwrite) as new:
-        with (new / "residues.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(CHECK_COLUMNS)
-            writer.writerows(_row(residue) for residue in result.residues)
+    with CHECK_OUTPUT.writing(directory, check_to_json(result), overwrite=overwrite, progress=progress) as new:
+        write_table(new / "residues.csv", CHECK_COLUMNS, map(_row, result.residues))
         (new / "check.pml").write_text(pymol_script(result), encoding="ascii")
-        text = json.dumps(check_to_json(result), indent=1, ensure_ascii=False, allow_nan=False)
-        (new / "check.json").write_text(text + "\n", encoding="utf-8")
-    progress(Progress("write", 1.0))
 
 
 def check_to_json(result: ModelCheck) -> dict[str, object]:

@@ -81,14 +81,14 @@ def _build(args: argparse.Namespace, directory: Path, progress: ProgressCallback
     require_programs()
 
     from edseg_engine.building.build import build
-    from edseg_engine.building.files import check_build_output, write_build
+    from edseg_engine.building.files import BUILD_OUTPUT, write_build
     from edseg_engine.building.results import BuildOptions
     from edseg_engine.building.votes import vote
     from edseg_engine.io.coordinates import ca_positions, read_model
     from edseg_engine.io.sequence import read_sequences
     from edseg_engine.options import SegmentOptions
 
-    check_build_output(directory, args.overwrite)
+    BUILD_OUTPUT.check(directory, args.overwrite)
     options = BuildOptions(
         sequences=read_sequences(args.sequence) if args.sequence else (),
         residues=args.residues,

@@ -57,11 +57,11 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace, directory: Path, progress: ProgressCallback) -> ModelCheck:
     """Do the work, from the input files to the written results."""
     from edseg_engine.checking.check import check
-    from edseg_engine.checking.files import check_check_output, write_check
+    from edseg_engine.checking.files import CHECK_OUTPUT, write_check
     from edseg_engine.io.read import read_map
     from edseg_engine.options import SegmentOptions
 
-    check_check_output(directory, args.overwrite)
+    CHECK_OUTPUT.check(directory, args.overwrite)
     options = SegmentOptions(
         resolution=args.resolution,
         device=args.device,

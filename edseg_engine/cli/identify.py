@@ -62,14 +62,14 @@ def run(args: argparse.Namespace) -> int:
 def _identify(args: argparse.Namespace, directory: Path, progress: ProgressCallback) -> Search:
     """Do the work, from the map to the written results."""
     from edseg_engine.building.identify import check_database, identify
-    from edseg_engine.building.identify_files import check_identify_output, write_identify
+    from edseg_engine.building.identify_files import IDENTIFY_OUTPUT, write_identify
     from edseg_engine.building.trace import trace
     from edseg_engine.building.votes import vote
     from edseg_engine.io.read import read_map
     from edseg_engine.options import SegmentOptions
     from edseg_engine.progress import Clock
 
-    check_identify_output(directory, args.overwrite)
+    IDENTIFY_OUTPUT.check(directory, args.overwrite)
     check_database(args.database)
     options = SegmentOptions(
         resolution=args.resolution,

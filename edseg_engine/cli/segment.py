@@ -95,9 +95,9 @@ def _segment(args: argparse.Namespace, directory: Path, progress: ProgressCallba
     from edseg_engine.io.sequence import count_residues
     from edseg_engine.options import SegmentOptions
     from edseg_engine.pipeline import segment
-    from edseg_engine.results.files import check_output, write_results
+    from edseg_engine.results.files import RESULT_OUTPUT, write_results
 
-    check_output(directory, args.overwrite)
+    RESULT_OUTPUT.check(directory, args.overwrite)
     options = SegmentOptions(
         resolution=args.resolution,
         n_residues=count_residues(args.sequence) if args.sequence else args.residues,

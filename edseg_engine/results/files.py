@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +14,7 @@ import gemmi
 from edseg_engine import __version__
 from edseg_engine.io.ccp4 import write_ccp4
 from edseg_engine.io.names import shown
-from edseg_engine.io.output import check_output_directory, output_directory
+from edseg_engine.io.result_files import ResultFiles, write_table
 from edseg_engine.labels import ATOMS, BACKBONE, LABELS, PDB_NAMES
 from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
 from edseg_engine.results.records import ResidueProposal, Segmentation
@@ -28,9 +26,11 @@ CLASS_MAP_FILES: tuple[str, ...] = tuple(f"class_maps/{label.replace('/', '-')}.
 VOXEL_FILES: tuple[str, ...] = ("voxels.pdb", "density.ccp4")
 #: Where the network votes for atoms.
 BACKBONE_FILES: tuple[str, ...] = ("backbone.pdb", "backbone.cif")
-#: The first is written last: where it is, the others are.
+#: What each result has.
 RESULT_FILES: tuple[str, ...] = ("result.json", "residues.csv", "centroids.pdb", "centroids.cif")
-_OWN = frozenset({*RESULT_FILES, *BACKBONE_FILES, *VOXEL_FILES, *CLASS_MAP_FILES, "class_maps"})
+RESULT_OUTPUT = ResultFiles(
+    RESULT_FILES[0], (*RESULT_FILES[1:], *BACKBONE_FILES, *VOXEL_FILES, *CLASS_MAP_FILES, "class_maps")
+)
 #: Columns of ``residues.csv``.
 COLUMNS: tuple[str, ...] = (
     "id", "x", "y", "z", "label1", "p1", "label2", "p2", "label3", "p3", "confidence", "n_voxels",
@@ -43,17 +43,6 @@ _RESIDUES_PER_CHAIN = 9999
 _CENTROIDS = "ONE PSEUDO-ATOM PER RESIDUE AT ITS CENTROID."
 _BACKBONE = "ATOMS WHERE THE VOXELS OF THEIR RESIDUE VOTE THEM TO BE."
 _CHAIN_NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-
-
-def check_output(directory: Path | str, overwrite: bool = False) -> None:
-    """Make sure that `write_results` can write to `directory`, without changing anything.
-
-    Raises
-    ------
-    OutputError
-        If `directory` is in the way or cannot be written.
-    """
-    check_output_directory(directory, _OWN, last=RESULT_FILES[0], overwrite=overwrite)
 
 
 def write_results(
@@ -72,20 +61,13 @@ def write_results(
     OutputError
         If `directory` holds files (with `overwrite`: files that are no result), or cannot be written.
     """
-    with output_directory(directory, _OWN, last=RESULT_FILES[0], overwrite=overwrite) as folder:
+    content = result_to_json(segmentation)
+    with RESULT_OUTPUT.writing(directory, content, overwrite=overwrite, progress=progress) as folder:
         _write_files(segmentation, folder, progress)
-        progress(Progress("write", 1.0))
 
 
 def _write_files(segmentation: Segmentation, directory: Path, progress: ProgressCallback) -> None:
-    progress(Progress("write", 0.0))
-    (directory / "result.json").write_text(
-        json.dumps(result_to_json(segmentation), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-    )
-    with (directory / "residues.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(_row(residue) for residue in segmentation.residues)
+    write_table(directory / "residues.csv", COLUMNS, map(_row, segmentation.residues))
     for kind, said in (("centroids", _CENTROIDS), ("backbone", _BACKBONE)):
         structure = _structure(segmentation, kind == "backbone")
         if structure[0].count_atom_sites() or kind == "centroids":

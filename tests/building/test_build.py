@@ -19,7 +19,7 @@ from edseg_engine.building.build import build
 from edseg_engine.building.child import require_programs, run_child
 from edseg_engine.building.coordinates import chain_name, to_model
 from edseg_engine.building.dock import dock
-from edseg_engine.building.files import BUILD_FILES, write_build
+from edseg_engine.building.files import BUILD_OUTPUT, write_build
 from edseg_engine.building.merge import merge
 from edseg_engine.building.records import BackboneResidues, Model
 from edseg_engine.building.refinement import test_set as free_reflections
@@ -80,7 +80,7 @@ def test_votes_become_a_refined_model(result: BuildResult, crystal_model: gemmi.
 @needs_engine
 def test_the_files_of_a_model_are_complete_and_agree(result: BuildResult, tmp_path: Path) -> None:
     write_build(result, tmp_path / "new" / "model")
-    assert sorted(os.listdir(tmp_path / "new" / "model")) == sorted(BUILD_FILES)
+    assert sorted(os.listdir(tmp_path / "new" / "model")) == sorted(BUILD_OUTPUT.names)
     assert os.listdir(tmp_path / "new") == ["model"]
     report = json.loads((tmp_path / "new/model/build.json").read_text())
     assert report["schema"] == "edseg-build/1"

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from edseg_engine.checking.check import ModelCheck, check
-from edseg_engine.checking.files import CHECK_COLUMNS, CHECK_FILES, check_to_json, pymol_script, write_check
+from edseg_engine.checking.files import CHECK_COLUMNS, CHECK_OUTPUT, check_to_json, pymol_script, write_check
 from edseg_engine.cli import main
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.region import choose_region
@@ -76,7 +76,7 @@ def test_grouping_needs_no_side_chains(crystal_map: DensityMap, crystal_residues
 
 def test_files(checked: ModelCheck, tmp_path: Path) -> None:
     write_check(checked, tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(CHECK_FILES)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(CHECK_OUTPUT.names)
     content = json.loads((tmp_path / "out/check.json").read_text(encoding="utf-8"))
     assert content == json.loads(json.dumps(check_to_json(checked)))
     with (tmp_path / "out/residues.csv").open(newline="", encoding="utf-8") as file:
@@ -88,7 +88,7 @@ def test_files(checked: ModelCheck, tmp_path: Path) -> None:
 def test_documented(checked: ModelCheck) -> None:
     page = (ROOT / "docs/checking.md").read_text(encoding="utf-8")
     content = check_to_json(checked)
-    for name in (*CHECK_FILES, *content, *content["residues"][0]):  # type: ignore[index]
+    for name in (*CHECK_OUTPUT.names, *content, *content["residues"][0]):  # type: ignore[index]
         assert f"`{name}`" in page
 
 

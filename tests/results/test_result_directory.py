@@ -11,7 +11,7 @@ import pytest
 
 from edseg_engine.errors import Cancelled, OutputError
 from edseg_engine.progress import Progress
-from edseg_engine.results.files import RESULT_FILES, check_output, write_results
+from edseg_engine.results.files import RESULT_FILES, RESULT_OUTPUT, write_results
 from full_disk import file_size_limit
 from segmentations import box_maps, random_maps, segmentation
 
@@ -47,7 +47,9 @@ def test_an_empty_directory_is_used(tmp_path: Path) -> None:
     assert set(files_of(tmp_path / "out")) == set(RESULT_FILES)
 
 
-@pytest.mark.parametrize("check", [check_output, lambda path, overwrite=False: write_results(segmentation(), path)])
+@pytest.mark.parametrize(
+    "check", [RESULT_OUTPUT.check, lambda path, overwrite=False: write_results(segmentation(), path)]
+)
 def test_a_directory_with_files_is_refused(tmp_path: Path, check) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/notes.txt").write_text("mine")
@@ -59,7 +61,7 @@ def test_a_directory_with_files_is_refused(tmp_path: Path, check) -> None:
 def test_overwriting_replaces_the_whole_result(tmp_path: Path) -> None:
     out = tmp_path / "out"
     write_results(segmentation(class_maps=box_maps()), out)
-    check_output(out, overwrite=True)
+    RESULT_OUTPUT.check(out, overwrite=True)
     write_results(segmentation(3), out, overwrite=True)
     assert set(files_of(out)) == set(RESULT_FILES)
     assert len(json.loads((out / "result.json").read_text(encoding="utf-8"))["residues"]) == 3
@@ -71,7 +73,10 @@ def test_overwriting_refuses_files_that_are_no_result(tmp_path: Path) -> None:
     write_results(segmentation(), out)
     (out / "data.mtz").write_bytes(b"precious")
     before = files_of(out)
-    for refuse in (check_output, lambda path, overwrite: write_results(segmentation(3), path, overwrite=overwrite)):
+    for refuse in (
+        RESULT_OUTPUT.check,
+        lambda path, overwrite: write_results(segmentation(3), path, overwrite=overwrite),
+    ):
         with pytest.raises(OutputError, match=r"data\.mtz"):
             refuse(out, overwrite=True)
     assert files_of(out) == before
@@ -124,7 +129,7 @@ def test_places_where_nothing_can_be_written(tmp_path: Path) -> None:
     places = [tmp_path / "file", tmp_path / "file/out", Path("/proc/edseg-out")]
     for place in places:
         with pytest.raises(OutputError, match="Cannot write"):
-            check_output(place)
+            RESULT_OUTPUT.check(place)
         with pytest.raises(OutputError, match="Cannot write"):
             write_results(segmentation(), place)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
