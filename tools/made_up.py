@@ -20,9 +20,9 @@ from edseg_engine.results.residue_voxels import ResidueVoxels, density_around
 _APART, _VOXELS, _GRID = 5.2, 35, 0.7
 
 
-def write_many(folder: Path, n: int, seed: int = 0) -> Path:
+def write_many(folder: Path, n: int) -> Path:
     """Write a result of `n` residues, 35 voxels each, with density at 2 Å sampling, and return its folder."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     edge = int(np.ceil(n ** (1 / 3)))
     lattice = np.stack(np.meshgrid(*3 * [np.arange(edge)], indexing="ij"), -1).reshape(-1, 3)[:n]
     positions = 8 + _APART * lattice + rng.normal(0, 0.6, (n, 3))

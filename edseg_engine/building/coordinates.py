@@ -26,14 +26,14 @@ def residue_name(letter: str) -> str:
     return gemmi.expand_one_letter(letter, gemmi.ResidueKind.AA) or "ALA"
 
 
-def to_model(docking: Docking, b_factor: float = _B_FACTOR) -> Model:
+def to_model(docking: Docking) -> Model:
     """Return the main chain and CB of the docked residues, named and numbered from 1 as in their sequences."""
     model = gemmi.Model(1)
     sequences, probability = {}, {}
     for number, chain in enumerate(docking.chains):
         name = chain_name(number)
         sequences[name] = docking.sequences[chain.sequence]
-        model.add_chain(_chain(chain, name, sequences[name], b_factor))
+        model.add_chain(_chain(chain, name, sequences[name]))
         for piece in chain.pieces:
             for place, value in enumerate(piece.probability.tolist(), piece.place):
                 probability[name, place + 1] = value
@@ -51,15 +51,15 @@ def crystal_structure(model: gemmi.Model, symmetry: Symmetry) -> gemmi.Structure
     return structure
 
 
-def _chain(chain: Chain, name: str, sequence: str, b_factor: float) -> gemmi.Chain:
+def _chain(chain: Chain, name: str, sequence: str) -> gemmi.Chain:
     result = gemmi.Chain(name)
     for piece in chain.pieces:
         for place, atoms in enumerate(piece.fragment.atoms, piece.place):
-            result.add_residue(_residue(residue_name(sequence[place]), place + 1, atoms, b_factor))
+            result.add_residue(_residue(residue_name(sequence[place]), place + 1, atoms))
     return result
 
 
-def _residue(name: str, number: int, atoms: FloatArray, b_factor: float) -> gemmi.Residue:
+def _residue(name: str, number: int, atoms: FloatArray) -> gemmi.Residue:
     residue = gemmi.Residue()
     residue.name = name
     residue.seqid = gemmi.SeqId(number, " ")
@@ -71,6 +71,6 @@ def _residue(name: str, number: int, atoms: FloatArray, b_factor: float) -> gemm
         atom.name = atom_name
         atom.element = gemmi.Element("N" if atom_name == BACKBONE[N] else atom_name[0])
         atom.pos = gemmi.Position(*position)
-        atom.b_iso = b_factor
+        atom.b_iso = _B_FACTOR
         residue.add_atom(atom)
     return residue

@@ -40,8 +40,6 @@ class Refined:
         Without hydrogen atoms.
     r_work, r_free
         One value before the first and one after each cycle.
-    rms_bond
-        Root mean square deviation (Å) of the bond lengths from their ideals.
     density, difference
         2mFo-DFc and mFo-DFc.
     """
@@ -49,7 +47,6 @@ class Refined:
     structure: gemmi.Structure
     r_work: tuple[float, ...]
     r_free: tuple[float, ...]
-    rms_bond: float
     density: MapFile
     difference: MapFile
 
@@ -140,7 +137,6 @@ def refine(
         refined,
         _r_factors(statistics, "work"),
         _r_factors(statistics, "free"),
-        float(statistics[-1]["geom"]["summary"]["r.m.s.d."]["Bond distances, non H"]),
         MapFile(coefficients, "FWT", "PHWT"),
         MapFile(coefficients, "DELFWT", "PHDELWT"),
     )

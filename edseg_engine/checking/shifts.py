@@ -68,7 +68,7 @@ def shifted_fit(
     return np.where(types >= 0, np.log(np.take_along_axis(ratio, np.maximum(types, 0), axis=1)), 0.0)
 
 
-def find_shifts(fit: NDArray[np.float64], least_evidence: float = LEAST_EVIDENCE) -> list[Shift]:
+def find_shifts(fit: NDArray[np.float64]) -> list[Shift]:
     """Return the shifted stretches of a chain, in its order.
 
     The states of a hidden Markov model are the shifts and "no part of this sequence"; its most probable path changes
@@ -89,7 +89,7 @@ def find_shifts(fit: NDArray[np.float64], least_evidence: float = LEAST_EVIDENCE
             continue
         stretch = fit[first:end]
         evidence = float(stretch[:, MOST + by].sum() - max(stretch[:, MOST].sum(), 0.0))
-        if evidence >= least_evidence:
+        if evidence >= LEAST_EVIDENCE:
             shifts.append(Shift(int(first), int(end) - 1, by, evidence))
     return shifts
 

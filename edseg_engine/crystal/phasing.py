@@ -27,6 +27,8 @@ _AVERAGING = 4.0
 _FLIP = -0.4
 #: Density beyond this many standard deviations is cut before it is transformed back.
 _CEILING = 5.0
+#: Reflections of a resolution shell.
+_PER_SHELL = 400
 
 _CONCENTRATIONS = np.concatenate([np.linspace(0, 4, 161), np.geomspace(4.05, 500, 120)])
 _FIGURES = i1e(_CONCENTRATIONS) / i0e(_CONCENTRATIONS)
@@ -92,17 +94,20 @@ def combined(first: Complex, second: Complex, weight: float = 1.0) -> Complex:
     return (figure_of_merit(strength) * total / np.maximum(strength, 1e-9)).astype(np.complex64)
 
 
-def sigma_a_coefficients(
-    f_obs: NDArray[np.float32], f_calc: Complex, inv_d2: Floats, per_shell: int = 400
-) -> tuple[Floats, Floats]:
+def resolution_shells(inv_d2: Floats) -> list[NDArray[np.intp]]:
+    """Return the indices of the reflections in each shell, which are about as many in all of them."""
+    return np.array_split(np.argsort(inv_d2), max(1, len(inv_d2) // _PER_SHELL))
+
+
+def sigma_a_coefficients(f_obs: NDArray[np.float32], f_calc: Complex, inv_d2: Floats) -> tuple[Floats, Floats]:
     """Return the figure of merit m and the scale D of each reflection, estimated in resolution shells.
 
     The shell's D and error variance come from the moments of |Fo|² and |Fc|² (Read 1986), so phases are never looked
-    at."""
-    order = np.argsort(inv_d2)
+    at.
+    """
     m, d = np.ones(len(f_obs)), np.ones(len(f_obs))
     amplitude = np.abs(f_calc).astype(np.float64)
-    for shell in np.array_split(order, max(1, len(order) // per_shell)):
+    for shell in resolution_shells(inv_d2):
         fo2, fc2 = f_obs[shell].astype(np.float64) ** 2, amplitude[shell] ** 2
         covariance = np.cov(fo2, fc2)
         correlation = covariance[0, 1] / max(np.sqrt(covariance[0, 0] * covariance[1, 1]), 1e-9)

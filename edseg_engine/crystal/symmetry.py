@@ -37,9 +37,6 @@ class Images:
     def __len__(self) -> int:
         return len(self.index)
 
-    def subset(self, chosen: NDArray[np.bool_] | IntArray) -> Images:
-        return Images(self.index[chosen], self.operation[chosen], self.shift[chosen], self.positions[chosen])
-
 
 class Symmetry:
     """The symmetry operations of a crystal, applied to Cartesian positions in Å.

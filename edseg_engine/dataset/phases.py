@@ -19,6 +19,7 @@ from edseg_engine.crystal.phasing import (
     concentration,
     density_modified,
     figure_of_merit,
+    resolution_shells,
     sigma_a_coefficients,
 )
 from edseg_engine.dataset.structure_factors import structure_factors
@@ -218,7 +219,7 @@ def experimental_phases(
     inv_d2 = reflections.inv_d2
     f = reflections.amplitudes.astype(np.float64)
     relative = np.ones(len(f))
-    for shell in np.array_split(np.argsort(inv_d2), max(1, len(f) // 400)):
+    for shell in resolution_shells(inv_d2):
         relative[shell] = f[shell] / max(f[shell].mean(), 1e-9)
     fall = rng.uniform(0.5, 3.0)
     profile = np.clip(relative, 0.1, 3.0) * np.exp(-fall * inv_d2 / inv_d2.max()) * rng.gamma(4.0, 0.25, len(f))

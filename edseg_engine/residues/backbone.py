@@ -29,18 +29,15 @@ class Backbone:
     ----------
     atoms
         float64, shape (k, 7, 3): positions in Å, in the order of `edseg_engine.labels.ATOMS`.
-    spread
-        float64, shape (k, 7): root mean square distance (Å) of the votes from each.
     """
 
     atoms: NDArray[np.float64] = field(repr=False)
-    spread: NDArray[np.float64] = field(repr=False)
 
     def moved(self, centroids: NDArray[np.float64], goals: NDArray[np.float64], symmetry: Symmetry) -> Backbone:
         """Return the atoms in the symmetry copies in which the `centroids` (k, 3) lie at the `goals` (k, 3)."""
         operation, shift = symmetry.nearest_copies(centroids, goals)
         atoms = [symmetry.apply(self.atoms[:, a], operation, shift) for a in range(self.atoms.shape[1])]
-        return Backbone(np.stack(atoms, 1), self.spread)
+        return Backbone(np.stack(atoms, 1))
 
 
 def vote_backbone(instances: Instances, prediction: VoxelPrediction, symmetry: Symmetry) -> Backbone | None:
@@ -56,13 +53,11 @@ def vote_backbone(instances: Instances, prediction: VoxelPrediction, symmetry: S
     near = np.linalg.norm(symmetry.apply(votes, operation, shift) - goals, axis=1) < PULL
     chosen, members, operation, shift = chosen[near], members[near], operation[near], shift[near]
     here = prediction.positions[chosen].astype(np.float64)
-    atoms, spread = np.empty((k, n_atoms, 3)), np.empty((k, n_atoms))
+    atoms = np.empty((k, n_atoms, 3))
     for a in range(n_atoms):
         points = symmetry.apply(here + prediction.atoms[chosen, a], operation, shift)
-        atoms[:, a], spread[:, a] = robust_means(
-            points, weights[chosen].astype(np.float64), members, instances.centroids
-        )
-    return Backbone(atoms, spread)
+        atoms[:, a] = robust_means(points, weights[chosen].astype(np.float64), members, instances.centroids)
+    return Backbone(atoms)
 
 
 def robust_means(
@@ -70,10 +65,10 @@ def robust_means(
     weights: NDArray[np.float64],
     members: NDArray[np.intp],
     otherwise: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return means (k, 3) of the points (n, 3) of each of k groups, far ones counting less, and their spread (k,).
+) -> NDArray[np.float64]:
+    """Return means (k, 3) of the points (n, 3) of each of k groups, far ones counting less.
 
-    A group without a point has its row of `otherwise` (k, 3) and an infinite spread.
+    A group without a point has its row of `otherwise` (k, 3).
     """
     k = len(otherwise)
     w = weights
@@ -83,5 +78,4 @@ def robust_means(
         means = np.where(total[:, None] > 0, sums / np.maximum(total, 1e-12)[:, None], otherwise)
         squares = ((points - means[members]) ** 2).sum(1)
         w = weights / (1 + squares / _TOLERANCE**2)
-    spread = np.sqrt(np.bincount(members, w * squares, minlength=k) / np.maximum(total, 1e-12))
-    return means, np.where(total > 0, spread, np.inf)
+    return np.asarray(means)

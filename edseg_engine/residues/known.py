@@ -179,5 +179,5 @@ def voting_near_main_chain(
     owner, copies = nearest_atoms(bare, symmetry, prediction.positions[usable].astype(np.float64), radius)
     near = owner >= 0
     home = symmetry.undo(votes[near], copies[near, 0], copies[near, 1:])
-    seeds, _ = robust_means(home, weights[near], owner[near], residues.points[:, _CB])
+    seeds = robust_means(home, weights[near], owner[near], residues.points[:, _CB])
     return instances_of_seeds(prediction.votes, prediction.weights, seeds, symmetry)

@@ -16,9 +16,6 @@ from edseg_engine.evaluation.metrics import total
 from edseg_engine.networks.weights import load_weights
 from edseg_engine.resolution import ResolutionRange
 
-#: Columns of the validation log.
-VALIDATION_FIELDS = ("windows", "maps", "rank1", "rank3", "recall", "precision", "found_over_true")
-
 
 class Validation:
     """Scores weights on a fixed set of maps that no training sees.
