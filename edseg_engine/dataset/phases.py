@@ -115,7 +115,7 @@ def phasing_model(structure: gemmi.Structure, quality: PhaseQuality, rng: np.ran
     if quality.kind == "main-chain":
         for chain in model[0]:
             for residue in chain:
-                _cut_to_main_chain(residue)
+                cut_to_main_chain(residue)
     else:
         _search_model(model[0], quality, rng)
     model.remove_empty_chains()
@@ -124,7 +124,8 @@ def phasing_model(structure: gemmi.Structure, quality: PhaseQuality, rng: np.ran
     return model
 
 
-def _cut_to_main_chain(residue: gemmi.Residue) -> None:
+def cut_to_main_chain(residue: gemmi.Residue) -> None:
+    """Remove the side chain beyond CB, in place."""
     for j in reversed(range(len(residue))):
         if residue[j].name not in MAIN_CHAIN:
             del residue[j]
@@ -145,7 +146,7 @@ def _search_model(model: gemmi.Model, quality: PhaseQuality, rng: np.random.Gene
             if gone[i] and not gone.all():
                 del chain[i]
             elif fate < quality.bare:
-                _cut_to_main_chain(chain[i])
+                cut_to_main_chain(chain[i])
             elif fate < quality.bare + quality.wrong:
                 _graft(chain[i], donors[rng.integers(len(donors))])
 
@@ -159,7 +160,7 @@ def _graft(residue: gemmi.Residue, donor: gemmi.Residue) -> None:
             return
         frames.append([atom.pos for atom in atoms])
     transform = gemmi.superpose_positions(frames[1], frames[0]).transform
-    _cut_to_main_chain(residue)
+    cut_to_main_chain(residue)
     for j in reversed(range(len(residue))):
         if residue[j].name == "CB":
             del residue[j]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.crystal.phasing import Reflections, sigma_a_coefficients
-from edseg_engine.dataset.phases import REFINED, PhaseQuality, initial_coefficients, moved
+from edseg_engine.dataset.phases import REFINED, PhaseQuality, cut_to_main_chain, initial_coefficients, moved
 from edseg_engine.dataset.structure_factors import structure_factors
 from edseg_engine.errors import ModelFormatError, OptionError
 from edseg_engine.labels import label_of_residue
@@ -132,9 +132,7 @@ def _disturbed(structure: gemmi.Structure, rms: float, incomplete: float, rng: n
             residue = chain[i]
             if label_of_residue(residue.name) is not None:
                 if rng.random() < incomplete:
-                    for j in reversed(range(len(residue))):
-                        if residue[j].name not in ("N", "CA", "C", "O", "CB"):
-                            del residue[j]
+                    cut_to_main_chain(residue)
             elif not (keep_waters and residue.is_water()):
                 del chain[i]
     moved(model, rms, rng)
