@@ -23,11 +23,12 @@ from edseg_engine.building.validation import Comparison, compare
 from edseg_engine.building.votes import vote
 from edseg_engine.cli.arguments import device_parser, network_parser
 from edseg_engine.cli.evaluate import PHASES
-from edseg_engine.crystal.phasing import concentration
+from edseg_engine.crystal.phasing import values_at
 from edseg_engine.dataset.experimental import ExperimentalCrystal, ExperimentalEntry, read_index
 from edseg_engine.dataset.phases import TYPICAL
 from edseg_engine.errors import EdsegError
 from edseg_engine.evaluation.tables import markdown_table
+from edseg_engine.io.mtz import Column, hl_columns, map_columns, write_mtz
 from edseg_engine.options import SegmentOptions
 from tools.command import run_tool
 
@@ -114,23 +115,16 @@ def _figures(result: BuildResult, comparison: Comparison, known: _Known) -> list
 def write_initial(crystal: ExperimentalCrystal, phases: str, rng: np.random.Generator, path: Path) -> None:
     """Write the crystal's reflections with map coefficients as before the structure was solved."""
     initial = crystal.initial_phases(crystal.entry.d_min, TYPICAL[phases], rng)
-    mtz = gemmi.read_mtz_file(str(crystal.entry.data_path))
-    rows = {tuple(hkl): i for i, hkl in enumerate(mtz.make_miller_array().tolist())}
-    place = np.array([rows[tuple(hkl)] for hkl in initial.miller.tolist()])
-    coefficients = initial.amplitudes * initial.centroids
-    columns = {"FWT": np.abs(coefficients), "PHWT": np.degrees(np.angle(coefficients))}
+    new = map_columns(initial.amplitudes * initial.centroids)
     if TYPICAL[phases].kind == "experimental":
-        merit = np.clip(np.abs(initial.centroids), 1e-6, 0.999)
-        terms = concentration(merit.astype(np.float64)) * initial.centroids / merit
-        columns |= {"HLA": terms.real, "HLB": terms.imag}
-        columns |= {"HLC": np.zeros(len(merit)), "HLD": np.zeros(len(merit))}
-    for name, values in columns.items():
-        if name not in mtz.column_labels():
-            mtz.add_column(name, "A")
-        column = np.full(mtz.nreflections, np.nan, np.float32)
-        column[place] = values
-        np.array(mtz.column_with_label(name), copy=False)[:] = column
-    mtz.write_to_file(str(path))
+        new |= hl_columns(initial.centroids)
+    mtz = gemmi.read_mtz_file(str(crystal.entry.data_path))
+    mtz.ensure_asu()
+    miller = mtz.make_miller_array()
+    columns: dict[str, Column] = {column.label: (column.type, column.array) for column in mtz.columns[3:]}
+    for label, (kind, values) in new.items():
+        columns[label] = (kind, values_at(miller, initial.miller, values, np.nan))
+    write_mtz(path, mtz.cell, mtz.spacegroup, miller, columns)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import numpy as np
 import edseg_engine
 from edseg_engine.dataset.experimental import ExperimentalEntry, read_index
 from edseg_engine.errors import OutputError, TrainingDataError
+from edseg_engine.io.mtz import Column, write_mtz
 from edseg_engine.resolution import RANGES
 from tools.command import run_tool
 
@@ -145,15 +146,8 @@ def _write_coefficients(entry: ExperimentalEntry, out: Path) -> None:
     mantissa, exponent = np.frexp(np.abs(f))
     amplitude = np.ldexp(np.round(mantissa * 32) / 32, exponent)
     phase = np.round(np.degrees(np.angle(f)) / 4) * 4
-    mtz = gemmi.Mtz(with_base=True)
-    mtz.spacegroup = data.spacegroup
-    mtz.set_cell_for_all(data.unit_cell)
-    mtz.add_dataset("map")
-    mtz.add_column("FWT", "F")
-    mtz.add_column("PHWT", "P")
-    mtz.set_data(np.column_stack([data.miller_array[kept], amplitude, phase]).astype(np.float32))
-    mtz.sort()
-    mtz.write_to_file(str(out))
+    columns: dict[str, Column] = {"FWT": ("F", amplitude), "PHWT": ("P", phase)}
+    write_mtz(out, data.unit_cell, data.spacegroup, data.miller_array[kept], columns)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edseg_engine.building.records import MapFile
-from edseg_engine.crystal.phasing import Reflections, combined, density_modified
+from edseg_engine.crystal.phasing import Reflections, combined, density_modified, values_at
 from edseg_engine.io.map_coefficients import centroids
+from edseg_engine.io.mtz import map_columns, write_mtz
 from edseg_engine.io.reflections import Amplitudes
 
 #: Volume (Å³) of a residue in a crystal.
@@ -53,17 +54,8 @@ def next_map(refined: MapFile, amplitudes: Amplitudes, folder: Path, residues: i
     solvent = 1 - residues * RESIDUE_VOLUME * len(mtz.spacegroup.operations()) / mtz.cell.volume
     if not complete and solvent > _LEAST_SOLVENT:
         phases = density_modified(reflections, solvent)
-    result = gemmi.Mtz(with_base=True)
-    result.spacegroup = mtz.spacegroup
-    result.set_cell_for_all(mtz.cell)
-    result.add_dataset("edseg")
-    result.add_column("FWT", "F")
-    result.add_column("PHWT", "P")
-    coefficients = reflections.amplitudes * phases
-    values = [*miller.T, np.abs(coefficients), np.degrees(np.angle(coefficients))]
-    result.set_data(np.stack(values, 1).astype(np.float32))
     path = folder / "next.mtz"
-    result.write_to_file(str(path))
+    write_mtz(path, mtz.cell, mtz.spacegroup, miller, map_columns(reflections.amplitudes * phases))
     return MapFile(path, "FWT", "PHWT")
 
 
@@ -75,6 +67,4 @@ def _experimental_centroids(amplitudes: Amplitudes, miller: NDArray[np.int32]) -
     values = centroids(hkl, amplitudes.hl[known], amplitudes.spacegroup).astype(np.complex64)
     data = gemmi.ComplexAsuData(amplitudes.cell, amplitudes.spacegroup, hkl, values)
     data.ensure_asu()
-    at = {tuple(hkl): i for i, hkl in enumerate(data.miller_array.tolist())}
-    index = np.array([at.get(tuple(hkl), -1) for hkl in miller.tolist()])
-    return np.where(index >= 0, data.value_array[index], 0).astype(np.complex64)
+    return values_at(miller, data.miller_array, data.value_array, 0)

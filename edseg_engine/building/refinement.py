@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edseg_engine.building.child import monomer_library, run_child
 from edseg_engine.building.records import MapFile
+from edseg_engine.io.mtz import Column, write_mtz
 from edseg_engine.io.reflections import Amplitudes
 from edseg_engine.progress import Progress, ProgressCallback
 
@@ -66,21 +67,16 @@ def test_set(amplitudes: Amplitudes) -> NDArray[np.bool_]:
 
 def write_amplitudes(amplitudes: Amplitudes, path: Path) -> None:
     """Write the amplitudes (or intensities) as an MTZ file with the columns F, SIGF (I, SIGI) and FREE."""
-    mtz = gemmi.Mtz(with_base=True)
-    mtz.spacegroup = amplitudes.spacegroup
-    mtz.set_cell_for_all(amplitudes.cell)
-    mtz.add_dataset("edseg")
     name, kind = ("I", "J") if amplitudes.intensities else ("F", "F")
-    mtz.add_column(name, kind)
-    mtz.add_column(f"SIG{name}", "Q")
-    mtz.add_column("FREE", "I")
     sigma = _UNKNOWN_SIGMA * np.abs(amplitudes.f)
     if amplitudes.sigf is not None:
         sigma = np.where(np.isfinite(amplitudes.sigf), amplitudes.sigf, sigma)
-    columns = [*amplitudes.miller.T, amplitudes.f, sigma, np.where(test_set(amplitudes), 0, 1)]
-    mtz.set_data(np.stack(columns, 1).astype(np.float32))
-    mtz.ensure_asu()
-    mtz.write_to_file(str(path))
+    columns: dict[str, Column] = {
+        name: (kind, amplitudes.f),
+        f"SIG{name}": ("Q", sigma),
+        "FREE": ("I", np.where(test_set(amplitudes), 0, 1)),
+    }
+    write_mtz(path, amplitudes.cell, amplitudes.spacegroup, amplitudes.miller, columns)
 
 
 def refine(

@@ -8,6 +8,7 @@ of merit. Arrays of reflections have shape (n,) and belong to Miller indices (n,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import gemmi
 import numpy as np
@@ -18,6 +19,7 @@ from scipy.special import i0e, i1e
 Complex = NDArray[np.complex64]
 Floats = NDArray[np.float64]
 Millers = NDArray[np.int32]
+Value = TypeVar("Value", bound=np.generic)
 
 #: Grid points per d_min of maps that are modified and transformed back.
 SAMPLE_RATE = 2.5
@@ -68,6 +70,29 @@ def reciprocal_lengths(cell: gemmi.UnitCell, spacegroup: gemmi.SpaceGroup, mille
     return gemmi.ComplexAsuData(cell, spacegroup, miller, nothing).make_1_d2_array().astype(np.float64)
 
 
+def values_at(wanted: Millers, known: Millers, values: NDArray[Value], missing: complex) -> NDArray[Value]:
+    """Return values of the reflections `wanted` (m, 3), given `values` (n,) of those `known` (n, 3).
+
+    Parameters
+    ----------
+    missing
+        What stands for the value of a reflection that is not known.
+    """
+    result = np.full(len(wanted), missing, values.dtype)
+    if len(known):
+        known_codes, codes = _codes(known), _codes(wanted)
+        order = np.argsort(known_codes)
+        index = order[np.minimum(np.searchsorted(known_codes, codes, sorter=order), len(known) - 1)]
+        found = known_codes[index] == codes
+        result[found] = values[index[found]]
+    return result
+
+
+def _codes(miller: Millers) -> NDArray[np.int64]:
+    """Return one number for each reflection (n, 3)."""
+    return np.asarray((miller.astype(np.int64) + 2**15) @ np.array([2**32, 2**16, 1]))
+
+
 def figure_of_merit(concentration: Floats) -> Floats:
     """Return I1(X)/I0(X), the mean cosine of phase errors of concentration X."""
     return np.asarray(i1e(concentration) / i0e(concentration))
@@ -78,6 +103,12 @@ def concentration(merit: Floats) -> Floats:
     return np.asarray(np.interp(merit, _FIGURES, _CONCENTRATIONS))
 
 
+def phase_terms(centroids: Complex) -> NDArray[np.complex128]:
+    """Return A + iB (n,) of the phase distributions with these centroids (n,)."""
+    merit = np.abs(centroids).astype(np.float64)
+    return np.asarray(concentration(merit) * centroids / np.maximum(merit, 1e-9))
+
+
 def combined(first: Complex, second: Complex, weight: float = 1.0) -> Complex:
     """Return the centroids of the product of two phase distributions given by their centroids (n,).
 
@@ -86,10 +117,7 @@ def combined(first: Complex, second: Complex, weight: float = 1.0) -> Complex:
     weight
         Exponent of the second distribution: less than one where it is not independent of the first.
     """
-    total = np.zeros(len(first), np.complex128)
-    for centroids, share in ((first, 1.0), (second, weight)):
-        merit = np.abs(centroids).astype(np.float64)
-        total += share * concentration(merit) * centroids / np.maximum(merit, 1e-9)
+    total = phase_terms(first) + weight * phase_terms(second)
     strength = np.abs(total)
     return (figure_of_merit(strength) * total / np.maximum(strength, 1e-9)).astype(np.complex64)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.map_grid import MapGrid
-from edseg_engine.crystal.phasing import Complex, Reflections, reciprocal_lengths
+from edseg_engine.crystal.phasing import Complex, Reflections, reciprocal_lengths, values_at
 from edseg_engine.dataset.phases import PhaseQuality, initial_coefficients
 from edseg_engine.errors import TrainingDataError
 from edseg_engine.residues.known import KnownResidues, known_residues
@@ -143,13 +143,5 @@ def _amplitudes(mtz: gemmi.Mtz, miller: NDArray[np.int32]) -> NDArray[np.float32
     """Return the amplitudes F of reflections (n, 3), NaN where one was not measured; None where the file has none."""
     if "F" not in mtz.column_labels():
         return None
-    column = np.array(mtz.column_with_label("F"), np.float32)
-    known, wanted = _codes(mtz.make_miller_array()), _codes(miller)
-    order = np.argsort(known)
-    place = order[np.minimum(np.searchsorted(known, wanted, sorter=order), len(known) - 1)]
-    return np.where(known[place] == wanted, column[place], np.float32(np.nan))
-
-
-def _codes(miller: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Return one number for each reflection (n, 3)."""
-    return np.asarray((miller.astype(np.int64) + 2**15) @ np.array([2**32, 2**16, 1]))
+    data = mtz.get_float("F")
+    return values_at(miller, data.miller_array, data.value_array, np.nan)
