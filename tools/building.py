@@ -19,7 +19,6 @@ import numpy as np
 
 from edseg_engine.building.build import build
 from edseg_engine.building.results import BuildOptions, BuildResult
-from edseg_engine.building.validation import Comparison, compare
 from edseg_engine.building.votes import vote
 from edseg_engine.cli.arguments import device_parser, network_parser
 from edseg_engine.cli.evaluate import PHASES
@@ -27,6 +26,7 @@ from edseg_engine.crystal.phasing import values_at
 from edseg_engine.dataset.experimental import ExperimentalCrystal, ExperimentalEntry, read_index
 from edseg_engine.dataset.phases import TYPICAL
 from edseg_engine.errors import EdsegError
+from edseg_engine.evaluation.models import Comparison, compare
 from edseg_engine.evaluation.tables import markdown_table
 from edseg_engine.io.mtz import Column, hl_columns, map_columns, write_mtz
 from edseg_engine.options import SegmentOptions

@@ -25,10 +25,10 @@ from edseg_engine.building.records import BackboneResidues, Model
 from edseg_engine.building.refinement import test_set as free_reflections
 from edseg_engine.building.results import BuildOptions, BuildResult
 from edseg_engine.building.trace import trace
-from edseg_engine.building.validation import compare
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.phasing import reciprocal_lengths
 from edseg_engine.errors import BuildError, Cancelled, DependencyError, OptionError, OutputError
+from edseg_engine.evaluation.models import compare
 from edseg_engine.io.reflections import read_amplitudes
 from edseg_engine.progress import Progress, ProgressCallback
 from places import MODEL, MTZ
