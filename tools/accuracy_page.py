@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import gemmi
 import numpy as np
 import torch
 
@@ -176,9 +175,9 @@ def _realism(structures: Path, experimental: Path) -> str:
     for split in ("dev", "train"):
         for entry in read_index(experimental, split):
             if entry.d_min >= RANGES[0].d_min or split == "dev":
-                structure = gemmi.read_structure(str(entry.model_path))
-                density = ExperimentalCrystal(entry).density(max(entry.d_min, RANGES[0].d_min))
-                real.append((entry.d_min, map_quality(density, structure)))
+                crystal = ExperimentalCrystal(entry)
+                density = crystal.density(max(entry.d_min, RANGES[0].d_min))
+                real.append((entry.d_min, map_quality(density, crystal.structure)))
     crystals = [
         pack[i]
         for pack in structures_of_split(structures, "val")

@@ -7,11 +7,9 @@ solved (``edseg evaluate --phases``); phases of an experiment are given as Hendr
 from __future__ import annotations
 
 import argparse
-import csv
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import gemmi
@@ -25,10 +23,11 @@ from edseg_engine.cli.evaluate import PHASES
 from edseg_engine.crystal.phasing import values_at
 from edseg_engine.dataset.experimental import ExperimentalCrystal, ExperimentalEntry, read_index
 from edseg_engine.dataset.phases import TYPICAL
-from edseg_engine.errors import EdsegError
+from edseg_engine.errors import EdsegError, OptionError, TrainingDataError
 from edseg_engine.evaluation.models import Comparison, compare
 from edseg_engine.evaluation.tables import markdown_table
 from edseg_engine.io.mtz import Column, hl_columns, map_columns, write_mtz
+from edseg_engine.io.names import shown
 from edseg_engine.options import SegmentOptions
 from tools.command import run_tool
 
@@ -37,14 +36,6 @@ _HEADER = [
     "side-chain rms (Å)", "R", "R-free", "R-free of the known model", "Ramachandran outliers", "rotamer outliers",
     "cycles", "seconds",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What the index says of a crystal beside its place: its sequences and the R-free of its model."""
-
-    sequences: tuple[str, ...]
-    r_free: str
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,19 +55,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Print a Markdown table, one row for each crystal and kind of phases, as they are done."""
-    with open(args.experimental / "index.tsv", newline="") as file:
-        rows = csv.DictReader(file, delimiter="\t")
-        known = {row["id"]: _Known(tuple(row["sequences"].split("|")), row.get("r_free", "")) for row in rows}
+    entries = read_index(args.experimental, args.split)
+    if unknown := set(args.crystals or ()) - {entry.name for entry in entries}:
+        raise OptionError(f"There are no such crystals in the split {args.split!r}: {', '.join(sorted(unknown))}.")
+    chosen = [(i, entry) for i, entry in enumerate(entries) if not args.crystals or entry.name in args.crystals]
+    if bare := [entry.name for _, entry in chosen if not entry.sequences]:
+        raise TrainingDataError(
+            f"{shown(args.experimental / 'index.tsv')} gives no sequences of {', '.join(bare)}: it needs a column "
+            "'sequences'."
+        )
     print(markdown_table(_HEADER, []), end="", flush=True)
-    for number, entry in enumerate(read_index(args.experimental, args.split)):
-        if args.crystals and entry.name not in args.crystals:
-            continue
+    for number, entry in chosen:
         for phases in args.phases:
-            print("| " + " | ".join(_row(entry, number, phases, known[entry.name], args)) + " |", flush=True)
+            print("| " + " | ".join(_row(entry, number, phases, args)) + " |", flush=True)
 
 
-def _row(entry: ExperimentalEntry, number: int, phases: str, known: _Known, args: argparse.Namespace) -> list[str]:
-    structure = gemmi.read_structure(str(entry.model_path))
+def _row(entry: ExperimentalEntry, number: int, phases: str, args: argparse.Namespace) -> list[str]:
     crystal = ExperimentalCrystal(entry)
     head = [entry.name, f"{entry.d_min:.2f}", str(len(crystal.residues.labels)), phases]
     options = SegmentOptions(orientations=args.orientations, views=args.views, device=args.device, weights=args.weights)
@@ -89,23 +83,23 @@ def _row(entry: ExperimentalEntry, number: int, phases: str, known: _Known, args
         try:
             result = build(
                 path,
-                BuildOptions(sequences=known.sequences, cycles=args.cycles),
+                BuildOptions(sequences=entry.sequences, cycles=args.cycles),
                 lambda density, progress: vote(density, options, progress),
             )
         except EdsegError as error:
             return [*head, f"{type(error).__name__}: {error}"] + [""] * (len(_HEADER) - len(head) - 1)
-    return [*head, *_figures(result, compare(result.model, structure), known), f"{time.perf_counter() - start:.0f}"]
+    figures = _figures(result, compare(result.model, crystal.structure), entry.r_free)
+    return [*head, *figures, f"{time.perf_counter() - start:.0f}"]
 
 
-def _figures(result: BuildResult, comparison: Comparison, known: _Known) -> list[str]:
+def _figures(result: BuildResult, comparison: Comparison, known_r_free: float | None) -> list[str]:
     checks, n = result.checks, max(1, len(result.model.residues))
     shares = (comparison.completeness, comparison.sequenced, comparison.linked, comparison.false)
     return [
         *(f"{share:.3f}" for share in shares),
         f"{comparison.rms_ca:.2f}",
         f"{comparison.rms_side_chain:.2f}",
-        *("" if r is None else f"{r:.3f}" for r in (result.r_work, result.r_free)),
-        known.r_free,
+        *("" if r is None else f"{r:.3f}" for r in (result.r_work, result.r_free, known_r_free)),
         f"{checks.n_ramachandran_outliers / n:.3f}",
         f"{checks.n_rotamer_outliers / n:.3f}",
         str(len(result.cycles)),

@@ -1,12 +1,13 @@
 """Experimental crystals: a folder with one sub-folder for each, holding map coefficients and the refined model.
 
 The folder has an ``index.tsv`` with at least the columns ``id``, ``split`` and ``resolution``; each sub-folder
-``data.mtz.gz`` (FWT, PHWT) and ``model.cif.gz``, or the same without gzip.
+``data.mtz.gz`` (FWT, PHWT) and ``model.cif.gz``, or the same without gzip. ``docs/training.md`` describes all columns.
 """
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,17 +20,35 @@ from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.crystal.phasing import Complex, Reflections, reciprocal_lengths, values_at
 from edseg_engine.dataset.phases import PhaseQuality, initial_coefficients
 from edseg_engine.errors import TrainingDataError
+from edseg_engine.io.coordinates import read_model
+from edseg_engine.io.names import shown
 from edseg_engine.residues.known import KnownResidues, known_residues
 
 
 @dataclass(frozen=True)
 class ExperimentalEntry:
-    """One line of the index: where the data lie and how far they reach (d_min in Å)."""
+    """One line of the index.
+
+    Attributes
+    ----------
+    name, split
+        Of the crystal.
+    d_min
+        How far its data reach, in Å.
+    folder
+        Where they lie.
+    sequences
+        One-letter code of each protein chain of the asymmetric unit; empty if the index does not say.
+    r_free
+        Of the refined model; None if the index does not say.
+    """
 
     name: str
     split: str
     d_min: float
     folder: Path
+    sequences: tuple[str, ...] = ()
+    r_free: float | None = None
 
     @property
     def data_path(self) -> Path:
@@ -55,31 +74,49 @@ def read_index(folder: Path, split: str) -> list[ExperimentalEntry]:
     try:
         with open(folder / "index.tsv", newline="") as file:
             rows = list(csv.DictReader(file, delimiter="\t"))
-        entries = [
-            ExperimentalEntry(r["id"], r["split"], float(r["resolution"]), folder / r["id"])
-            for r in rows
-            if r["split"] == split
-        ]
-    except (OSError, KeyError, ValueError) as error:
+        entries = [_entry(folder, row) for row in rows if row["split"] == split]
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise TrainingDataError(f"{folder / 'index.tsv'} cannot be read as an index of crystals ({error}).") from error
     if not entries:
         raise TrainingDataError(f"{folder / 'index.tsv'} lists no crystals of the split {split!r}.")
     return entries
 
 
+def _entry(folder: Path, row: Mapping[str, str]) -> ExperimentalEntry:
+    return ExperimentalEntry(
+        row["id"],
+        row["split"],
+        float(row["resolution"]),
+        folder / row["id"],
+        tuple(filter(None, (row.get("sequences") or "").split("|"))),
+        float(row["r_free"]) if row.get("r_free") else None,
+    )
+
+
 class ExperimentalCrystal:
-    """Map coefficients and model of one crystal, ready to be cut at any resolution."""
+    """Map coefficients and model of one crystal, ready to be cut at any resolution.
+
+    Raises
+    ------
+    TrainingDataError
+        If the map coefficients cannot be read.
+    ModelFormatError
+        If the model cannot be read.
+    """
 
     def __init__(self, entry: ExperimentalEntry) -> None:
         self.entry = entry
-        mtz = gemmi.read_mtz_file(str(entry.data_path))
-        data = mtz.get_f_phi("FWT", "PHWT")
+        try:
+            mtz = gemmi.read_mtz_file(str(entry.data_path))
+            data = mtz.get_f_phi("FWT", "PHWT")
+        except (OSError, RuntimeError, ValueError) as error:
+            raise TrainingDataError(f"{shown(entry.data_path)} cannot be read: {error}.") from error
         good = np.isfinite(data.value_array)
         self._cell, self._spacegroup = data.unit_cell, data.spacegroup
         self._miller, self._f = data.miller_array[good], data.value_array[good]
         self._inv_d2 = reciprocal_lengths(self._cell, self._spacegroup, self._miller)
-        self._structure = gemmi.read_structure(str(entry.model_path))
-        self.residues: KnownResidues = known_residues(self._structure[0])
+        self.structure = read_model(entry.model_path)
+        self.residues: KnownResidues = known_residues(self.structure[0])
         self._amplitudes = _amplitudes(mtz, self._miller)
 
     @property
@@ -130,7 +167,7 @@ class ExperimentalCrystal:
             raise TrainingDataError(f"{self.entry.data_path} has no amplitudes F; only its own map can be used.")
         keep = np.isfinite(self._amplitudes) & (self._inv_d2 <= 1 / d_min**2)
         true = Reflections(self._cell, self._spacegroup, self._miller[keep], self._amplitudes[keep], self._f[keep])
-        f = initial_coefficients(true, self._structure, quality, rng)
+        f = initial_coefficients(true, self.structure, quality, rng)
         return replace(true, centroids=(f / np.maximum(true.amplitudes, 1e-6)).astype(np.complex64))
 
     def _map(self, miller: NDArray[np.int32], f: Complex, d_min: float, source: dict[str, object]) -> DensityMap:

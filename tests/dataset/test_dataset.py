@@ -15,6 +15,7 @@ from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.dataset.experimental import ExperimentalCrystal, ExperimentalEntry, read_index
 from edseg_engine.dataset.labelled import KnownMap, random_rotation
 from edseg_engine.dataset.packs import StructurePack, structures_of_split
+from edseg_engine.dataset.phases import TYPICAL
 from edseg_engine.dataset.simulate import (
     NOISE_FREE,
     SimulationOptions,
@@ -190,6 +191,71 @@ def test_experimental_data_are_cut_and_blurred(tmp_path: Path) -> None:
     assert correlation_at_atoms(full, crystal.residues) > correlation_at_atoms(blurred, crystal.residues) > 0.5
     wrong = crystal.density(2.0, phase_error=2.0, rng=np.random.default_rng(0))
     assert correlation_at_atoms(wrong, crystal.residues) < correlation_at_atoms(full, crystal.residues)
+
+
+def test_the_index_may_say_more(tmp_path: Path) -> None:
+    (tmp_path / "index.tsv").write_text(
+        "id\tsplit\tresolution\tsequences\tr_free\n"
+        "one\tdev\t2.0\tMKV|MKV|AC\t0.21\nother\tdev\t2.5\t\t\nthird\ttrain\t1.9\tMK\t0.3\n"
+    )
+    one, other = read_index(tmp_path, "dev")
+    assert (one.sequences, one.r_free) == (("MKV", "MKV", "AC"), 0.21)
+    assert (other.sequences, other.r_free) == ((), None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id\tsplit\n1az5\ttrain\n",
+        "id\tsplit\tresolution\n1az5\ttrain\n",
+        "id\tsplit\tresolution\n1az5\ttrain\tfine\n",
+        "split\tresolution\tid\ntrain\t2.0\n",
+        "id\tsplit\tresolution\tr_free\n1az5\ttrain\t2.0\tlow\n",
+        "id\tsplit\tresolution\n1az5\tdev\t2.0\n",
+        'id\tsplit\tresolution\n"' + "x" * 200_000 + "\ttrain\t2.0\n",
+    ],
+)
+def test_bad_indices_are_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "index.tsv").write_text(text)
+    with pytest.raises(TrainingDataError, match=r"index\.tsv"):
+        read_index(tmp_path, "train")
+
+
+def test_crystals_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    entry = ExperimentalEntry("bad", "train", 2.0, tmp_path)
+    shutil.copy(CRYSTAL / "model.cif.gz", tmp_path)
+    with pytest.raises(TrainingDataError, match=r"data\.mtz"):
+        ExperimentalCrystal(entry)
+    (tmp_path / "data.mtz").write_bytes(b"no reflections")
+    with pytest.raises(TrainingDataError, match=r"data\.mtz"):
+        ExperimentalCrystal(entry)
+    mtz = gemmi.read_mtz_file(str(CRYSTAL / "data.mtz.gz"))
+    mtz.column_with_label("FWT").label = "OTHER"
+    mtz.write_to_file(str(tmp_path / "data.mtz"))
+    with pytest.raises(TrainingDataError, match=r"data\.mtz.*FWT"):
+        ExperimentalCrystal(entry)
+    shutil.copy(CRYSTAL / "data.mtz.gz", tmp_path / "data.mtz")
+    with pytest.raises(TrainingDataError, match=r"data\.mtz"):  # compressed, but not called so
+        ExperimentalCrystal(entry)
+    (tmp_path / "data.mtz").unlink()
+    shutil.copy(CRYSTAL / "data.mtz.gz", tmp_path)
+    (tmp_path / "model.cif.gz").write_bytes(b"data_")
+    with pytest.raises(ModelFormatError, match=r"model\.cif"):
+        ExperimentalCrystal(entry)
+
+
+def test_amplitudes_are_found_in_any_asymmetric_unit(tmp_path: Path) -> None:
+    mtz = gemmi.read_mtz_file(str(CRYSTAL / "data.mtz.gz"))
+    own = ExperimentalCrystal(ExperimentalEntry("1az5", "dev", 2.0, CRYSTAL))
+    mtz.ensure_asu(True)  # that of TNT
+    mtz.write_to_file(str(tmp_path / "data.mtz"))
+    shutil.copy(CRYSTAL / "model.cif.gz", tmp_path)
+    other = ExperimentalCrystal(ExperimentalEntry("1az5", "dev", 2.0, tmp_path))
+    first, second = (
+        crystal.initial_phases(2.5, TYPICAL["main-chain"], np.random.default_rng(0)) for crystal in (own, other)
+    )
+    assert len(first.miller) == len(second.miller)
+    assert np.sort(first.amplitudes).tolist() == np.sort(second.amplitudes).tolist()
 
 
 def test_bad_folders_are_named(tmp_path: Path) -> None:
