@@ -9,6 +9,7 @@ import gemmi
 from edseg_engine import errors
 from edseg_engine.building.build import STAGES as BUILD_STAGES
 from edseg_engine.building.files import BUILD_OUTPUT, build_to_json
+from edseg_engine.building.identify import STAGES as IDENTIFY_STAGES
 from edseg_engine.building.records import Model
 from edseg_engine.building.results import BuildResult, Checks
 from edseg_engine.progress import STAGES
@@ -40,7 +41,7 @@ def test_keys_of_result_json() -> None:
 
 
 def test_files_and_stages() -> None:
-    for name in (*RESULT_FILES, *STAGES):
+    for name in (*RESULT_FILES, *STAGES, *IDENTIFY_STAGES):
         assert f"`{name}`" in FORMATS
 
 

@@ -1,297 +1,102 @@
-"""Which protein is it? Profiles of traced fragments against a database of sequences, by HMMER."""
+"""The way from a map to the proteins of a database that may be in it."""
 
 from __future__ import annotations
 
-import gzip
-import importlib.util
-import re
-import zlib
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from edseg_engine.building.search import Search, check_database, search
+from edseg_engine.building.trace import trace
+from edseg_engine.building.votes import backbone_residues
+from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.devices import choose_device
+from edseg_engine.networks.card import WeightsInfo
+from edseg_engine.options import SegmentOptions
+from edseg_engine.pipeline import read_voxels
+from edseg_engine.progress import Clock, ProgressCallback, ignore_progress
 
-from edseg_engine.building.peptide import turned
-from edseg_engine.building.records import FloatArray, Fragment, Trace
-from edseg_engine.errors import BuildError, ModelFormatError
-from edseg_engine.extras import missing_extra
-from edseg_engine.io.names import shown
-from edseg_engine.labels import LABELS, label_of_letter
-from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
-
-if TYPE_CHECKING:
-    from pyhmmer.easel import Alphabet
-    from pyhmmer.plan7 import HMM
-
-#: Shorter fragments (residues) say too little to be searched with.
-SHORTEST = 15
-#: How often the probabilities of a residue are wrong without saying so.
-_SURPRISE = 0.05
-#: Sequences that stand for the probabilities of a fragment in the alignment that its profile is built from.
-_SAMPLE = 100
-#: Hits by chance, per sequence of the database, below which a hit of a fragment is kept.
-_LARGEST_P = 1e-3
-#: Residues by which the hits of two fragments may overlap.
-_OVERLAP = 3
-#: Sequences that are searched at a time, and the longest that HMMER takes.
-_BLOCK, _LONGEST = 5_000, 100_000
-_LETTERS = "ACDEFGHIKLMNPQRSTVWY"
-_NUCLEOTIDES = frozenset("ACGTUN")
+#: Stages of a run, in their order.
+STAGES = ("read", "prepare", "network", "instances", "classify", "trace", "search", "write")
 
 
 @dataclass(frozen=True)
-class FragmentHit:
-    """Where a fragment fits in a sequence.
-
-    Attributes
-    ----------
-    fragment
-        Index of the fragment among those searched with.
-    first, last
-        Residues of the sequence, from 1.
-    score
-        In bits.
-    p_value
-        Probability that a random sequence fits this fragment as well.
-    """
-
-    fragment: int
-    first: int
-    last: int
-    score: float
-    p_value: float
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A sequence of the database.
-
-    Attributes
-    ----------
-    name, description
-        From its title.
-    sequence
-        In one-letter code.
-    hits
-        Of different fragments, without overlaps, the best first.
-    e_value
-        Of the best hit: how many such hits a database of this size has by chance.
-    """
-
-    name: str
-    description: str
-    sequence: str = field(repr=False)
-    hits: tuple[FragmentHit, ...]
-    e_value: float
-
-    @property
-    def score(self) -> float:
-        """Sum of the hits' scores in bits."""
-        return sum(hit.score for hit in self.hits)
-
-    @property
-    def covered(self) -> int:
-        """Number of its residues in hits."""
-        return len({i for hit in self.hits for i in range(hit.first, hit.last + 1)})
-
-
-@dataclass(frozen=True)
-class Search:
+class Identification:
     """What a database says of a map.
 
     Attributes
     ----------
-    candidates
-        The best first.
-    fragments
-        Lengths of the fragments searched with.
-    n_sequences
-        Size of the database.
+    search
+        What was found.
+    database
+        Where it was searched.
+    input
+        What was read as a map (JSON values).
+    resolution
+        d_min in Å that the run used.
+    weights
+        Those that named the residues.
+    device
+        Where the network ran.
+    timings
+        Seconds of each stage.
     warnings
         Sentences on how the map was read.
     """
 
-    candidates: tuple[Candidate, ...]
-    fragments: tuple[int, ...]
-    n_sequences: int
+    search: Search
+    database: Path
+    input: Mapping[str, object]
+    resolution: float
+    weights: WeightsInfo
+    device: str
+    timings: Mapping[str, float]
     warnings: tuple[str, ...] = ()
 
 
-def amino_acid_profile(probabilities: FloatArray, background: FloatArray) -> FloatArray:
-    """Return probabilities (n, 20) of amino acids, in the order of the letters ACDEFGHIKLMNPQRSTVWY.
+def identify(
+    source: DensityMap | Path | str,
+    database: Path,
+    options: SegmentOptions = SegmentOptions(),  # noqa: B008 (frozen)
+    progress: ProgressCallback = ignore_progress,
+) -> Identification:
+    """Trace the chains of a map and find the sequences of a database that fit them.
 
     Parameters
     ----------
-    probabilities
-        shape (n, 17): of the classes; those of two amino acids are divided as the background has them.
-    background
-        shape (20,): frequencies of the amino acids.
-    """
-    of_letter = np.array([label_of_letter(letter) for letter in _LETTERS])
-    of_class = np.bincount(of_letter, background, minlength=len(LABELS))
-    profile = probabilities[:, of_letter] * background / of_class[of_letter]
-    return np.asarray((1 - _SURPRISE) * profile / profile.sum(1, keepdims=True) + _SURPRISE * background)
-
-
-def identify(trace: Trace, database: Path, most: int = 20, progress: ProgressCallback = ignore_progress) -> Search:
-    """Return the sequences of a database that the traced fragments fit best.
-
-    Parameters
-    ----------
+    source
+        The map, or the file to read it from.
     database
-        FASTA file, also compressed with gzip.
-    most
-        How many sequences are returned.
+        FASTA file of proteins, also compressed with gzip.
+    options
+        As for `edseg_engine.segment`; what concerns files has no effect.
+    progress
+        Called often; raise `edseg_engine.errors.Cancelled` from it to stop.
 
     Raises
     ------
     DependencyError
         If pyhmmer is not installed.
     BuildError
-        If no fragment is long enough.
-    ModelFormatError
-        If the database cannot be read.
+        If no chain is long enough to search with.
+    EdsegError
+        One of its subclasses, with a sentence for the user, for every input that cannot be used.
     """
-    _require_pyhmmer()
-    from pyhmmer.easel import Alphabet, DigitalSequenceBlock
-    from pyhmmer.plan7 import Pipeline
-
-    long = [fragment for fragment in trace.fragments if len(fragment) >= SHORTEST]
-    if not long:
-        longest = max(map(len, trace.fragments), default=0)
-        raise BuildError(
-            f"The longest stretch of chain that could be traced has {longest} residues; at least {SHORTEST} are needed "
-            "to search with."
-        )
-    alphabet = Alphabet.amino()
-    # The direction of a chain is not always certain.
-    profiles = [(i, _profile(way, alphabet)) for i, fragment in enumerate(long) for way in (fragment, turned(fragment))]
-    pipeline = Pipeline(
-        alphabet, bias_filter=False, F1=0.1, F2=0.05, F3=0.01, Z=1, domZ=1, E=_LARGEST_P, domE=_LARGEST_P
+    check_database(database)
+    clock = Clock(progress)
+    reading = read_voxels(source, options, clock)
+    residues = backbone_residues(reading, options, clock)
+    with clock.stage("trace"):
+        traced = trace(residues)
+    with clock.stage("search"):
+        found = search(traced, database, progress)
+    return Identification(
+        search=found,
+        database=database,
+        input=dict(reading.density.source),
+        resolution=reading.resolution,
+        weights=reading.weights.info,
+        device=choose_device(options.device).type,
+        timings=clock.timings,
+        warnings=reading.warnings,
     )
-    hits: dict[int, list[FragmentHit]] = defaultdict(list)
-    entries: dict[int, tuple[str, str]] = {}
-    n_sequences = 0
-    size = max(1, database.stat().st_size) if database.is_file() else 1
-    for block, done in _blocks(database):
-        progress(Progress("search", min(1.0, done / size), f"{n_sequences} sequences"))
-        sequences = DigitalSequenceBlock(
-            alphabet, [_digital(alphabet, str(i), letters) for i, (_, letters) in enumerate(block, n_sequences)]
-        )
-        for fragment, profile in profiles:
-            for hit in pipeline.search_hmm(profile, sequences):
-                number = int(hit.name)
-                entries[number] = block[number - n_sequences]
-                hits[number] += [
-                    FragmentHit(fragment, domain.env_from, domain.env_to, domain.score, domain.pvalue)
-                    for domain in hit.domains
-                    if domain.pvalue <= _LARGEST_P
-                ]
-        n_sequences += len(block)
-    candidates = [_candidate(*entries[number], hits[number], n_sequences) for number in hits if hits[number]]
-    candidates.sort(key=lambda candidate: -candidate.score)
-    return Search(tuple(candidates[:most]), tuple(map(len, long)), n_sequences)
-
-
-def check_database(path: Path) -> None:
-    """Make sure that a search can begin, before the time is spent to prepare it.
-
-    Raises
-    ------
-    DependencyError
-        If pyhmmer is not installed.
-    ModelFormatError
-        If the database cannot be read, or begins with what is no protein sequence.
-    """
-    _require_pyhmmer()
-    block, _ = next(_blocks(path), ([], 0))
-    if not block:
-        raise ModelFormatError(f"{shown(path)} holds no sequence.")
-    if all(_NUCLEOTIDES.issuperset(letters) for _, letters in block):
-        raise ModelFormatError(f"{shown(path)} holds nucleotide sequences; a database of proteins is needed.")
-
-
-def _require_pyhmmer() -> None:
-    if importlib.util.find_spec("pyhmmer") is None:
-        raise missing_extra("pyhmmer", "build")
-
-
-def _profile(fragment: Fragment, alphabet: Alphabet) -> HMM[Any]:
-    """Return the profile of an alignment in whose columns amino acids are as frequent as probable in the fragment."""
-    from pyhmmer.easel import TextMSA, TextSequence
-    from pyhmmer.plan7 import Background, Builder
-
-    background = Background(alphabet)
-    frequencies = np.array(background.residue_frequencies, float)[: len(_LETTERS)]
-    cumulative = np.cumsum(amino_acid_profile(fragment.probabilities, frequencies), axis=1)
-    quantiles = (np.arange(_SAMPLE) + 0.5) / _SAMPLE
-    columns = [np.minimum(np.searchsorted(column, quantiles), len(_LETTERS) - 1) for column in cumulative]
-    rows = ["".join(_LETTERS[i] for i in row) for row in np.array(columns).T]
-    alignment = TextMSA(
-        name="fragment", sequences=[TextSequence(name=f"s{i}", sequence=row) for i, row in enumerate(rows)]
-    )
-    builder = Builder(alphabet, weighting="none", effective_number="none", seed=1)
-    return builder.build_msa(alignment.digitize(alphabet), background)[0]
-
-
-def _digital(alphabet: Alphabet, name: str, letters: str) -> Any:
-    from pyhmmer.easel import TextSequence
-
-    return TextSequence(name=name, sequence=letters).digitize(alphabet)
-
-
-def _candidate(title: str, sequence: str, hits: Iterable[FragmentHit], n_sequences: int) -> Candidate:
-    """Return a sequence with the hits that are possible together, chosen greedily by their scores."""
-    chosen: list[FragmentHit] = []
-    for hit in sorted(hits, key=lambda hit: -hit.score):
-        if all(
-            hit.fragment != other.fragment and min(hit.last, other.last) - max(hit.first, other.first) < _OVERLAP
-            for other in chosen
-        ):
-            chosen.append(hit)
-    name, _, description = title.partition(" ")
-    return Candidate(name, description.strip(), sequence, tuple(chosen), chosen[0].p_value * n_sequences)
-
-
-def _blocks(path: Path) -> Iterator[tuple[Sequence[tuple[str, str]], int]]:
-    """Yield some entries (title, sequence) of a FASTA file at a time, and the bytes of the file read so far."""
-    name = shown(path)
-    try:
-        with path.open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            lines: Iterable[bytes] = gzip.GzipFile(fileobj=file) if packed else file
-            entries = _entries(lines, name)
-            while block := list(islice(entries, _BLOCK)):
-                yield block, file.tell()
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ModelFormatError(f"{name} is truncated or damaged: it cannot be unpacked.") from error
-    except OSError as error:
-        raise ModelFormatError(f"The database {name} cannot be read: {error.strerror or error}.") from error
-
-
-def _entries(lines: Iterable[bytes], name: str) -> Iterator[tuple[str, str]]:
-    """Yield title and sequence of the entries of a FASTA file; letters that mean nothing become X."""
-    title: str | None = None
-    parts: list[str] = []
-    for line in lines:
-        text = line.decode("utf-8", "replace").strip()
-        if text.startswith(">"):
-            if title is not None and (letters := _residues(parts)):
-                yield title, letters
-            title, parts = text[1:].strip() or "unnamed", []
-        elif title is None and text:
-            raise ModelFormatError(f"{name} is not a FASTA file: it does not begin with a line '>name'.")
-        else:
-            parts.append(text)
-    if title is not None and (letters := _residues(parts)):
-        yield title, letters
-
-
-def _residues(parts: Sequence[str]) -> str:
-    letters = re.sub(r"[\s.*-]", "", "".join(parts)).upper()
-    return re.sub(r"[^A-Z]", "X", letters)[:_LONGEST]

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from edseg_engine import __version__
-from edseg_engine.building.identify import Candidate, Search
+from edseg_engine.building.identify import Identification
+from edseg_engine.building.search import Candidate
 from edseg_engine.io.names import shown
 from edseg_engine.io.result_files import ResultFiles, write_table
 from edseg_engine.progress import ProgressCallback, ignore_progress
@@ -30,36 +31,38 @@ IDENTIFY_COLUMNS: tuple[str, ...] = (
 
 
 def write_identify(
-    search: Search,
-    source: Mapping[str, object],
-    database: Path,
+    result: Identification,
     directory: Path | str,
     *,
     overwrite: bool = False,
     progress: ProgressCallback = ignore_progress,
 ) -> None:
-    """Write what was found in a `database` for the map `source` (JSON values) to `directory`.
+    """Write the files of a search to `directory`.
 
     Raises
     ------
     OutputError
         If `directory` holds other files, or cannot be written.
     """
-    content = identify_to_json(search, source, database)
-    with IDENTIFY_OUTPUT.writing(directory, content, overwrite=overwrite, progress=progress) as new:
-        rows = (_row(rank, candidate) for rank, candidate in enumerate(search.candidates, 1))
+    with IDENTIFY_OUTPUT.writing(directory, identify_to_json(result), overwrite=overwrite, progress=progress) as new:
+        rows = (_row(rank, candidate) for rank, candidate in enumerate(result.search.candidates, 1))
         write_table(new / "candidates.csv", IDENTIFY_COLUMNS, rows)
 
 
-def identify_to_json(search: Search, source: Mapping[str, object], database: Path) -> dict[str, object]:
+def identify_to_json(result: Identification) -> dict[str, object]:
     """Return the content of ``identify.json``."""
+    search = result.search
     return {
         "schema": IDENTIFY_SCHEMA,
         "engine_version": __version__,
-        "input": dict(source),
-        "database": shown(database),
+        "input": dict(result.input),
+        "database": shown(result.database),
         "sequences": search.n_sequences,
-        "warnings": list(search.warnings),
+        "resolution": round(result.resolution, 3),
+        "weights": asdict(result.weights) | {"name": shown(result.weights.name)},
+        "device": result.device,
+        "timings": {stage: round(seconds, 3) for stage, seconds in result.timings.items()},
+        "warnings": list(result.warnings),
         "fragments": list(search.fragments),
         "candidates": [
             {

@@ -6,7 +6,7 @@ from edseg_engine.building.records import BACKBONE, BackboneResidues
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.labels import ATOMS
 from edseg_engine.options import SegmentOptions
-from edseg_engine.pipeline import find_residues, read_voxels
+from edseg_engine.pipeline import MapReading, find_residues, read_voxels
 from edseg_engine.progress import Clock, ProgressCallback
 
 
@@ -16,12 +16,16 @@ def vote(density: DensityMap, options: SegmentOptions, progress: ProgressCallbac
     Raises
     ------
     ResolutionError
-        If the map does not tell its resolution.
+        If the resolution of the map is not known.
     WeightsError
         If weights are missing or damaged.
     """
     clock = Clock(progress)
-    reading = read_voxels(density, options, clock)
+    return backbone_residues(read_voxels(density, options, clock), options, clock)
+
+
+def backbone_residues(reading: MapReading, options: SegmentOptions, clock: Clock) -> BackboneResidues:
+    """Return the residues of a map that the network has read, atoms included."""
     found = find_residues(reading.prediction, reading.classifier, options.n_residues, clock)
     assert found.backbone is not None
     backbone, classes = found.backbone, found.classes

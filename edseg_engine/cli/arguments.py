@@ -1,11 +1,15 @@
-"""Arguments that several commands share, as parents of their parsers."""
+"""Arguments that several commands share, as parents of their parsers, and what they stand for."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edseg_engine.options import DEVICES, MOST_ORIENTATIONS, MOST_VIEWS
+
+if TYPE_CHECKING:
+    from edseg_engine.crystal.density_map import DensityMap
 
 _NETWORK = "running the network"
 
@@ -55,6 +59,15 @@ def columns_parser() -> argparse.ArgumentParser:
     group.add_argument("--f", metavar="LABEL", help="column with the amplitudes of the map coefficients")
     group.add_argument("--phi", metavar="LABEL", help="column with the phases of the map coefficients")
     return parser
+
+
+def source_of(args: argparse.Namespace) -> DensityMap | Path:
+    """Return the file of the map or, if columns of it were named, the map made of them."""
+    if not (args.f or args.phi):
+        return Path(args.map)
+    from edseg_engine.io.read import read_map
+
+    return read_map(args.map, resolution=args.resolution, f_label=args.f, phi_label=args.phi)
 
 
 def training_data_parser() -> argparse.ArgumentParser:

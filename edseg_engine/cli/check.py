@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from edseg_engine.cli.arguments import columns_parser, device_parser, network_parser, output_parser
+from edseg_engine.cli.arguments import columns_parser, device_parser, network_parser, output_parser, source_of
 
 if TYPE_CHECKING:
     from edseg_engine.checking.check import ModelCheck
@@ -58,7 +58,6 @@ def _check(args: argparse.Namespace, directory: Path, progress: ProgressCallback
     """Do the work, from the input files to the written results."""
     from edseg_engine.checking.check import check
     from edseg_engine.checking.files import CHECK_OUTPUT, write_check
-    from edseg_engine.io.read import read_map
     from edseg_engine.options import SegmentOptions
 
     CHECK_OUTPUT.check(directory, args.overwrite)
@@ -69,10 +68,7 @@ def _check(args: argparse.Namespace, directory: Path, progress: ProgressCallback
         views=args.views,
         weights=args.weights,
     )
-    source = args.map
-    if args.f or args.phi:
-        source = read_map(args.map, resolution=args.resolution, f_label=args.f, phi_label=args.phi)
-    result = check(args.model, source, options, progress)
+    result = check(args.model, source_of(args), options, progress)
     write_check(result, directory, overwrite=args.overwrite, progress=progress)
     return result
 

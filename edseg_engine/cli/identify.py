@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edseg_engine.cli.arguments import columns_parser, device_parser, network_parser, output_parser
+from edseg_engine.cli.arguments import columns_parser, device_parser, network_parser, output_parser, source_of
 
 if TYPE_CHECKING:
-    from edseg_engine.building.identify import Search
+    from edseg_engine.building.identify import Identification
     from edseg_engine.progress import ProgressCallback
 
 #: So many candidates are printed; the files have more.
@@ -49,28 +48,25 @@ def run(args: argparse.Namespace) -> int:
         args.progress,
         directory,
         lambda progress: _identify(args, directory, progress),
-        lambda search: {
-            "sequences": search.n_sequences,
-            "fragments": len(search.fragments),
-            "best": search.candidates[0].name if search.candidates else None,
-            "e_value": search.candidates[0].e_value if search.candidates else None,
+        lambda result: {
+            "sequences": result.search.n_sequences,
+            "fragments": len(result.search.fragments),
+            "best": result.search.candidates[0].name if result.search.candidates else None,
+            "e_value": result.search.candidates[0].e_value if result.search.candidates else None,
+            "resolution": round(result.resolution, 3),
+            "warnings": result.warnings,
         },
-        lambda search: summary(search, directory),
+        lambda result: summary(result, directory),
     )
 
 
-def _identify(args: argparse.Namespace, directory: Path, progress: ProgressCallback) -> Search:
+def _identify(args: argparse.Namespace, directory: Path, progress: ProgressCallback) -> Identification:
     """Do the work, from the map to the written results."""
-    from edseg_engine.building.identify import check_database, identify
+    from edseg_engine.building.identify import identify
     from edseg_engine.building.identify_files import IDENTIFY_OUTPUT, write_identify
-    from edseg_engine.building.trace import trace
-    from edseg_engine.building.votes import vote
-    from edseg_engine.io.read import read_map
     from edseg_engine.options import SegmentOptions
-    from edseg_engine.progress import Clock
 
     IDENTIFY_OUTPUT.check(directory, args.overwrite)
-    check_database(args.database)
     options = SegmentOptions(
         resolution=args.resolution,
         device=args.device,
@@ -78,28 +74,25 @@ def _identify(args: argparse.Namespace, directory: Path, progress: ProgressCallb
         views=args.views,
         weights=args.weights,
     )
-    clock = Clock(progress)
-    with clock.stage("read"):
-        density = read_map(args.map, resolution=args.resolution, f_label=args.f, phi_label=args.phi)
-    residues = vote(density, options, progress)
-    with clock.stage("trace"):
-        traced = trace(residues)
-    with clock.stage("search"):
-        search = replace(identify(traced, args.database, progress=progress), warnings=residues.warnings)
-    write_identify(search, density.source, args.database, directory, overwrite=args.overwrite, progress=progress)
-    return search
+    result = identify(source_of(args), args.database, options, progress)
+    write_identify(result, directory, overwrite=args.overwrite, progress=progress)
+    return result
 
 
-def summary(search: Search, directory: Path) -> str:
-    """Return lines that tell which sequences fit, and where the files lie."""
+def summary(result: Identification, directory: Path) -> str:
+    """Return lines that say which sequences fit, and where the files lie."""
     from edseg_engine.io.names import shown
 
+    search = result.search
     lengths = ", ".join(map(str, search.fragments))
     lines = [
         f"{'Fragments':<17}{lengths} residues",
         f"{'Database':<17}{search.n_sequences} sequences",
+        f"{'Resolution':<17}{result.resolution:.2f} Å",
+        f"{'Weights':<17}{shown(result.weights.name)}, sha256 {result.weights.sha256[:12]}",
+        f"{'Time':<17}{sum(result.timings.values()):.1f} s",
+        *(f"{'Warning':<17}{warning}" for warning in result.warnings),
     ]
-    lines += [f"{'Warning':<17}{warning}" for warning in search.warnings]
     if search.candidates:
         lines += ["", f"{'score':>8} {'E-value':>9} {'covered':>11}  sequence"]
     for candidate in search.candidates[:_LISTED]:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edseg_engine.cli.arguments import columns_parser, device_parser, network_parser, output_parser
+from edseg_engine.cli.arguments import columns_parser, device_parser, network_parser, output_parser, source_of
 from edseg_engine.options import REGIONS
 from edseg_engine.progress import ProgressCallback
 
@@ -91,7 +91,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _segment(args: argparse.Namespace, directory: Path, progress: ProgressCallback) -> Segmentation:
     """Do the work, from the input file to the written results."""
-    from edseg_engine.io.read import read_map
     from edseg_engine.io.sequence import count_residues
     from edseg_engine.options import SegmentOptions
     from edseg_engine.pipeline import segment
@@ -110,9 +109,6 @@ def _segment(args: argparse.Namespace, directory: Path, progress: ProgressCallba
         box=tuple(args.box) if args.box else None,
         weights=args.weights,
     )
-    source = args.map
-    if args.f or args.phi:
-        source = read_map(args.map, resolution=args.resolution, f_label=args.f, phi_label=args.phi)
-    segmentation = segment(source, options, progress)
+    segmentation = segment(source_of(args), options, progress)
     write_results(segmentation, directory, overwrite=args.overwrite, progress=progress)
     return segmentation

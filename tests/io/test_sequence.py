@@ -1,7 +1,10 @@
-"""Counting the residues of FASTA files."""
+"""Sequences of FASTA files: those of a crystal, and those of a database."""
 
 from __future__ import annotations
 
+import gzip
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edseg_engine.errors import ModelFormatError
-from edseg_engine.io.sequence import count_residues, read_sequences
+from edseg_engine.io.sequence import count_residues, read_database, read_sequences
 
 LETTERS = "ABCDEFGHIKLMNPQRSTUVWXYZ"
 
@@ -49,7 +52,8 @@ def test_residues_of_all_chains(tmp_path: Path, text: str, n: int) -> None:
         (">two ends\nPQ*FS\n", "is not a residue"),
         (">dna\nACGTTGCAACGT\n", "dna looks like a nucleotide sequence"),
         (">protein\nPQFSLW\n>rna\nacguuugc\n", "rna looks like a nucleotide sequence"),
-        (b"\x1f\x8b\x08\x00\xff\xfe", "not text"),
+        (b">a name\nPQFS\xff\xfe", "not text"),
+        (b"\x1f\x8b\x08\x00\xff\xfe", "cannot be unpacked"),
     ],
 )
 def test_what_is_no_protein_sequence_is_refused(tmp_path: Path, text: str | bytes, message: str) -> None:
@@ -59,9 +63,36 @@ def test_what_is_no_protein_sequence_is_refused(tmp_path: Path, text: str | byte
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "missing.fasta"):
-        with pytest.raises(ModelFormatError, match="cannot be read"):
-            count_residues(path)
+    os.mkfifo(tmp_path / "pipe")
+    places = {".": "is a directory", "missing.fasta": "does not exist", "pipe": "not a regular file"}
+    for name, message in places.items():
+        with pytest.raises(ModelFormatError, match=message):
+            count_residues(tmp_path / name)
+        with pytest.raises(ModelFormatError, match=message):
+            list(read_database(tmp_path / name, 10))
+
+
+def test_too_much_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "protein.fasta.gz"
+    path.write_bytes(gzip.compress(b">long\n" + b"A" * (1 << 26), 1))
+    with pytest.raises(ModelFormatError, match="more than 64 MB"):
+        count_residues(path)
+
+
+def test_a_compressed_file_is_read(tmp_path: Path) -> None:
+    assert read_sequences(fasta(tmp_path, gzip.compress(b">x\nPQFS\n>y\nLW\n"))) == ("PQFS", "LW")
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_database_is_read_in_blocks(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    text = b"\n>sp|1 first one\nPQ-fs.\r\nL1W*\n>empty\n--\n>\nM\xffA\n>end\nCC" + b"\n>z\nGG" * 20_000
+    blocks = list(read_database(fasta(tmp_path, pack(text)), 2))
+    assert [len(entries) for entries, _ in blocks] == [2] * 10_001 + [1]
+    assert blocks[0][0] == [("sp|1 first one", "PQFSLXW"), ("unnamed", "MXA")]
+    assert blocks[1][0] == [("end", "CC"), ("z", "GG")]
+    fractions = [fraction for _, fraction in blocks]
+    assert fractions == sorted(fractions)
+    assert 0 < fractions[0] <= fractions[-1] == 1
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
