@@ -34,7 +34,7 @@ from edseg_engine.training.options import TrainOptions
 from edseg_engine.training.replay import Replay
 from edseg_engine.training.windows import CrystalSource, DataOptions
 from places import CRYSTAL
-from tiny_training import TINY, arguments, training_folder
+from tiny_training import TINY, arguments, start_of, training_folder
 from tools.pack_job import pack_job
 
 
@@ -154,6 +154,7 @@ def test_a_packed_job_trains_by_its_script_and_goes_on(tmp_path: Path) -> None:
     }
     for windows in ("4", "8"):
         command = ["sh", str(job / "train.sh"), "low", str(out), "--windows", windows, "--batch", "2", "--workers", "0"]
+        command += ["--start-from", str(start_of(tmp_path))]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         assert load_checkpoint(out / "checkpoint.pt")["windows"] == int(windows)
