@@ -252,12 +252,18 @@ def test_noise_gives_a_warning_and_no_crash(crystal_map: DensityMap) -> None:
     assert nothing.warnings
 
 
-@pytest.mark.parametrize("factor", [1e-20, 1e-28, 1e12])
-def test_maps_of_any_scale_are_worked_on(crystal_map: DensityMap, factor: float) -> None:
-    box = (0.0, 0.0, 0.0, 25.0, 25.0, 25.0)
-    options = SegmentOptions(orientations=1, box=box)
+IN_A_BOX = replace(QUICK, box=(0.0, 0.0, 0.0, 25.0, 25.0, 25.0))
+
+
+@pytest.fixture(scope="module")
+def in_a_box(crystal_map: DensityMap) -> Segmentation:
+    return segment(crystal_map, IN_A_BOX)
+
+
+@pytest.mark.parametrize("factor", [1e-28, 1e12])
+def test_maps_of_any_scale_are_worked_on(crystal_map: DensityMap, in_a_box: Segmentation, factor: float) -> None:
     scaled = replace(crystal_map, values=crystal_map.values.astype(np.float64) * factor)
-    one, other = segment(crystal_map, options), segment(scaled, options)
+    one, other = in_a_box, segment(scaled, IN_A_BOX)
     assert len(one.residues) > 20
     np.testing.assert_allclose(positions_of(other), positions_of(one), atol=0.05)
 

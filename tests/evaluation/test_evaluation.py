@@ -105,7 +105,7 @@ def found_with_atoms(positions: np.ndarray, atoms: np.ndarray) -> FoundResidues:
     k = len(positions)
     instances = Instances(positions, np.zeros(0, np.intp), np.ones(k), np.ones(k))
     classes = Classes(np.full((k, 17), 1 / 17), np.ones(k), np.ones(k, np.intp))
-    return FoundResidues(instances, positions, classes, Backbone(atoms, np.zeros(atoms.shape[:2])))
+    return FoundResidues(instances, positions, classes, Backbone(atoms))
 
 
 def test_errors_of_atoms_are_those_of_the_copy_that_was_found(crystal_residues: KnownResidues) -> None:

@@ -265,10 +265,10 @@ def test_fine_tuning_that_makes_weights_worse_keeps_those_it_started_from(tmp_pa
 
 def test_training_stops_when_it_gets_no_better_and_keeps_the_best(tmp_path: Path) -> None:
     data = DataOptions(training_folder(tmp_path / "data"))
-    options = TrainOptions(windows=40, batch=2, validate_every=4, patience=2, workers=0)
+    options = TrainOptions(windows=20, batch=2, validate_every=2, patience=2, workers=0)
     ranks = Ranks(0, 1, torch.device("cpu"))
     trainer = Trainer(tmp_path / "run", range_by_name("low"), TINY, data, options, ranks)
-    scores = {4: 0.1, 8: 0.3, 12: 0.2, 16: 0.25}
+    scores = {2: 0.1, 4: 0.3, 6: 0.2, 8: 0.25}
     asked: list[int] = []
 
     def validate(weights: Path, windows: int) -> float:
@@ -277,9 +277,9 @@ def test_training_stops_when_it_gets_no_better_and_keeps_the_best(tmp_path: Path
         return scores.get(windows, 0.0)
 
     trainer.run(lambda row: None, validate)
-    assert asked == [4, 8, 12, 16]
-    assert load_weights(trainer.weights_path).card.training["windows"] == 8
-    assert load_checkpoint(trainer.checkpoint_path)["windows"] == 16
+    assert asked == [2, 4, 6, 8]
+    assert load_weights(trainer.weights_path).card.training["windows"] == 4
+    assert load_checkpoint(trainer.checkpoint_path)["windows"] == 8
 
 
 @pytest.mark.parametrize(
