@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -179,20 +179,37 @@ def weights_folder() -> Path:
 def choose_weights(path: Path | None, resolution_range: ResolutionRange) -> Weights:
     """Return the weights of a file, or the shipped ones of a range if `path` is None.
 
+    Shipped weights are shared by all who ask for them; change none.
+
     Raises
     ------
     WeightsError
         If they are missing or damaged.
     """
-    return load_weights(path or weights_folder() / f"{resolution_range.name}.safetensors")
+    return load_weights(path) if path else _shipped(resolution_range.name)
 
 
 def backbone_beside(weights: Weights) -> Weights | None:
-    """Return the shipped weights that vote for atoms, or None if `weights` do so themselves.
+    """Return the shipped weights that vote for atoms, or None if `weights` do so themselves; see `choose_weights`.
 
     Raises
     ------
     WeightsError
         If they are missing or damaged.
     """
-    return None if weights.net.config.points > 1 else load_weights(weights_folder() / "backbone.safetensors")
+    return None if weights.net.config.points > 1 else _shipped("backbone")
+
+
+def _shipped(name: str) -> Weights:
+    path = weights_folder() / f"{name}.safetensors"
+    try:
+        status = path.stat()
+    except OSError:
+        return load_weights(path)  # says what is wrong with it
+    return _loaded(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=4)
+def _loaded(path: Path, modified: int, size: int) -> Weights:
+    """Return the weights of a file that was last modified then (ns) and has that size (bytes)."""
+    return load_weights(path)

@@ -21,7 +21,7 @@ from edseg_engine.labels import LABELS
 from edseg_engine.networks.card import FORMAT, WeightsCard, card_to_json
 from edseg_engine.networks.residuenet import ResidueNet
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
-from edseg_engine.networks.weights import Weights, load_weights, save_weights, weights_folder
+from edseg_engine.networks.weights import Weights, choose_weights, load_weights, save_weights, weights_folder
 from edseg_engine.options import SegmentOptions
 from edseg_engine.pipeline import segment
 from edseg_engine.residues.classify import Classifier
@@ -143,6 +143,57 @@ def test_a_flipped_bit_of_shipped_weights_is_found(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(WeightsError, match="SHA-256"):
         load_weights(path)
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in place of that of the shipped weights."""
+    for name in ("high.safetensors", "SHA256SUMS"):
+        shutil.copy(weights_folder() / name, tmp_path)
+    monkeypatch.setattr("edseg_engine.networks.weights.weights_folder", lambda: tmp_path)
+    return tmp_path
+
+
+def test_shipped_weights_are_loaded_once_and_others_each_time(shipped: Path) -> None:
+    first = choose_weights(None, CARD.range)
+    assert choose_weights(None, CARD.range) is first
+    path = shipped / "high.safetensors"
+    assert choose_weights(path, CARD.range) is not choose_weights(path, CARD.range)
+
+
+def test_shipped_weights_that_have_changed_are_read_anew(shipped: Path) -> None:
+    first = choose_weights(None, CARD.range)
+    path = shipped / "high.safetensors"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(WeightsError, match="SHA-256"):
+        choose_weights(None, CARD.range)
+    (shipped / "SHA256SUMS").unlink()
+    assert choose_weights(None, CARD.range).info.sha256 != first.info.sha256
+    path.unlink()
+    with pytest.raises(WeightsError, match="no such file"):
+        choose_weights(None, CARD.range)
+
+
+def test_a_run_does_not_change_shipped_weights(crystal_map: DensityMap) -> None:
+    weights = choose_weights(None, CARD.range)
+    before = {k: v.clone() for k, v in (*weights.net.state_dict().items(), *classifier_state(weights).items())}
+    structure = str(weights.net)
+    box = (0.0, 0.0, 0.0, 20.0, 20.0, 20.0)
+    segment(crystal_map, SegmentOptions(orientations=1, box=box, device="cpu"))
+    assert choose_weights(None, CARD.range) is weights
+    after = {**weights.net.state_dict(), **classifier_state(weights)}
+    assert after.keys() == before.keys()
+    assert all(after[k].dtype == v.dtype and torch.equal(after[k], v) for k, v in before.items())
+    assert str(weights.net) == structure
+    assert not any(module.training for module in weights.net.modules())
+
+
+def classifier_state(weights: Weights) -> dict[str, torch.Tensor]:
+    assert weights.residue_net is not None
+    assert not any(module.training for module in weights.residue_net.modules())
+    return {f"residues.{k}": v for k, v in weights.residue_net.state_dict().items()}
 
 
 def test_no_regular_file_is_no_weights(tmp_path: Path) -> None:
