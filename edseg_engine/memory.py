@@ -8,7 +8,7 @@ from edseg_engine.errors import DeviceError
 
 
 def available_memory() -> int | None:
-    """Return bytes of main memory that are free for a new program, or None where the system does not tell."""
+    """Return bytes of main memory that are free for a new program, or None where the system does not say."""
     try:
         with open("/proc/meminfo") as file:
             free = {line.split(":")[0]: int(line.split()[1]) for line in file}

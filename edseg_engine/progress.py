@@ -25,7 +25,7 @@ ProgressCallback = Callable[[Progress], None]
 
 
 def ignore_progress(progress: Progress) -> None:
-    """The callback of callers that do not want to know."""
+    """A callback that does nothing."""
 
 
 def part_of(progress: ProgressCallback, start: float, end: float) -> ProgressCallback:

@@ -47,7 +47,7 @@ def class_of(identity: str) -> str:
 
 
 def is_identity(text: str) -> bool:
-    """Tell whether `text` names a class or a residue."""
+    """Return whether `text` names a class or a residue."""
     return text in _CLASS_OF
 
 

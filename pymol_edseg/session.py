@@ -51,7 +51,7 @@ def decisions_from_json(name: str, data: Segmentation, stored: Any, lost: list[s
 
 
 def is_run(folder: Path) -> bool:
-    """Tell whether decisions may be written to a folder: the plugin made it, or a journal of its is in it."""
+    """Return whether decisions may be written to a folder: the plugin made it, or a journal of its is in it."""
     try:
         return storage.is_own(folder) or _knows(storage.read_journal(folder)["schema"])
     except checked.DAMAGE:

@@ -89,7 +89,7 @@ class State:
     listeners: list[Callable[[str], None]] = field(default_factory=list)
 
     def changed(self, topic: str) -> None:
-        """Tell everybody who wants to know."""
+        """Call all listeners."""
         for listener in list(self.listeners):
             listener(topic)
 

@@ -54,7 +54,7 @@ def new_run_folder(name: str) -> Path:
 
 
 def is_own(folder: Path) -> bool:
-    """Tell whether the plugin made this folder, under this name."""
+    """Return whether the plugin made this folder, under this name."""
     try:
         return (folder / _MARKER).read_text(encoding="utf-8") == _MARK.format(folder.name)
     except (OSError, ValueError):

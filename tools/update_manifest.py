@@ -19,7 +19,7 @@ def checksums() -> str:
 
 
 def weights_entries() -> list[dict[str, object]]:
-    """Return what the manifest has to say of the weights."""
+    """Return what the manifest says about the weights."""
     shipped = [load_weights(path).info for path in WEIGHTS]
     return [{"file": info.name, "sha256": info.sha256, "d_min": info.d_min, "d_max": info.d_max} for info in shipped]
 

@@ -18,7 +18,7 @@ from edseg_engine.extras import missing_extra
 
 _POLL = 0.1
 _PR_SET_PDEATHSIG = 1
-#: The last lines of a log that tell why a program stopped.
+#: So many of the last lines of a log say why a program stopped.
 _TAIL = 3
 
 #: Packages of the extra ``build``, by the modules that they bring.

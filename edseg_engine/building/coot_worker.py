@@ -1,7 +1,7 @@
 """What runs inside Coot's engine, as a child process: ``python -m edseg_engine.building.coot_worker JOB.json``.
 
 The engine prints to the standard output and may crash, so it has a process of its own. `coot_engine` writes the job and
-reads the results; lines beginning with ``@progress`` tell how far the work has come.
+reads the results; lines beginning with ``@progress`` report how far the work has come.
 """
 
 from __future__ import annotations

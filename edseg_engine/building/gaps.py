@@ -1,4 +1,4 @@
-"""Fragments whose types alone do not tell their place: in the gaps of chains, where distances help."""
+"""Fragments whose types alone do not determine their place: in the gaps of chains, where distances help."""
 
 from __future__ import annotations
 

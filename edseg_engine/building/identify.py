@@ -22,7 +22,7 @@ STAGES = ("read", "prepare", "network", "instances", "classify", "trace", "searc
 
 @dataclass(frozen=True)
 class Identification:
-    """What a database says of a map.
+    """Which sequences of a database fit a map.
 
     Attributes
     ----------

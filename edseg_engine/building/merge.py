@@ -104,7 +104,7 @@ def _distance(a: gemmi.Residue, b: gemmi.Residue) -> float:
 
 
 class _Neighbours:
-    """Tells whether something is near a position, symmetry copies included."""
+    """Finds out whether something is near a position, symmetry copies included."""
 
     def __init__(self, positions: list[FloatArray], symmetry: Symmetry) -> None:
         self.positions, self.symmetry = np.array(positions).reshape(-1, 3), symmetry

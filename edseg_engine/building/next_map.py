@@ -1,4 +1,4 @@
-"""The map of the next cycle: phases of the refined model, with what the experiment knows of them."""
+"""The map of the next cycle: phases of the refined model, with what the experiment says about them."""
 
 from __future__ import annotations
 

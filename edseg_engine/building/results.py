@@ -48,7 +48,7 @@ class BuildOptions:
     sequences
         One-letter code of each chain; one that occurs twice has two copies. None leaves the chains without register.
     residues
-        Number of residues in the asymmetric unit; None tells it from the sequences and what is found.
+        Number of residues in the asymmetric unit; None derives it from the sequences and what is found.
     cycles
         At most so many times a new map is made and read.
     refine

@@ -1,4 +1,4 @@
-"""The way from somebody's model and a map to what the map says of the model."""
+"""The way from a model and a map to what the map says about the model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from edseg_engine.residues.known import KnownResidues, ResidueName, known_residu
 IMPROBABLE, PROBABLE = 0.05, 0.5
 #: Numbers of residues further apart than this belong to no gap of a loop.
 _LONGEST_GAP = 200
-#: Of less of the residues in density, or more of a difference of cell edges, the user should hear.
+#: Warn if a smaller share of the residues lies in density, or if cell edges differ by a larger one.
 _LEAST_SEEN, _CELL_TOLERANCE = 0.5, 0.02
 
 
@@ -84,7 +84,7 @@ class RegisterShift:
         Natural logarithm of how much better the shifted types fit.
     built, fitting
         One-letter codes of the types that the model has, and of those that fit the density (``?`` where the model
-        does not tell).
+        lacks the residue).
     """
 
     first: ResidueName

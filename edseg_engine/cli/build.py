@@ -113,7 +113,7 @@ def _build(args: argparse.Namespace, directory: Path, progress: ProgressCallback
 
 
 def summary(result: BuildResult, directory: Path) -> str:
-    """Return lines that tell what was built, how well it fits, and where the files lie."""
+    """Return lines that say what was built, how well it fits, and where the files lie."""
     model, checks = result.model, result.checks
     length = sum(map(len, model.sequences.values()))
     rows = [("Residues", f"{len(model.residues)} of {length} in {len(model.sequences)} chain(s)")]

@@ -1,4 +1,4 @@
-"""``edseg check``: what a map says of somebody's model."""
+"""``edseg check``: what a map says about a model."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "check",
         parents=[columns_parser(), network_parser(), device_parser(), output_parser("MODEL's name + -check")],
         help="check the residue types and the register of a model against a map",
-        description="Tell how probable the type of each residue of a model is in an electron density map, and which "
-        "stretches fit better when their sequence is shifted by one to five residues.",
+        description="Report how probable the type of each residue of a model is in an electron density map, and "
+        "which stretches fit better when their sequence is shifted by one to five residues.",
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="PDB or mmCIF file, plain or compressed with gzip")
     parser.add_argument(
@@ -74,7 +74,7 @@ def _check(args: argparse.Namespace, directory: Path, progress: ProgressCallback
 
 
 def summary(result: ModelCheck, directory: Path) -> str:
-    """Return lines that tell what disagrees with the map, and where the files lie."""
+    """Return lines that say what disagrees with the map, and where the files lie."""
     from edseg_engine.io.names import shown
     from edseg_engine.labels import LABELS
 

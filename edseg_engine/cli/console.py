@@ -68,7 +68,7 @@ def say(text: str) -> None:
 
 
 def complain(text: str) -> None:
-    """Print a message on standard error, if there is anybody to read it."""
+    """Print a message on standard error, unless it is closed."""
     try:
         print(f"edseg: {text}", file=sys.stderr, flush=True)
     except OSError:

@@ -49,6 +49,6 @@ def run(args: argparse.Namespace) -> int:
         output = shown(args.output.resolve())
         say(json_line("result", map=output, resolution=density.d_min, source=dict(density.source)))
     else:
-        told = "unknown" if density.d_min is None else f"{density.d_min:.2f} Å"
-        say(f"{args.output}: {density.spacegroup.xhm()}, resolution {told}")
+        resolution = "unknown" if density.d_min is None else f"{density.d_min:.2f} Å"
+        say(f"{args.output}: {density.spacegroup.xhm()}, resolution {resolution}")
     return 0

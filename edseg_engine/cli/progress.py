@@ -72,7 +72,7 @@ def emit(event: str, **values: object) -> None:
     Raises
     ------
     Cancelled
-        If nobody reads them any more.
+        If the reader of the output is gone.
     OutputError
         If stdout cannot be written.
     """

@@ -40,7 +40,7 @@ def report(
         try:
             result = _uninterrupted(work, emit_progress)
         except REPORTED as error:
-            with suppress(*REPORTED):  # where nobody reads it, the first error is still the one to tell
+            with suppress(*REPORTED):  # if the output is closed, the first error is still the one to report
                 emit("error", kind=type(error).__name__, message=shown(str(error)), exit_code=error.exit_code)
             raise
         say(json_line("result", directory=shown(directory.resolve()), **event(result)))

@@ -11,7 +11,7 @@ from edseg_engine.results.records import Segmentation
 
 
 def summary(segmentation: Segmentation, directory: Path) -> str:
-    """Return lines that tell what was found, with which means, and where the files lie."""
+    """Return lines that say what was found, by which means, and where the files lie."""
     residues, weights = segmentation.residues, segmentation.weights
     counts = Counter(residue.ranks[0][0] for residue in residues)
     stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in segmentation.timings.items())

@@ -31,7 +31,7 @@ class DensityMap:
     grid
         Where the values lie. When `periodic` its sampling equals ``values.shape`` and it starts at zero.
     d_min
-        Resolution in Å if the file tells it.
+        Resolution in Å if it is known.
     periodic
         Whether the map is known everywhere in the crystal: it can be read across cell edges.
     source

@@ -2,7 +2,7 @@
 
 A pack is an ``.npz`` of flat arrays over all its structures: atoms (coordinates in 0.02 Å steps as differences along
 each structure, low and high bytes apart; B in 0.5 Å² steps; occupancy in hundredths; atomic number; name), residues,
-chains and structures (id, cell, space group, resolution). ``docs/training.md`` tells how to use one's own structures.
+chains and structures (id, cell, space group, resolution). ``docs/training.md`` explains how to use your own structures.
 """
 
 from __future__ import annotations

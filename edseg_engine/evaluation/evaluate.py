@@ -48,7 +48,7 @@ CULLING = 3.0
 def culled(volume: Volume, residues: KnownResidues, symmetry: Symmetry) -> Volume:
     """Return the volume without density farther than `CULLING` Å from the atoms of residues and their copies.
 
-    This is the protocol of the thesis's tables (4.2). Nobody can do it with a map that has no model yet.
+    This is the protocol of the thesis's tables (4.2). It cannot be followed with a map that has no model yet.
     """
     index = np.flatnonzero(volume.values.reshape(-1) != 0)
     far = np.concatenate(

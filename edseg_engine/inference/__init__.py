@@ -1,1 +1,1 @@
-"""From the density of a region to the network's word on each voxel."""
+"""From the density of a region to the network's predictions for each voxel."""

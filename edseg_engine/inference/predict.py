@@ -1,4 +1,4 @@
-"""From a volume to the network's word on each voxel with density: class probabilities and votes for a centroid."""
+"""From a volume to the predictions for its voxels with density: class probabilities and votes for a centroid."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SMALLEST_TILE = 32
 
 @dataclass(frozen=True)
 class VoxelPrediction:
-    """What the network says of the occupied voxels of a volume.
+    """What the network predicts for the occupied voxels of a volume.
 
     Attributes
     ----------

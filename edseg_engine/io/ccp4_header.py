@@ -119,8 +119,8 @@ def _check_grid(cell: gemmi.UnitCell, sampling: Triple, start: Triple, name: str
         )
     spacings = [length / n for length, n in zip(cell.parameters[:3], sampling, strict=True)]
     if not all(_SPACINGS[0] <= spacing <= _SPACINGS[1] for spacing in spacings):
-        told = ", ".join(f"{spacing:.3g}" for spacing in spacings)
-        raise MapContentError(f"{name} has grid spacings of {told} Å; cell and sampling do not belong together.")
+        found = ", ".join(f"{spacing:.3g}" for spacing in spacings)
+        raise MapContentError(f"{name} has grid spacings of {found} Å; cell and sampling do not belong together.")
     if max(map(abs, start)) > _MAX_START:
         raise MapContentError(f"{name} starts at the grid point {start}, which is absurdly far from its cell.")
 

@@ -154,5 +154,5 @@ def find_hl(types: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def find_free(types: Mapping[str, str]) -> str | None:
-    """Return the label of the flags that tell the test set (free set) from the others."""
+    """Return the label of the flags that mark the test set (free set)."""
     return next((label for label in _FREE_FLAGS if types.get(label) == "I"), None)

@@ -67,7 +67,7 @@ def output_directory(path: Path | str, own: Collection[str], *, last: str, overw
     own
         Files and directories of a result, relative to its directory, with ``/``. Others are never overwritten.
     last
-        The file in `own` that is moved into place last and so tells that the result is complete.
+        The file in `own` that is moved into place last: where it is, the result is complete.
     overwrite
         Whether an older result is replaced.
 
@@ -179,7 +179,7 @@ def _parents_removed_on_error(directory: Path) -> Iterator[None]:
 def _exchange(staging: Path, directory: Path, own: Collection[str], last: str) -> None:
     """Move the older result from `directory` to `staging`, then the new one from ``staging/new`` to `directory`.
 
-    What has been done can be told from `staging` at any moment, and undone.
+    At any moment, `staging` shows what has been done, so that it can be undone.
     """
     leaving, gone = (staging / name for name in OLDER)
     try:

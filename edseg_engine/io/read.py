@@ -24,14 +24,14 @@ def read_map(
     path
         MTZ, structure-factor mmCIF, CCP4 or MRC file; each also compressed with gzip.
     resolution
-        d_min in Å, in place of what the file tells. Reflections finer than it are left out.
+        d_min in Å, in place of the resolution in the file. Reflections finer than it are left out.
     f_label, phi_label
         Columns of the map coefficients in a reflection file; None finds the usual ones.
 
     Returns
     -------
     DensityMap
-        Without `d_min` if neither the file nor the caller told it.
+        Without `d_min` if neither the file nor the caller gives it.
 
     Raises
     ------

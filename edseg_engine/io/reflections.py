@@ -177,7 +177,7 @@ def known_spacegroup(table: ReflectionTable, cell: gemmi.UnitCell, name: str) ->
         The cell does not fit it.
     """
     if table.spacegroup is None:
-        raise MapFormatError(f"{name} does not tell its space group.")
+        raise MapFormatError(f"{name} does not give its space group.")
     check_symmetry(cell, table.spacegroup, name)
     return table.spacegroup
 
@@ -238,7 +238,7 @@ def _check_mtz_header(file: File, name: str) -> int:
         raise MapFormatError(f"{name} is truncated: its headers have no end.")
     counts = [record.split()[1:4] for record in records[:end] if record[:4].upper() == b"NCOL"]
     if len(counts) != 1 or len(counts[0]) != 3 or not all(count.isdigit() for count in counts[0]):
-        raise MapFormatError(f"{name} is a damaged MTZ file: it does not tell how many reflections it has.")
+        raise MapFormatError(f"{name} is a damaged MTZ file: it does not say how many reflections it has.")
     n_columns, n_reflections, n_batches = map(int, counts[0])
     size = data_end + len(text)
     if 4 * n_columns * n_reflections > data_end or 80 * (n_columns + n_batches) > len(text):

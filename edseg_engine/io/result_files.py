@@ -63,7 +63,7 @@ class ResultFiles:
         overwrite
             Whether an older result is replaced.
         progress
-            Hears of the stage ``write``. If it stops the run, nothing is written.
+            Is called with the stage ``write``. If it stops the run, nothing is written.
 
         Raises
         ------

@@ -69,7 +69,7 @@ else:
     def _lock(staging: Path) -> BinaryIO | None:
         """Mark `staging` as that of a living run.
 
-        The name of the host is written only once the lock is held: without it, nobody takes the run for dead.
+        The name of the host is written only once the lock is held: without it, no other run takes this one for dead.
         """
         lock = (staging / _LOCK).open("xb", buffering=0)
         with suppress(OSError):  # a file system without locks, or a full one
@@ -93,7 +93,7 @@ else:
 def flush(path: Path) -> None:
     """Wait until a file, or the list of a directory's files, is on the disk.
 
-    Some file systems tell only now that they are full.
+    Some file systems report only now that they are full.
     """
     if sys.platform == "win32" and path.is_dir():
         return

@@ -28,13 +28,13 @@ def check_cell(parameters: Sequence[float], name: str) -> gemmi.UnitCell:
     MapContentError
         A length is not within 0 ... 5000 Å, or the angles do not close a cell.
     """
-    told = " ".join(f"{p:g}" for p in parameters)
+    text = " ".join(f"{p:g}" for p in parameters)
     if not all(0 < length <= _MAX_LENGTH for length in parameters[:3]):
-        raise MapContentError(f"{name} has the cell {told}; its lengths are not within 0 and {_MAX_LENGTH:g} Å.")
+        raise MapContentError(f"{name} has the cell {text}; its lengths are not within 0 and {_MAX_LENGTH:g} Å.")
     angles_make_sense = all(0 < angle < 180 for angle in parameters[3:])
     alpha, beta, gamma = (math.cos(math.radians(angle)) if angles_make_sense else 1.0 for angle in parameters[3:])
     if not 1 + 2 * alpha * beta * gamma - alpha**2 - beta**2 - gamma**2 > 1e-3:
-        raise MapContentError(f"{name} has the cell {told}; its angles make no cell.")
+        raise MapContentError(f"{name} has the cell {text}; its angles make no cell.")
     return gemmi.UnitCell(*parameters)
 
 
@@ -104,8 +104,8 @@ def check_symmetry(cell: gemmi.UnitCell, spacegroup: gemmi.SpaceGroup, name: str
         It has not.
     """
     if not cell.is_compatible_with_spacegroup(spacegroup, 0.01):
-        told = " ".join(f"{p:g}" for p in cell.parameters)
-        raise MapContentError(f"{name} has the cell {told}, which does not fit its space group {spacegroup.xhm()}.")
+        text = " ".join(f"{p:g}" for p in cell.parameters)
+        raise MapContentError(f"{name} has the cell {text}, which does not fit its space group {spacegroup.xhm()}.")
 
 
 def described(density: DensityMap, name: str, file_format: str, **details: object) -> DensityMap:

@@ -132,7 +132,7 @@ class StackNet(nn.Module):
         self.up = nn.ModuleList(nn.ConvTranspose3d(w[i + 1], w[i], 2, stride=2, bias=False) for i in levels[:-1])
         self.class_heads = nn.ModuleList(nn.Conv3d(w[i], N_CLASSES, 1, bias=i == 0) for i in levels)
         self.offset_head = nn.Conv3d(w[0], 3, 1)
-        # Chain direction is not a linear function of the features that tell classes and centroids.
+        # Chain direction is not a linear function of the features that give classes and centroids.
         self.atom_head = nn.Sequential()
         if config.points > 1:
             self.atom_head = nn.Sequential(

@@ -59,7 +59,7 @@ def find_residues(
     n_residues
         Number of residues K in the region; None estimates it from the votes.
     clock
-        Measures the stages ``instances`` and ``classify`` and hears of their progress.
+        Measures the stages ``instances`` and ``classify`` and reports their progress.
     """
     clock = clock or Clock()
     voxels, symmetry = prediction.voxels, prediction.region.symmetry

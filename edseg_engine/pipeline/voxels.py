@@ -1,4 +1,4 @@
-"""The first step: from a map to the network's word on every voxel with density."""
+"""The first step: from a map to the network's predictions for every voxel with density."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BYTES_PER_VOXEL, _BYTES_PER_VALUE, _BYTES_FIXED = 60, 16, 1.2e9
 
 @dataclass(frozen=True)
 class MapPrediction:
-    """What the network says of a map, and where.
+    """What the network predicts for a map, and where.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class MapPrediction:
 
 @dataclass(frozen=True)
 class MapReading:
-    """A map, the weights that read it, and their word on its voxels.
+    """A map, the weights that read it, and their predictions for its voxels.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class MapReading:
     weights
         Those that name residues.
     classifier
-        What turns their word on voxels into classes of residues.
+        What turns their predictions for voxels into classes of residues.
     prediction
         What they say.
     """
@@ -93,14 +93,14 @@ def predict_map(
     edit: Callable[[Volume], Volume] | None = None,
     backbone: Weights | None = None,
 ) -> MapPrediction:
-    """Run the network on a region of a map, from the map to its word on every voxel with density.
+    """Run the network on a region of a map, from the map to its predictions for every voxel with density.
 
     Parameters
     ----------
     orientations, views
         See `edseg_engine.options.SegmentOptions`.
     clock
-        Measures the stages ``prepare`` and ``network`` and hears of their progress.
+        Measures the stages ``prepare`` and ``network`` and reports their progress.
     edit
         Changes the density of each view before the network reads it.
     backbone

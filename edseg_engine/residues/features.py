@@ -1,8 +1,8 @@
 """What the voxels of a residue say together: the features that its class is read from.
 
 The mean of its voxels' probabilities (thesis 3.3) treats all voxels alike. But the voxels far from the centroid are
-those of side chain and backbone ends, the certain ones know more than the uncertain, and size and shape tell small
-residues from large. All features are the same however the residue is turned.
+those of side chain and backbone ends, the certain ones know more than the uncertain, and size and shape distinguish
+small residues from large ones. All features are the same however the residue is turned.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def density_around(density: DensityMap, positions: NDArray[np.float64]) -> Densi
         rows = [row % n for row, n in zip(rows, grid.sampling, strict=True)]
     return DensityMap(
         values=density.values[np.ix_(*rows)],
-        # The box is no asymmetric unit; without symmetry nobody takes it for one.
+        # The box is no asymmetric unit; without symmetry it is not mistaken for one.
         grid=replace(grid, spacegroup=gemmi.SpaceGroup("P 1"), start=(int(first[0]), int(first[1]), int(first[2]))),
         d_min=density.d_min,
         periodic=False,

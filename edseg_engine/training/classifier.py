@@ -1,4 +1,4 @@
-"""Train the classifier of residues on what a trained network says of crystals of the training split."""
+"""Train the classifier of residues on what a trained network predicts for crystals of the training split."""
 
 from __future__ import annotations
 

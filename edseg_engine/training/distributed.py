@@ -1,6 +1,6 @@
 """One training run on several processes: each has its own stream of windows, and they share gradients.
 
-Processes are started by ``torchrun --nproc-per-node N -m edseg_engine train ...``, which tells each its rank.
+Processes are started by ``torchrun --nproc-per-node N -m edseg_engine train ...``, which gives each its rank.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def refresh(cmd: Any, result: Result, topic: str = "decisions") -> None:
 
 
 def store(cmd: Any, result: Result, topic: str = "decisions") -> None:
-    """Store what has changed in a result, and tell the panel."""
+    """Store what has changed in a result, and inform the panel."""
     if problem := store_decisions(result):
         complain(problem)
     state_of(cmd).changed(topic)

@@ -60,7 +60,7 @@ def edseg_accept(
         edseg_reject, edseg_relabel, edseg_undo, edseg_export
     """
     result = find_result(_self, name)
-    identity = parse_identity(told) if (told := str(kwargs.pop("as", as_))) else None
+    identity = parse_identity(given) if (given := str(kwargs.pop("as", as_))) else None
     if kwargs:
         raise CmdException(f"edseg_accept has no argument {next(iter(kwargs))!r}.")
     chosen = _chosen(_self, result, ids)

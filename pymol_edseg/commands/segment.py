@@ -138,7 +138,7 @@ def edseg_segment(
 
 
 def _in_script(_self: Any) -> bool:
-    """Tell whether the command comes from a script: what is typed is parsed at the first level."""
+    """Return whether the command comes from a script: what is typed is parsed at the first level."""
     return int(_self._parser.nest) > 1
 
 

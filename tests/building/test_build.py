@@ -110,7 +110,7 @@ def test_a_model_does_not_replace_other_files(result: BuildResult, tmp_path: Pat
 
 
 @needs_engine
-def test_a_wrong_sequence_is_told(known: KnownChains) -> None:
+def test_a_wrong_sequence_is_reported(known: KnownChains) -> None:
     residues, _ = votes(known, np.random.default_rng(1))
     with pytest.raises(BuildError, match="fits the sequence"):
         build(MTZ, BuildOptions((WRONG,)), lambda density, progress: residues)
@@ -170,7 +170,7 @@ def test_a_cancelled_program_does_not_live_on(tmp_path: Path) -> None:
         os.kill(seen[0], 0)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's death")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals children when their parent dies")
 def test_a_program_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     child = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
     parent = (

@@ -41,7 +41,7 @@ def test_the_right_model_fits(checked: ModelCheck) -> None:
     assert checked.warnings == ()
 
 
-def test_a_shifted_model_is_told_from_files(tmp_path: Path) -> None:
+def test_a_shifted_model_is_found_from_files(tmp_path: Path) -> None:
     structure = gemmi.read_structure(str(MODEL))
     protein = [r for r in structure[0][0] if r.name != "HOH"][:95]
     types = [residue.name for residue in protein]

@@ -1,4 +1,4 @@
-"""What commands say of their work: to people, to programs, and when they are stopped."""
+"""What commands report about their work: to people, to programs, and when they are stopped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def refused(progress: ProgressCallback) -> NoReturn:
 
 
 @pytest.mark.parametrize(("work", "kind"), [(interrupted, Cancelled), (refused, OutputError)])
-def test_programs_are_told_how_a_run_ended(
+def test_programs_learn_how_a_run_ended(
     work: object, kind: type[Cancelled | OutputError], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(kind):

@@ -21,7 +21,7 @@ LEFT = Qt.MouseButton.LeftButton
 
 
 class Heart:
-    """Beats in the event loop; the longest pause tells whether the window was stuck."""
+    """Beats in the event loop; the longest pause shows whether the window was stuck."""
 
     def __init__(self):
         self.longest, self.last = 0.0, time.perf_counter()

@@ -19,7 +19,7 @@ DRIVER = Path(__file__).with_name("gui_driver.py")
 
 @contextmanager
 def screen() -> Iterator[str]:
-    """Yield the name of a screen of 1400 x 900 that nobody sees."""
+    """Yield the name of a screen of 1400 x 900 that is not shown."""
     read, write = os.pipe()
     command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1400x900x24", "-nolisten", "tcp"]
     server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""Output files are there completely or not at all, and never at the cost of a file that is somebody else's."""
+"""Output files are there completely or not at all, and never at the cost of another file."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def test_amplitudes_with_phase_distributions_make_a_weighted_map(columns: Table,
     assert correlation(density, read_map(expected)) > 0.9999
 
 
-def test_figures_of_merit_are_told(columns: Table, tmp_path: Path) -> None:
+def test_figures_of_merit_are_recognised(columns: Table, tmp_path: Path) -> None:
     fom = np.linspace(0, 1, len(columns["F"]))
     path = write_mtz(
         tmp_path / "fom.mtz",
