@@ -6,6 +6,7 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 Position = tuple[float, float, float]
@@ -16,8 +17,25 @@ def pymol_symbol(spacegroup: str) -> str:
     return f"H{spacegroup[1:-2]}" if spacegroup.endswith(":H") else spacegroup
 
 
+@dataclass(frozen=True, order=True)
+class Image:
+    """A copy by symmetry: an operation of the space group, by its number, and a translation by whole cells."""
+
+    operation: int = 0
+    shift: tuple[int, int, int] = (0, 0, 0)
+
+
+@dataclass(frozen=True, order=True)
+class Contact:
+    """Where a position comes near to another: the distance (Å), the number of the other, and the copy that does."""
+
+    distance: float
+    other: int
+    image: Image = Image()
+
+
 class Crystal:
-    """A unit cell (Å, degrees) with its symmetry operations."""
+    """A unit cell (Å, degrees) with its symmetry operations, the first of which is the identity."""
 
     def __init__(self, cell: Sequence[float], spacegroup: str) -> None:
         from pymol import xray
@@ -50,48 +68,66 @@ class Crystal:
 
     def copies(self, position: Sequence[float]) -> list[Position]:
         """Return the copies (fractions of the cell) of a position (Å), one by each operation."""
-        uvw = (*self.fractional(position), 1.0)
-        made = [tuple(math.fsum(r * x for r, x in zip(row, uvw, strict=True)) for row in op) for op in self.operations]
-        return [(u, v, w) for u, v, w in made]
+        uvw = self.fractional(position)
+        return [_apply(operation, uvw) for operation in self.operations]
+
+    def move(self, image: Image, position: Sequence[float]) -> Position:
+        """Return where a copy of a position lies (both Å)."""
+        moved = _apply(self.operations[image.operation], self.fractional(position))
+        return self.cartesian([x + n for x, n in zip(moved, image.shift, strict=True)])
+
+
+def _apply(operation: Sequence[Sequence[float]], uvw: Sequence[float]) -> Position:
+    u, v, w = (math.fsum(r * x for r, x in zip(row, (*uvw, 1.0), strict=True)) for row in operation)
+    return u, v, w
 
 
 class Neighbours:
-    """Positions in a crystal, to find which copy of another position lies nearest to any of them.
+    """Positions in a crystal, to find which copies of another position lie near to any of them.
 
     Parameters
     ----------
     positions
-        Positions (Å).
+        Positions (Å); they are numbered from 0.
     radius
-        Pairs nearer than this (Å) are quick to find.
+        What is nearer than this (Å) is near, and quick to find.
     """
 
     def __init__(self, crystal: Crystal, positions: Iterable[Sequence[float]], radius: float) -> None:
         self._crystal, self._radius = crystal, radius
         self._counts = tuple(max(1, int(spacing / radius)) for spacing in crystal.spacings)
-        self._all = [crystal.fractional(position) for position in positions]
-        self._buckets: dict[tuple[int, ...], list[Position]] = defaultdict(list)
-        for uvw in self._all:
-            self._buckets[self._bucket(uvw)].append(uvw)
+        self._all: list[Position] = []
+        self._buckets: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for position in positions:
+            self.add(position)
 
-    def within(self, position: Sequence[float]) -> tuple[float, Position] | None:
-        """Return the distance and the copy (Å) of a position nearest to any other, or None beyond the radius."""
-        found = (self._nearest(copy, self._around(copy)) for copy in self._crystal.copies(position))
-        return min((pair for pair in found if pair and pair[0] < self._radius), default=None)
+    def add(self, position: Sequence[float]) -> None:
+        """Take in another position (Å)."""
+        uvw = self._crystal.fractional(position)
+        self._buckets[self._bucket(uvw)].append(len(self._all))
+        self._all.append(uvw)
 
-    def nearest(self, position: Sequence[float]) -> Position:
-        """Return the copy (Å) of a position that is nearest to any other; the position if there is no other."""
-        found = self.within(position)
-        if found is None:
-            far = (self._nearest(copy, self._all) for copy in self._crystal.copies(position))
-            found = min((pair for pair in far if pair), default=None)
-        x, y, z = position
-        return found[1] if found else (x, y, z)
+    def contacts(self, position: Sequence[float]) -> list[Contact]:
+        """Return what is within the radius of any copy of a position (Å), the nearest first."""
+        copies = enumerate(self._crystal.copies(position))
+        found = (contact for number, uvw in copies for contact in self._compare(number, uvw, self._around(uvw)))
+        return sorted(contact for contact in found if contact.distance < self._radius)
+
+    def within(self, position: Sequence[float]) -> Contact | None:
+        """Return the copy of a position (Å) that is nearest to any other, or None if none is within the radius."""
+        return next(iter(self.contacts(position)), None)
+
+    def nearest(self, position: Sequence[float]) -> Contact | None:
+        """Return the copy of a position (Å) that is nearest to any other, however far; None if there is no other."""
+        everything = range(len(self._all))
+        copies = enumerate(self._crystal.copies(position))
+        far = (contact for number, uvw in copies for contact in self._compare(number, uvw, everything))
+        return self.within(position) or min(far, default=None)
 
     def _bucket(self, uvw: Sequence[float]) -> tuple[int, ...]:
         return tuple(int(x % 1.0 * n) % n for x, n in zip(uvw, self._counts, strict=True))
 
-    def _around(self, uvw: Sequence[float]) -> list[Position]:
+    def _around(self, uvw: Sequence[float]) -> list[int]:
         home = self._bucket(uvw)
         cells = {
             tuple((h + s) % n for h, s, n in zip(home, step, self._counts, strict=True))
@@ -99,12 +135,11 @@ class Neighbours:
         }
         return [other for cell in cells for other in self._buckets.get(cell, ())]
 
-    def _nearest(self, uvw: Sequence[float], others: Iterable[Position]) -> tuple[float, Position] | None:
-        """Return the distance and the place (Å) of the lattice copy of `uvw` nearest to any of the others."""
-        best: tuple[float, Position] | None = None
+    def _compare(self, operation: int, uvw: Sequence[float], others: Iterable[int]) -> Iterable[Contact]:
+        """Yield how near the lattice copy of `uvw` that is nearest to each of the others comes to it."""
         for other in others:
-            delta = [(x - y) - round(x - y) for x, y in zip(uvw, other, strict=True)]
-            distance = math.hypot(*self._crystal.cartesian(delta))
-            if best is None or distance < best[0]:
-                best = distance, self._crystal.cartesian([y + d for y, d in zip(other, delta, strict=True)])
-        return best
+            delta = [x - y for x, y in zip(uvw, self._all[other], strict=True)]
+            cells = [round(d) for d in delta]
+            distance = math.hypot(*self._crystal.cartesian([d - n for d, n in zip(delta, cells, strict=True)]))
+            u, v, w = (-n for n in cells)
+            yield Contact(distance, other, Image(operation, (u, v, w)))

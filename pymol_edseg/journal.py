@@ -67,6 +67,17 @@ class Journal:
                 state[number] = _after(state.get(number, Decision()), entry)
         return state
 
+    def accepted(self) -> list[int]:
+        """Return the ids that are accepted, in the order in which that was done."""
+        order: dict[int, None] = {}
+        for entry in self.entries[: self.position]:
+            for number in entry.ids:
+                if entry.status == ACCEPTED:
+                    order[number] = None
+                elif entry.status is not None:
+                    order.pop(number, None)
+        return list(order)
+
     def would_change(self, entry: Entry) -> tuple[int, ...]:
         """Return those ids of an action that it would change."""
         state = self.decisions()

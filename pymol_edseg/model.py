@@ -1,33 +1,36 @@
 """Accepted residues in model objects of PyMOL.
 
-An accepted residue is one pseudo-atom at its centroid; `residue_atoms` is the one place to change when whole residues
-are fitted. The atoms of a result carry its name as custom property: so they are found again in any object.
+An accepted residue has N, CA, C, O and CB, in ideal geometry where its voxels vote them to be, or one pseudo-atom at
+its centroid where the network does not vote for atoms. The atoms of a result carry its name as custom property: so they
+are found again in any object.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pymol_edseg.crystal import Crystal, Neighbours, Position, pymol_symbol
-from pymol_edseg.journal import ACCEPTED
+from pymol_edseg.crystal import Contact, Image, Neighbours, Position, pymol_symbol
+from pymol_edseg.geometry import turn_oxygen
 from pymol_edseg.objects import atom, load_atoms, move
-from pymol_edseg.palette import NAMES, class_of, file_name, pdb_name
+from pymol_edseg.palette import NAMES, class_of, file_name
 from pymol_edseg.proposals import Proposal
 from pymol_edseg.state import Result
+from pymol_edseg.tracing import residue_numbers
 
-#: A residue whose centroid lies nearer (Å) to that of a proposal, or of a copy by symmetry, is the same one.
+#: A residue nearer (Å) to a proposal, or to a copy by symmetry, is the same one.
 SAME = 2.0
 #: Centroids of neighbours along a chain are at most about this far apart (Å).
 _NEIGHBOUR = 7.5
+#: C and N nearer (Å) than this are bonded, if their residues are neighbours.
+_BOND = 2.5
+_BONDS = (("N", "CA", 1), ("CA", "C", 1), ("C", "O", 2), ("CA", "CB", 1))
+_RESIDUES_PER_CHAIN = 9999
 _CHAINS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-
-
-def residue_atoms(proposal: Proposal, identity: str) -> list[Any]:
-    """Return the atoms of an accepted residue."""
-    return [atom(proposal, pdb_name(identity))]
 
 
 def update_models(cmd: Any, result: Result, before: Iterable[str] = ()) -> None:
@@ -38,13 +41,10 @@ def update_models(cmd: Any, result: Result, before: Iterable[str] = ()) -> None:
     before
         Models that held residues of the result until now.
     """
-    decisions, identities = result.decisions(), result.identities()
-    wanted: dict[str, list[Any]] = defaultdict(list)
-    for proposal in result.proposals:
-        decision = decisions[proposal.id]
-        if decision.status == ACCEPTED:
-            atoms = residue_atoms(proposal, identities[proposal.id])
-            wanted[decision.model or model_name(result)] += atoms
+    decisions, proposals = result.decisions(), result.by_id()
+    wanted: dict[str, list[Proposal]] = defaultdict(list)
+    for number in result.journal.accepted():
+        wanted[decisions[number].model or model_name(result)].append(proposals[number])
     for model in {*before, *wanted}:
         _replace_atoms(cmd, result, model, wanted.get(model, []))
 
@@ -59,40 +59,121 @@ def _own(result: Result) -> str:
     return f"(custom {result.name} or segi {result.name})"
 
 
-def _replace_atoms(cmd: Any, result: Result, model: str, atoms: list[Any]) -> None:
+def _replace_atoms(cmd: Any, result: Result, model: str, accepted: Sequence[Proposal]) -> None:
     exists = model in cmd.get_names("objects")
     others = cmd.count_atoms(f"%{model} and not {_own(result)}") if exists else 0
-    for made in atoms:
-        made.custom = result.name
     if not others:
-        if atoms:
-            load_atoms(cmd, model, atoms)
-            cmd.set_symmetry(model, *result.data.cell, pymol_symbol(result.data.spacegroup), quiet=1)
+        if accepted:
+            load_atoms(cmd, model, *_residues(result, accepted, {}))
             _show(cmd, model)
             cmd.group(result.name, model, quiet=1)
             move(cmd, result, model)
         elif exists:
             cmd.delete(model)
-        return
-    cmd.remove(f"%{model} and {_own(result)}")
-    if not atoms:
-        return
-    chain = _free_chain(cmd, model)
-    built = Neighbours(_crystal(result), _centroids(cmd, model, result), _NEIGHBOUR)
-    for made in atoms:
-        made.chain, made.coord = chain, list(built.nearest(made.coord))
-    temporary = cmd.get_unused_name("_edseg")
-    load_atoms(cmd, temporary, atoms)
-    _show(cmd, temporary)
-    cmd.copy_to(model, temporary, rename="", zoom=0, quiet=1)
-    cmd.delete(temporary)
+    else:
+        cmd.remove(f"%{model} and {_own(result)}")
+        if accepted:
+            images = _images(result, accepted, _built(cmd, model, result, accepted))
+            temporary = cmd.get_unused_name("_edseg")
+            load_atoms(cmd, temporary, *_residues(result, accepted, images, _free_chain(cmd, model)))
+            _show(cmd, temporary)
+            cmd.copy_to(model, temporary, rename="", zoom=0, quiet=1)
+            cmd.delete(temporary)
+    # Files without a crystal have no cell, or one of 1 Å.
+    if accepted and not (others and (cmd.get_symmetry(model) or [1.0])[0] != 1.0):
+        cmd.set_symmetry(model, *result.data.cell, pymol_symbol(result.data.spacegroup), quiet=1)
+
+
+def _residues(
+    result: Result, accepted: Sequence[Proposal], images: Mapping[int, Image], chain: str = ""
+) -> tuple[list[Any], list[tuple[int, int, int]]]:
+    """Return the atoms of accepted residues, and the bonds between them.
+
+    Parameters
+    ----------
+    accepted
+        The proposals in the order of their acceptance.
+    images
+        The symmetry copies that they are to be, by their ids; where there is none, they are in their own place.
+    chain
+        Name of the chain; by default A, and what follows it for more residues than a chain can have.
+    """
+    names = result.identities()
+    voted = any(p.atoms for p in accepted)
+    numbers = residue_numbers(result.stretches, [p.id for p in accepted]) if voted else {}
+    geometry = {p.id: _moved(result, p.id, images.get(p.id)) for p in accepted}
+    links = _links(result, geometry)
+    for before, after in links:
+        geometry[before] = turn_oxygen(geometry[before], geometry[after])
+    atoms: list[Any] = []
+    index: dict[tuple[int, str], int] = {}
+    for p in sorted(accepted, key=lambda p: numbers.get(p.id, p.id)):
+        for name, xyz in geometry[p.id].items():
+            if name == "CB" and names[p.id] == "GLY":
+                continue
+            made = atom(p, names[p.id])
+            made.name, made.symbol, made.coord, made.custom = name, name[0], list(xyz), result.name
+            if p.id in numbers:
+                part, number = divmod(numbers[p.id] - 1, _RESIDUES_PER_CHAIN)
+                made.chain, made.resi, made.resi_number = _CHAINS[part % len(_CHAINS)], str(number + 1), number + 1
+            made.chain = chain or made.chain
+            index[p.id, name] = len(atoms)
+            atoms.append(made)
+    inner = (((p.id, first), (p.id, second), order) for p in accepted for first, second, order in _BONDS)
+    bonds = [*inner, *(((before, "C"), (after, "N"), 1) for before, after in links)]
+    return atoms, [(index[a], index[b], order) for a, b, order in bonds if a in index and b in index]
+
+
+def _moved(result: Result, number: int, image: Image | None) -> dict[str, Position]:
+    atoms = result.residues[number]
+    return {name: result.crystal.move(image, xyz) for name, xyz in atoms.items()} if image else dict(atoms)
+
+
+def _links(result: Result, geometry: Mapping[int, Mapping[str, Position]]) -> list[tuple[int, int]]:
+    """Return the pairs of residues with a peptide bond between them, where they are now."""
+    pairs = (pair for stretch in result.stretches for pair in itertools.pairwise(stretch))
+    both = ((before, after) for before, after in pairs if before in geometry and after in geometry)
+    return [(a, b) for a, b in both if math.dist(geometry[a]["C"], geometry[b]["N"]) < _BOND]
+
+
+def _images(result: Result, accepted: Sequence[Proposal], built: Iterable[Position]) -> dict[int, Image]:
+    """Return the symmetry copies of proposals that are nearest to what is built.
+
+    What is placed counts as built, and the nearest comes first, so that a part that is missing stays whole.
+    """
+    crystal, anchors = result.crystal, {p.id: p.anchor for p in accepted}
+    ids = list(anchors)
+    known, others = (Neighbours(crystal, places, _NEIGHBOUR) for places in (built, anchors.values()))
+    heap = [(contact, number) for number in ids if (contact := known.within(anchors[number]))]
+    heapq.heapify(heap)
+    images: dict[int, Image] = {}
+    while len(images) < len(ids):
+        if heap:
+            contact, number = heapq.heappop(heap)
+        else:
+            left = (number for number in ids if number not in images)
+            contact, number = min((known.nearest(anchors[number]) or Contact(0.0, 0), number) for number in left)
+        if number in images:
+            continue
+        images[number] = contact.image
+        place = crystal.move(contact.image, anchors[number])
+        known.add(place)
+        here = Neighbours(crystal, [place], _NEIGHBOUR)
+        around = {ids[found.other] for found in others.contacts(place)} - images.keys()
+        for number in around:
+            if found := here.within(anchors[number]):
+                heapq.heappush(heap, (found, number))
+    return images
 
 
 def _show(cmd: Any, model: str) -> None:
     cmd.hide("everything", model)
-    cmd.show("spheres", model)
+    cmd.show("spheres", f"%{model} and not bonded")
+    cmd.show("sticks", model)
+    elements = {"N": cmd.get_color_index("nitrogen"), "O": cmd.get_color_index("oxygen")}
     colors = {name: cmd.get_color_index(f"edseg_{file_name(class_of(name))}") for name in NAMES}
-    cmd.alter(model, "s.sphere_scale, color = 0.45, colors[resn]", space={"colors": colors})
+    space = {"colors": colors, "elements": elements}
+    cmd.alter(model, "s.sphere_scale, color = 0.45, elements.get(elem, colors[resn])", space=space)
     cmd.recolor(model)
 
 
@@ -104,20 +185,20 @@ def _free_chain(cmd: Any, model: str) -> str:
 def already_built(cmd: Any, result: Result, model: str, proposals: Sequence[Proposal]) -> set[int]:
     """Return the ids of the proposals that a model has a residue for, in place or at a copy by symmetry.
 
-    Atoms that the result put there do not count. A map without crystal has the space group P 1.
+    Atoms that the result put there do not count.
     """
-    built = Neighbours(_crystal(result), _centroids(cmd, model, result), SAME)
-    return {p.id for p in proposals if built.within(p.position)}
+    built = Neighbours(result.crystal, _built(cmd, model, result, proposals), SAME)
+    return {p.id for p in proposals if built.within(p.anchor)}
 
 
-def _crystal(result: Result) -> Crystal:
-    return Crystal(result.data.cell, result.data.spacegroup)
-
-
-def _centroids(cmd: Any, model: str, result: Result) -> list[Position]:
-    """Return the centroids (Å) of the residues of a model that are not of the result."""
-    atoms: dict[tuple[str, str, str], list[Position]] = defaultdict(list)
+def _built(cmd: Any, model: str, result: Result, proposals: Sequence[Proposal]) -> list[Position]:
+    """Return where a model has residues that are not of the result (Å): what the proposals' anchors compare with."""
+    atoms: dict[tuple[str, str, str], dict[str, Position]] = defaultdict(dict)
     where = f"%{model} and not {_own(result)} and not solvent and not hydro"
-    cmd.iterate_state(1, where, "atoms[segi, chain, resi].append((x, y, z))", space={"atoms": atoms})
-    means = ([math.fsum(axis) / len(xyz) for axis in zip(*xyz, strict=True)] for xyz in atoms.values())
-    return [(x, y, z) for x, y, z in means]
+    cmd.iterate_state(1, where, "atoms[segi, chain, resi][name] = (x, y, z)", space={"atoms": atoms})
+    voted = any(p.atoms for p in proposals)
+    places = []
+    for named in atoms.values():
+        x, y, z = (math.fsum(axis) / len(named) for axis in zip(*named.values(), strict=True))
+        places.append(named["CA"] if voted and "CA" in named else (x, y, z))
+    return places

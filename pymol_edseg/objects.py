@@ -36,12 +36,17 @@ def atom(proposal: Proposal, identity: str) -> Any:
     return made
 
 
-def load_atoms(cmd: Any, name: str, atoms: Iterable[Any]) -> None:
-    """Make an object of atoms, without bonds between them and without moving the view."""
+def load_atoms(cmd: Any, name: str, atoms: Iterable[Any], bonds: Iterable[tuple[int, int, int]] = ()) -> None:
+    """Make an object of atoms without moving the view; bonds are two indices and an order each."""
+    from chempy import Bond
     from chempy.models import Indexed
 
     model = Indexed()
     model.atom = list(atoms)
+    for first, second, order in bonds:
+        bond = Bond()
+        bond.index, bond.order = [first, second], order
+        model.bond.append(bond)
     cmd.delete(name)
     cmd.load_model(model, name, zoom=0)
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pymol_edseg import checked
 from pymol_edseg.palette import LABELS
 
+#: The voted atoms of a residue: its own, and the CA of its neighbours in the chain.
+BACKBONE = ("N", "CA", "C", "O", "CB")
+NEXT, PREVIOUS = "next CA", "previous CA"
 SCHEMA = "edseg-result/2"
 _FIRST_SCHEMA = "edseg-result/1"
 _RESIDUES_PER_CHAIN = 9999
@@ -29,6 +32,13 @@ class Proposal:
     probabilities: Mapping[str, float]
     confidence: float
     n_voxels: int
+    #: Where its voxels vote atoms to be (Å), by name; empty where the network does not vote for atoms.
+    atoms: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    @property
+    def anchor(self) -> tuple[float, ...]:
+        """The place by which the residue is compared with others: its CA, or its centroid."""
+        return self.atoms.get("CA", self.position)
 
     @property
     def label(self) -> str:
@@ -141,7 +151,12 @@ def _proposal(residue: Any) -> Proposal:
         {label: checked.number(residue["probabilities"][label], 0, 1) for label in LABELS},
         checked.number(residue["confidence"], 0, 1),
         checked.whole(residue["n_voxels"], 0, 10**9),
+        _atoms(residue.get("atoms") or {}),
     )
+
+
+def _atoms(voted: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+    return {name: checked.numbers(voted[name], 3) for name in (*BACKBONE, NEXT, PREVIOUS)} if voted else {}
 
 
 def _rank(rank: Any) -> tuple[str, float]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pymol_edseg.crystal import Crystal, Position
 from pymol_edseg.engine_process import Run
+from pymol_edseg.geometry import ideal_residue
 from pymol_edseg.journal import Decision, Journal
 from pymol_edseg.palette import class_of
 from pymol_edseg.proposals import Proposal, Segmentation
 from pymol_edseg.records import MapReference, ViewSettings
 from pymol_edseg.resolutions import Resolutions
+from pymol_edseg.tracing import trace
 
 
 @dataclass
@@ -56,6 +60,21 @@ class Result:
     @property
     def density(self) -> str:
         return f"{self.name}_density"
+
+    @cached_property
+    def crystal(self) -> Crystal:
+        """The symmetry; a map without crystal has the space group P 1."""
+        return Crystal(self.data.cell, self.data.spacegroup)
+
+    @cached_property
+    def stretches(self) -> list[list[int]]:
+        """The ids of the proposals as stretches of chain."""
+        return trace(self.proposals, self.crystal)
+
+    @cached_property
+    def residues(self) -> dict[int, dict[str, Position]]:
+        """The atoms (Å) of every proposal in ideal geometry; the centroid as CA where atoms are not voted for."""
+        return {p.id: ideal_residue(p.atoms) if p.atoms else {"CA": p.position} for p in self.proposals}
 
     def by_id(self) -> dict[int, Proposal]:
         return {proposal.id: proposal for proposal in self.proposals}

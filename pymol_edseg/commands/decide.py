@@ -29,10 +29,11 @@ def edseg_accept(
     """
     DESCRIPTION
 
-        Accepts proposals: adds them as residues to a model object. Residues that
-        the model already has, in place or at a copy by symmetry, are left out;
-        the others are put at the symmetry copy nearest to the model. Returns the
-        ids that were accepted.
+        Accepts proposals: adds them as residues to a model object, with N, CA, C,
+        O and CB, bonded to their neighbours and numbered along the chain. Residues
+        that the model already has, in place or at a copy by symmetry, are left
+        out; the others are put at the symmetry copy nearest to the model. Returns
+        the ids that were accepted.
 
     USAGE
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pymol import CmdException
 
-from pymol_edseg.crystal import Crystal, Neighbours, pymol_symbol
+from pymol_edseg.crystal import Crystal, Image, Neighbours, pymol_symbol
 from pymol_edseg.state import state_of
 from tools.made_up import write_many
 
@@ -73,7 +73,8 @@ def test_neighbours_are_the_nearest_copies(name: str) -> None:
     cell = gemmi.UnitCell(*cells[name])
     rng = np.random.default_rng(0)
     built = rng.uniform(-20, 40, (15, 3)).tolist()
-    neighbours = Neighbours(Crystal(cell.parameters, group.xhm()), built, 7.5)
+    crystal = Crystal(cell.parameters, group.xhm())
+    neighbours = Neighbours(crystal, built, 7.5)
     for position in rng.uniform(-40, 60, (20, 3)).tolist():
         uvw = cell.fractionalize(gemmi.Position(*position)).tolist()
         images = [gemmi.Fractional(*op.apply_to_xyz(uvw)) for op in group.operations()]
@@ -82,11 +83,13 @@ def test_neighbours_are_the_nearest_copies(name: str) -> None:
             for other in built
             for image in images
         )
-        placed = neighbours.nearest(position)
+        contact = neighbours.nearest(position)
+        assert contact is not None
+        placed = crystal.move(contact.image, position)
         assert min(math.dist(placed, other) for other in built) == pytest.approx(expected, abs=1e-3)
         found = neighbours.within(position)
         assert (found is not None) == (expected < 7.5)
-        assert found is None or found[0] == pytest.approx(expected, abs=1e-3)
+        assert found is None or found.distance == pytest.approx(expected, abs=1e-3)
 
 
 def test_every_space_group_of_proteins_has_its_operations() -> None:
@@ -94,6 +97,7 @@ def test_every_space_group_of_proteins_has_its_operations() -> None:
         if group.is_sohncke() and group.is_reference_setting():
             crystal = Crystal((50, 60, 70, 90, 90, 90), group.xhm())
             assert len(crystal.operations) == len(group.operations()), (group.xhm(), pymol_symbol(group.xhm()))
+            assert crystal.move(Image(), (1, 2, 3)) == pytest.approx((1, 2, 3))
 
 
 def test_accepted_residues_join_the_model_where_it_is(shown: Any) -> None:

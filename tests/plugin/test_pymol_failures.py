@@ -149,11 +149,11 @@ def test_full_disk_for_the_decisions(loaded: Any, capfd: pytest.CaptureFixture[s
         assert loaded.edseg_accept("1-4") == (1, 2, 3, 4)
         assert loaded.edseg_reject("5") == (5,)
     assert len(state_of(loaded).results["edseg_1"].journal.entries) == before + 2
-    assert loaded.count_atoms("edseg_1_model") == 4
+    assert loaded.count_atoms("edseg_1_model and name CA") == 4
     assert loaded.edseg_undo() == (5,)  # and now there is room again
     loaded.reinitialize()
     loaded.edseg_load()
-    assert loaded.count_atoms("edseg_1_model") == 4
+    assert loaded.count_atoms("edseg_1_model and name CA") == 4
 
 
 def test_engine_that_refuses(density: Any) -> None:

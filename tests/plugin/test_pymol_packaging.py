@@ -144,7 +144,7 @@ def test_commands_as_typed(loaded: Any) -> None:
     loaded.do("edseg_relabel 7, as=thr")
     loaded.do("edseg_show aromatic, level=2")
     names: list[str] = []
-    loaded.iterate("edseg_1_model", "names.append(resn)", space={"names": names})
+    loaded.iterate("edseg_1_model and name CA", "names.append(resn)", space={"names": names})
     assert names == ["ILE"] * 3
     assert loaded.count_atoms("edseg_1_sites and resi 7 and resn THR") == 1
     assert loaded.isolevel("edseg_1_PHE", query=1) == pytest.approx(2.0)
