@@ -15,6 +15,7 @@ from pymol_edseg.engine import EngineError, find_engine
 from pymol_edseg.export import FORMATS, WHAT, exported
 from pymol_edseg.loading import load
 from pymol_edseg.records import MapReference
+from pymol_edseg.resolutions import Reflections
 from pymol_edseg.state import state_of
 
 
@@ -108,12 +109,13 @@ def edseg_load_map(
     if resolution != "":
         options += ["--resolution", f"{parse_number(resolution, 'resolution'):g}"]
     app = application()
-    with user_errors(EngineError), tempfile.TemporaryDirectory(prefix="edseg-") as folder:
+    with user_errors(EngineError, OSError), tempfile.TemporaryDirectory(prefix="edseg-") as folder:
         target = Path(folder) / "map.ccp4"
         d_min = find_engine(preference).convert(path, target, options, app.processEvents if app else lambda: None)
         _self.load(str(target), name, quiet=1)
+        source = Reflections.of(path, tuple(options))
     if d_min is not None:
-        state_of(_self).resolutions.remember(_self, name, round(d_min, 2))
+        state_of(_self).resolutions.remember(_self, name, round(d_min, 2), source)
     say(f"{name}: {path.name}" + (f", {d_min:.2f} A." if d_min else "."), int(quiet))
     return name
 

@@ -12,6 +12,7 @@ import pytest
 from pymol import CmdException
 
 from pymol_edseg.crystal import Crystal, Image, Neighbours, pymol_symbol
+from pymol_edseg.resolutions import Reflections
 from pymol_edseg.state import state_of
 from tools.made_up import write_many
 
@@ -132,5 +133,28 @@ def test_resolution_of_a_map_is_remembered(cmd: Any, tmp_path: Path) -> None:
     cmd.translate([5, 0, 0], object="renamed")
     assert state_of(cmd).resolutions.find(cmd, "renamed") == 2.3
     cmd.load(str(other), "density")  # another map of the old name
+    assert state_of(cmd).resolutions.find(cmd, "renamed") == 2.3
     assert state_of(cmd).resolutions.find(cmd, "density") is None
     assert state_of(cmd).resolutions.find(cmd, "nothing") is None
+
+
+def test_file_of_a_map_is_remembered_while_it_is_the_same(cmd: Any, tmp_path: Path) -> None:
+    cmd.load(str(write_many(tmp_path / "one", 4) / "density.ccp4"), "density")
+    file = tmp_path / "data.mtz"
+    file.write_bytes(b"reflections")
+    known = state_of(cmd).resolutions
+    known.remember(cmd, "density", 2.3, Reflections.of(file, ("--f", "FWT")))
+    known.remember(cmd, "density", 2.5)  # as a run does
+    cmd.save(str(tmp_path / "session.pse"))
+    known.known.clear()
+    cmd.load(str(tmp_path / "session.pse"))
+    source = known.source(cmd, "density")
+    assert source is not None
+    assert (source.path, source.words, known.find(cmd, "density")) == (str(file), ("--f", "FWT"), 2.5)
+    file.write_bytes(b"other reflections")
+    assert known.source(cmd, "density") is None
+    stored = known.to_json()
+    stored["density"][2]["words"] = ["--out", "elsewhere"]
+    known.known.clear()
+    known.update(stored)
+    assert known.known == {}
