@@ -11,24 +11,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pymol_edseg.engine import NO_WINDOW, Engine, EngineError
 from pymol_edseg.records import MapReference, RunFlags
 from pymol_edseg.storage import MAP, RESULT, remove_run
 
-#: Stages of a run with a title and the share of the whole that each takes, for a progress bar.
-STAGES: dict[str, tuple[str, float]] = {
-    "start": ("Starting the engine", 0.05),
-    "read": ("Reading the map", 0.05),
-    "prepare": ("Preparing the density", 0.05),
-    "network": ("Running the network", 0.70),
-    "instances": ("Locating residues", 0.05),
-    "classify": ("Classifying residues", 0.05),
-    "write": ("Writing results", 0.05),
-}
+#: How a run begins, with its share of the whole.
+START = {"start": ("Starting the engine", 0.05)}
 _GRACE = 5.0
 
 
@@ -42,12 +35,39 @@ class Status:
     message: str = ""
 
 
+@dataclass(frozen=True)
+class Task:
+    """What the engine can be asked to do.
+
+    Attributes
+    ----------
+    command
+        The subcommand.
+    doing
+        What it does, as the log says it.
+    stages
+        Its stages with a title and the share of the whole that each takes, for a progress bar.
+    finish
+        Shows the results in PyMOL, by its thread, and returns what to say; raises ValueError if they cannot be read.
+    after
+        What is still to do in the run's own thread once the results are there; they stay if it raises EngineError.
+    """
+
+    command: str
+    doing: str
+    stages: Mapping[str, tuple[str, float]]
+    finish: Callable[[Any, Run], str]
+    after: Callable[[Run], None] = lambda run: None
+
+
 @dataclass
 class Run:
     """A run of the engine on a map file.
 
     Attributes
     ----------
+    task
+        What the engine does.
     name
         Name that the results will have.
     map
@@ -56,20 +76,25 @@ class Run:
         How to start the engine.
     folder
         Folder of this run; the map is ``map.ccp4`` in it, the results come to ``result`` in it.
-    options
-        Words of the command line after the map.
+    arguments
+        Words of the command line after the subcommand.
     flags
         How the command that started it reports.
+    warnings
+        Sentences for the user, once it is done.
     """
 
+    task: Task
     name: str
     map: MapReference
     engine: Engine
     folder: Path
-    options: Sequence[str]
+    arguments: Sequence[str]
     flags: RunFlags = field(default_factory=RunFlags)
+    warnings: tuple[str, ...] = ()
     status: Status = Status()
     events: queue.SimpleQueue[Status] = field(default_factory=queue.SimpleQueue, repr=False)
+    _reached: float = field(default=0.0, repr=False)
     _child: subprocess.Popen[str] | None = field(default=None, repr=False)
     _cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
     _thread: threading.Thread | None = field(default=None, repr=False)
@@ -82,6 +107,16 @@ class Run:
     @property
     def results(self) -> Path:
         return self.folder / RESULT
+
+    @property
+    def title(self) -> str:
+        """What is going on."""
+        return self.stages[self.status.stage][0]
+
+    @property
+    def stages(self) -> dict[str, tuple[str, float]]:
+        """The stages of the run, from its start."""
+        return {**START, **self.task.stages}
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._work, name=f"edseg {self.name}", daemon=True)
@@ -114,6 +149,9 @@ class Run:
             self.events.put(Status())
             self.engine.version()
             end = self._talk()
+            if end.state == "done":
+                with contextlib.suppress(EngineError):
+                    self.task.after(self)
         except EngineError as error:
             end = Status("failed", message=str(error))
         except OSError as error:
@@ -127,7 +165,7 @@ class Run:
 
     def _talk(self) -> Status:
         """Start the child, read it to its end, and say how it ended."""
-        command = [*self.engine.command, "segment", str(self.folder / MAP), *self.options]
+        command = [*self.engine.command, self.task.command, *self.arguments]
         command += ["--out", str(self.results), "--progress", "json"]
         with self._lock:
             if self._cancelled.is_set():
@@ -162,13 +200,14 @@ class Run:
             kind = event["event"]
         except (ValueError, KeyError, TypeError):
             return None
-        if kind == "progress" and event.get("stage") in STAGES:
-            stage = event["stage"]
-            before = sum(share for _, share in list(STAGES.values())[: list(STAGES).index(stage)])
-            fraction = before + STAGES[stage][1] * float(event.get("fraction", 0.0))
-            self.events.put(Status("running", stage, fraction, str(event.get("message", ""))))
+        if kind == "progress" and event.get("stage") in self.task.stages:
+            stages, stage = self.stages, event["stage"]
+            before = sum(share for _, share in list(stages.values())[: list(stages).index(stage)])
+            # Stages may recur; the bar does not go back.
+            self._reached = max(self._reached, before + stages[stage][1] * float(event.get("fraction", 0.0)))
+            self.events.put(Status("running", stage, self._reached, str(event.get("message", ""))))
         elif kind == "result":
-            return Status("done", "write", 1.0)
+            return Status("done", list(self.stages)[-1], 1.0)
         elif kind == "error":
             return Status("failed", message=str(event.get("message", "The engine failed.")))
         return None

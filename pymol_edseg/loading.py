@@ -8,6 +8,7 @@ from typing import Any
 
 from pymol_edseg import storage
 from pymol_edseg.console import complain
+from pymol_edseg.engine_process import Run, Task
 from pymol_edseg.model import update_models
 from pymol_edseg.objects import define_colors, draw_sites, update_sites
 from pymol_edseg.palette import LABELS
@@ -45,6 +46,13 @@ def load(cmd: Any, name: str, folder: Path, map_reference: MapReference | None =
     return result
 
 
+def finish_segmentation(cmd: Any, run: Run) -> str:
+    """Show what a run has found; raises ValueError."""
+    result = load(cmd, run.name, run.folder, run.map)
+    run.warnings = result.data.warnings
+    return f"{len(result.proposals)} residues found."
+
+
 def _set_aside(folder: Path) -> str:
     try:
         return f"A copy of the file is kept as {storage.keep_damaged_journal(folder)}."
@@ -68,3 +76,18 @@ def show(cmd: Any, result: Result, results: Path) -> None:
     if problem := store_decisions(result):
         complain(problem)
     state.changed("results")
+
+
+SEGMENT = Task(
+    "segment",
+    "Segmenting",
+    {
+        "read": ("Reading the map", 0.05),
+        "prepare": ("Preparing the density", 0.05),
+        "network": ("Running the network", 0.70),
+        "instances": ("Locating residues", 0.05),
+        "classify": ("Classifying residues", 0.05),
+        "write": ("Writing results", 0.05),
+    },
+    finish_segmentation,
+)

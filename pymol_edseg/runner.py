@@ -8,8 +8,7 @@ import threading
 from typing import Any
 
 from pymol_edseg.console import application, complain, say
-from pymol_edseg.engine_process import STAGES, Run, Status
-from pymol_edseg.loading import load
+from pymol_edseg.engine_process import Run, Status
 from pymol_edseg.state import State, state_of
 from pymol_edseg.storage import remove_run
 
@@ -75,7 +74,7 @@ def pump(cmd: Any) -> None:
     for status in news:
         if status.state == "running" and status.stage != stage:
             stage = status.stage
-            say(f"{STAGES[stage][0]} ...", run.flags.quiet)
+            say(f"{run.stages[stage][0]} ...", run.flags.quiet)
     if run.status.state == "done":
         _finish(cmd, state, run)
     elif run.status.state in ("failed", "cancelled"):
@@ -90,14 +89,12 @@ def pump(cmd: Any) -> None:
 def _finish(cmd: Any, state: State, run: Run) -> None:
     atexit.unregister(run.cancel)
     try:
-        result = load(cmd, run.name, run.folder, run.map)
+        state.last_message = run.task.finish(cmd, run)
     except ValueError as error:
         run.status = Status("failed", message=str(error))
         state.last_message = str(error)
         remove_run(run.folder)
         return
-    state.last_message = f"{len(result.proposals)} residues found."
-    quiet = run.flags.quiet
-    say(f"{run.name}: {state.last_message}", quiet)
-    for warning in result.data.warnings:
-        say(f"Warning: {warning}", quiet)
+    say(f"{run.name}: {state.last_message}", run.flags.quiet)
+    for warning in run.warnings:
+        say(f"Warning: {warning}", run.flags.quiet)

@@ -41,7 +41,7 @@ def new_run_folder(name: str) -> Path:
     own = [folder for folder in parent.iterdir() if is_own(folder)]
     # A run's map is deleted at its end; one that is a day old was left by a PyMOL that died meanwhile.
     dead = [folder for folder in own if _age(folder / MAP) > _DAY]
-    old = [folder for folder in kept_runs() if folder in own]
+    old = sorted((folder for folder in own if (folder / RESULT).is_dir()), key=_unused, reverse=True)
     for folder in dead + old[: max(0, len(old) - _RUNS_KEPT + 1)]:
         remove_run(folder)
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=parent))
@@ -68,9 +68,14 @@ def remove_run(folder: Path) -> None:
 
 
 def kept_runs() -> list[Path]:
-    """Return the folders of complete runs, newest last."""
+    """Return the folders of complete runs with decisions, newest last."""
     folders = [path.parent for path in runs_folder().glob(f"*/{JOURNAL}") if (path.parent / RESULT).is_dir()]
-    return sorted(folders, key=lambda folder: -_age(folder / JOURNAL))
+    return sorted(folders, key=_unused, reverse=True)
+
+
+def _unused(folder: Path) -> float:
+    """Return the seconds since a run's decisions or, where there are none, its results were written."""
+    return _age(folder / JOURNAL if (folder / JOURNAL).exists() else folder / RESULT)
 
 
 def _age(path: Path) -> float:

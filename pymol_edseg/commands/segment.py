@@ -8,16 +8,15 @@ from typing import Any
 from pymol import CmdException, cmd
 
 from pymol_edseg import storage
-from pymol_edseg.commands.common import new_name, parse_number, preference, user_errors
+from pymol_edseg.commands.common import new_name, parse_number, preference
+from pymol_edseg.commands.start import network_options, prepare, sequence_file, start
 from pymol_edseg.console import application, say
 from pymol_edseg.engine import PREFERENCE, VERSION, EngineError, find_engine
-from pymol_edseg.engine_process import Run
-from pymol_edseg.map_export import ExportedMap, MapExportError, export_map
-from pymol_edseg.records import RunFlags
-from pymol_edseg.runner import begin, pump, wait
+from pymol_edseg.loading import SEGMENT
+from pymol_edseg.map_export import ExportedMap
+from pymol_edseg.runner import pump
 from pymol_edseg.state import state_of
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
 REGIONS = ("auto", "asu", "cell", "box")
 
 
@@ -98,76 +97,23 @@ def edseg_segment(
     async_, quiet = int(kwargs.pop("async", async_)), int(quiet)
     if kwargs:
         raise CmdException(f"edseg_segment has no argument {next(iter(kwargs))!r}.")
-    state = state_of(_self)
-    pump(_self)
-    if state.run is not None and state.run.active:
-        raise CmdException(f"{state.run.name} is still running; wait for it, or stop it with edseg_cancel.")
-    d_min = state.resolutions.find(_self, map_obj) if resolution == "" else parse_number(resolution, "resolution")
-    if d_min is None:
-        raise CmdException(f"The resolution of {map_obj} is not known; give it, for instance resolution=2.8.")
-    if device not in DEVICES or region not in REGIONS:
-        raise CmdException(f"device is one of {', '.join(DEVICES)}, region one of {', '.join(REGIONS)}.")
-    options = ["--resolution", f"{d_min:g}", "--device", device, "--region", region, "--voxels"]
+    prepared = prepare(_self, map_obj, resolution)
+    if region not in REGIONS:
+        raise CmdException(f"region is one of {', '.join(REGIONS)}, not {region!r}.")
+    options = ["--resolution", f"{prepared.d_min:g}", "--region", region, "--voxels"]
+    options += network_options(_self, device, weights, orientations)
     if residues != "":
         options += ["--residues", f"{parse_number(residues, 'residues'):g}"]
-    if orientations != "":
-        options += ["--orientations", f"{parse_number(orientations, 'orientations'):g}"]
-    if weights:
-        options += ["--weights", str(Path(_self.exp_path(weights)).resolve())]
-    name = new_name(_self, name)
-    with user_errors(MapExportError, EngineError):
-        density = export_map(_self, map_obj)
-        engine = find_engine(preference)
     if selection:
-        options += ["--box", *_box(_self, selection, parse_number(buffer, "buffer"), density)]
-    folder = _run_folder(name, density)
-    if sequence:
-        options += ["--sequence", _sequence_file(_self.exp_path(sequence), folder)]
-    state.resolutions.remember(_self, map_obj, d_min)
-    # Once its command has returned, a run has to report its own errors.
-    alone = async_ == 1 or (async_ == -1 and application() is not None and not _in_script(_self))
-    run = Run(name, density.map, engine, folder, options, RunFlags(bool(quiet), alone))
-    say(f"Segmenting {map_obj} at {d_min:g} A ...", quiet)
-    begin(_self, run)
-    if alone:
-        return name
-    end = wait(_self, run)
-    if end.state != "done":
-        raise CmdException(end.message)
+        options += ["--box", *_box(_self, selection, parse_number(buffer, "buffer"), prepared.density)]
+    name = new_name(_self, name)
+
+    def arguments(folder: Path) -> list[str]:
+        given = ["--sequence", sequence_file(_self.exp_path(sequence), folder)] if sequence else []
+        return [str(folder / storage.MAP), *options, *given]
+
+    start(_self, SEGMENT, name, prepared, arguments, async_, quiet)
     return name
-
-
-def _in_script(_self: Any) -> bool:
-    """Return whether the command comes from a script: what is typed is parsed at the first level."""
-    return int(_self._parser.nest) > 1
-
-
-def _run_folder(name: str, density: ExportedMap) -> Path:
-    try:
-        folder = storage.new_run_folder(name)
-        try:
-            (folder / storage.MAP).write_bytes(density.data)
-        except OSError:
-            storage.remove_run(folder)
-            raise
-    except OSError as error:
-        where, variable = storage.runs_folder(), storage.RUNS_VARIABLE
-        raise CmdException(
-            f"Cannot write the map to {where} ({error.strerror}); free some space there, or set {variable}."
-        ) from error
-    return folder
-
-
-def _sequence_file(sequence: str, folder: Path) -> str:
-    if Path(sequence).is_file():
-        return str(Path(sequence).resolve())
-    letters = "".join(sequence.split())
-    if not letters.isalpha() or len(letters) < 2:
-        storage.remove_run(folder)
-        raise CmdException(f"{sequence!r} is neither a sequence file nor a one-letter sequence.")
-    path = folder / "sequence.fasta"
-    path.write_text(f">sequence\n{letters}\n", encoding="ascii")
-    return str(path)
 
 
 def _box(_self: Any, selection: str, buffer: float, density: ExportedMap) -> list[str]:
@@ -183,7 +129,7 @@ def edseg_cancel(quiet: str | int = 1, *, _self: Any = cmd) -> bool:
     """
     DESCRIPTION
 
-        Stops the segmentation that is running and leaves nothing of it behind.
+        Stops the run that is going on and leaves nothing of it behind.
         Returns whether there was one.
 
     USAGE

@@ -6,8 +6,8 @@ from typing import Any
 
 from pymol.Qt import QtWidgets
 
-from pymol_edseg.commands.segment import DEVICES, REGIONS, edseg_cancel, edseg_segment
-from pymol_edseg.engine_process import STAGES
+from pymol_edseg.commands.segment import REGIONS, edseg_cancel, edseg_segment
+from pymol_edseg.commands.start import DEVICES
 from pymol_edseg.map_export import map_names
 from pymol_edseg.panel.call import Caller
 from pymol_edseg.state import state_of
@@ -107,7 +107,7 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         self.stop.setEnabled(active)
         if run is not None and active:
             self.progress.setValue(round(1000 * run.status.fraction))
-            self.progress.setFormat(f"{STAGES[run.status.stage][0]} %p%")
+            self.progress.setFormat(f"{run.title} %p%")
         else:
             self.progress.setValue(1000 if run is not None and run.status.state == "done" else 0)
             self.progress.setFormat("" if run is None else run.status.state)

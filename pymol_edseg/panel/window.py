@@ -71,8 +71,7 @@ class Panel(QtWidgets.QDockWidget):  # type: ignore[misc]
             run = state_of(self.cmd).run
             if run is not None and not run.active:
                 failed = run.status.state == "failed"
-                warnings = self._warnings() if run.status.state == "done" else ""
-                self.show_message(f"{state_of(self.cmd).last_message} {warnings}".strip(), failed)
+                self.show_message(" ".join((state_of(self.cmd).last_message, *run.warnings)), failed)
         elif topic == "results":
             self._follow_results()
         elif topic == "decisions":
@@ -86,10 +85,6 @@ class Panel(QtWidgets.QDockWidget):  # type: ignore[misc]
         result = self.result()
         if result is not None and result.current and result.current not in self.table_box.ids():
             self.table_box.select([result.current])
-
-    def _warnings(self) -> str:
-        result = self.result()
-        return " ".join(result.data.warnings) if result else ""
 
     def _follow_results(self) -> None:
         names = list(state_of(self.cmd).live(self.cmd))
