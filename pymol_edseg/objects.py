@@ -92,7 +92,7 @@ def color_sites(cmd: Any, result: Result) -> None:
     """Colour the pseudo-atoms by ``view.color``: class, confidence or property."""
     mode, classes = result.view.color, result.classes()
     if mode == "confidence":
-        values = {p.id: _scale_color(p.confidence) for p in result.proposals}
+        values = {p.id: scale_color(p.confidence) for p in result.proposals}
     else:
         table = GROUP_COLORS if mode == "property" else COLORS
         values = {number: table[GROUP_OF[c] if mode == "property" else c] for number, c in classes.items()}
@@ -103,7 +103,8 @@ def color_sites(cmd: Any, result: Result) -> None:
     cmd.recolor(result.sites)
 
 
-def _scale_color(value: float) -> str:
+def scale_color(value: float) -> str:
+    """Return the hex colour of a probability."""
     for (low, first), (high, last) in itertools.pairwise(_CONFIDENCE_SCALE):
         if value <= high:
             share = max(0.0, (value - low) / (high - low))

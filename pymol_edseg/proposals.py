@@ -104,8 +104,8 @@ class Segmentation:
                 raise ValueError("two residues have the same id")
             return cls(
                 proposals,
-                _cell(data["cell"]),
-                _space_group(data["spacegroup"]),
+                read_cell(data["cell"]),
+                read_space_group(data["spacegroup"]),
                 # A map may have any scale.
                 checked.number(data["input"]["mean"], -1e38, 1e38),
                 checked.number(data["input"]["sd"], 0, 1e38),
@@ -166,7 +166,8 @@ def _rank(rank: Any) -> tuple[str, float]:
     return label, checked.number(rank["probability"], 0, 1)
 
 
-def _cell(values: Any) -> tuple[float, ...]:
+def read_cell(values: Any) -> tuple[float, ...]:
+    """Return a unit cell (Å, degrees); raises an error of `checked.DAMAGE`."""
     cell = checked.numbers(values, 6)
     for length, angle in zip(cell[:3], cell[3:], strict=True):
         checked.number(length, 0.1, 1e5)
@@ -174,7 +175,8 @@ def _cell(values: Any) -> tuple[float, ...]:
     return cell
 
 
-def _space_group(name: Any) -> str:
+def read_space_group(name: Any) -> str:
+    """Return a Hermann-Mauguin symbol; raises an error of `checked.DAMAGE`."""
     if not isinstance(name, str) or not _SPACE_GROUP.fullmatch(name):
         raise ValueError(f"{name!r} is not a space group")
     return name

@@ -107,14 +107,14 @@ def store(cmd: Any, result: Result, topic: str = "decisions") -> None:
     state_of(cmd).changed(topic)
 
 
-def new_name(cmd: Any, name: str) -> str:
-    """Return a name for new results: the user's, or the first free one of edseg_1, edseg_2, ..."""
+def new_name(cmd: Any, name: str, stem: str = "edseg") -> str:
+    """Return a name for new objects: the user's, or the first free one of edseg_1, edseg_2, ... (or another stem)."""
     taken = {taken.lower() for taken in cmd.get_names("all")}
     if name.lower() in taken:
         raise CmdException(f"An object {name!r} already exists; delete it or choose another name.")
     if name and name != cmd.get_legal_name(name):
         raise CmdException(f"{name!r} cannot be the name of an object; use letters, digits and underscores.")
-    return name or next(free for free in (f"edseg_{i}" for i in range(1, len(taken) + 2)) if free not in taken)
+    return name or next(free for free in (f"{stem}_{i}" for i in range(1, len(taken) + 2)) if free not in taken)
 
 
 def preference(name: str) -> str | None:

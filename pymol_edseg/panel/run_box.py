@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pymol.Qt import QtWidgets
 
+from pymol_edseg.commands.build import edseg_build
 from pymol_edseg.commands.segment import REGIONS, edseg_cancel, edseg_segment
 from pymol_edseg.commands.start import DEVICES
 from pymol_edseg.map_export import map_names
@@ -36,6 +38,8 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         self.device = QtWidgets.QComboBox()
         self.device.addItems(DEVICES)
         self.start = QtWidgets.QPushButton("Segment")
+        self.build = QtWidgets.QPushButton("Build")
+        self.build.setToolTip("Build and refine a model; the region is the asymmetric unit")
         self.stop = QtWidgets.QPushButton("Cancel")
         self.progress = QtWidgets.QProgressBar()
         self.progress.setRange(0, 1000)
@@ -44,6 +48,7 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         self.map.currentTextChanged.connect(self._prefill)
         self.region.currentTextChanged.connect(lambda text: self.selection.setEnabled(text == _AROUND))
         self.start.clicked.connect(self._start)
+        self.build.clicked.connect(self._build)
         self.browse.clicked.connect(self._ask_file)
         self.stop.clicked.connect(lambda: self.call(edseg_cancel))
         self.resolution.returnPressed.connect(self._start)
@@ -71,6 +76,7 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
                 grid.addWidget(widget, row, 2 * position + 1, 1, 1 if len(fields) == 2 else 3)
         buttons = QtWidgets.QHBoxLayout()
         buttons.addWidget(self.start)
+        buttons.addWidget(self.build)
         buttons.addWidget(self.stop)
         buttons.addWidget(self.progress, 1)
         grid.addLayout(buttons, len(rows), 0, 1, 4)
@@ -103,7 +109,8 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         """Show how far the run is."""
         run = state_of(self.call.cmd).run
         active = run is not None and run.active
-        self.start.setEnabled(not active and self.map.count() > 0)
+        for button in (self.start, self.build):
+            button.setEnabled(not active and self.map.count() > 0)
         self.stop.setEnabled(active)
         if run is not None and active:
             self.progress.setValue(round(1000 * run.status.fraction))
@@ -119,18 +126,25 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
             self.contents.setText(path)
 
     def _start(self) -> None:
-        options: dict[str, Any] = {}
-        contents = self.contents.text().strip()
-        if contents.isdigit():
-            options["residues"] = contents
-        elif contents:
-            options["sequence"] = contents
+        options = self._contents()
         if self.region.currentText() == _AROUND:
             options["selection"] = self.selection.text()
         elif self.region.currentText() != "auto":
             options["region"] = self.region.currentText()
+        self._call(edseg_segment, options)
+
+    def _build(self) -> None:
+        self._call(edseg_build, self._contents())
+
+    def _contents(self) -> dict[str, Any]:
+        contents = self.contents.text().strip()
+        if not contents:
+            return {}
+        return {"residues": contents} if contents.isdigit() else {"sequence": contents}
+
+    def _call(self, command: Callable[..., Any], options: dict[str, Any]) -> None:
         if self.device.currentText() != "auto":
             options["device"] = self.device.currentText()
         resolution = self.resolution.text().strip().replace(",", ".")
-        self.call(edseg_segment, self.map.currentText(), resolution, **options, async_=1)
+        self.call(command, self.map.currentText(), resolution, **options, async_=1)
         self.follow_run()

@@ -39,7 +39,7 @@ from pymol_edseg.state import state_of
 def whole_way():
     heart, panel = Heart(), open_by_menu()
     run_box, table, view = panel.run_box, panel.table_box, panel.view_box
-    REPORT["startable without map"] = run_box.start.isEnabled()
+    REPORT["startable without map"] = run_box.start.isEnabled() or run_box.build.isEnabled()
     picture("empty")
     cmd.load(PARAMETERS["map"], "density")
     cmd.isomesh("mesh", "density", 1.5)
@@ -65,7 +65,7 @@ def whole_way():
         "state": run_box.progress.format(),
         "left": [str(p) for p in storage.runs_folder().iterdir()],
         "objects": cmd.get_names("objects"),
-        "startable": run_box.start.isEnabled(),
+        "startable": run_box.start.isEnabled() and run_box.build.isEnabled(),
     }
 
     click(run_box.start)

@@ -1,0 +1,130 @@
+"""The command that builds a model into a map."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pymol import CmdException, cmd, util
+
+from pymol_edseg import storage
+from pymol_edseg.building import BUILD, finish_build, map_name, mesh_name
+from pymol_edseg.commands.common import new_name, parse_number
+from pymol_edseg.commands.start import network_options, prepare, sequence_file, start
+from pymol_edseg.engine_process import Run
+from pymol_edseg.state import state_of
+
+COLORS = ("probability", "chain")
+
+
+def edseg_build(
+    map_obj: str,
+    resolution: str | float = "",
+    sequence: str = "",
+    residues: str | int = "",
+    cycles: str | int = "",
+    name: str = "",
+    color: str = "probability",
+    device: str = "auto",
+    async_: str | int = -1,
+    weights: str = "",
+    orientations: str | int = "",
+    quiet: str | int = 1,
+    *,
+    _self: Any = cmd,
+    **kwargs: Any,
+) -> str:
+    """
+    DESCRIPTION
+
+        Builds a model into a map: traces the chains, finds their place in the
+        sequence, builds all atoms and refines them. The model is shown as
+        cartoon and sticks; its map, if it was refined, is NAME_map.
+
+        A map that edseg_load_map made of reflections is built into from their
+        file. If that has amplitudes, the model is refined against them. Other
+        maps are built into without refinement against amplitudes.
+
+        It takes minutes to hours, and needs edseg with the extra "build".
+
+    USAGE
+
+        edseg_build map_obj, resolution [, sequence [, residues [, cycles
+            [, name [, color [, device [, async [, weights
+            [, orientations ]]]]]]]]]
+
+    ARGUMENTS
+
+        map_obj = name of a map object
+
+        resolution = resolution of the data in A; needed once for each map
+
+        sequence = FASTA file or one-letter sequence of the protein chains
+            {default: none; residues are named as they look}
+
+        residues = number of residues in the asymmetric unit {default: estimated
+            from the sequence and the map}
+
+        cycles = at most so many times the refined model's map is read again
+            {default: 3}
+
+        name = name of the model {default: built_1, built_2, ...}
+
+        color = probability: carbon atoms from dark blue (0 %) through grey to
+            yellow (100 %) by the probability that the residue has this place in
+            the sequence; or chain {default: probability}
+
+        device, weights, orientations = as in edseg_segment
+
+        async = 0/1: wait for the end, or return at once {default: wait in scripts
+            and without a window, return at once when typed in the window}
+
+    EXAMPLE
+
+        edseg_load_map data.mtz
+        edseg_build data, sequence=protein.fasta
+
+    SEE ALSO
+
+        edseg_segment, edseg_check, edseg_cancel
+    """
+    async_, quiet = int(kwargs.pop("async", async_)), int(quiet)
+    if kwargs:
+        raise CmdException(f"edseg_build has no argument {next(iter(kwargs))!r}.")
+    if color not in COLORS:
+        raise CmdException(f"color is one of {', '.join(COLORS)}, not {color!r}.")
+    known = state_of(_self).resolutions.find(_self, map_obj)
+    prepared = prepare(_self, map_obj, resolution)
+    source = state_of(_self).resolutions.source(_self, map_obj)
+    options = network_options(_self, device, weights, orientations)
+    if residues != "":
+        options += ["--residues", f"{parse_number(residues, 'residues'):g}"]
+    if cycles != "":
+        options += ["--cycles", f"{parse_number(cycles, 'cycles'):g}"]
+    name = _free_name(_self, name)
+
+    def arguments(folder: Path) -> list[str]:
+        words = [str(folder / storage.MAP)] if source is None else [source.path, *source.words]
+        if source is None or prepared.d_min != known:
+            words += ["--resolution", f"{prepared.d_min:g}"]
+        given = ["--sequence", sequence_file(_self.exp_path(sequence), folder)] if sequence else []
+        return [*words, *options, *given]
+
+    task = BUILD if color == "probability" else replace(BUILD, finish=_finish_by_chain)
+    start(_self, task, name, prepared, arguments, async_, quiet)
+    return name
+
+
+def _free_name(_self: Any, name: str) -> str:
+    """Return a name for a model whose map and mesh are free, too."""
+    name = new_name(_self, name, "built")
+    for made in (map_name(name), mesh_name(name)):
+        new_name(_self, made)
+    return name
+
+
+def _finish_by_chain(cmd: Any, run: Run) -> str:
+    text = finish_build(cmd, run)
+    util.color_chains(f"%{run.name} and elem C", _self=cmd)
+    return text
