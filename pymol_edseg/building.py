@@ -9,7 +9,7 @@ from typing import Any
 from pymol_edseg import checked
 from pymol_edseg.crystal import pymol_symbol
 from pymol_edseg.engine_process import Run, Task
-from pymol_edseg.objects import scale_color
+from pymol_edseg.objects import color_residues, scale_color
 from pymol_edseg.proposals import read_cell, read_space_group
 from pymol_edseg.state import state_of
 
@@ -82,12 +82,8 @@ def _show_model(cmd: Any, name: str) -> None:
 def color_by_probability(cmd: Any, name: str, values: Mapping[tuple[str, str], float | None]) -> None:
     """Colour the carbon atoms of a model by a probability of each residue; grey where there is none."""
     colors = {key: _GREY if value is None else scale_color(value) for key, value in values.items()}
-    # PyMOL takes 0x40RRGGBB for a colour without a name.
-    numbers = {key: 0x40000000 + int(color[1:], 16) for key, color in colors.items()}
-    space = {"numbers": numbers, "grey": 0x40000000 + int(_GREY[1:], 16)}
-    cmd.alter(f"%{name} and elem C", "color = numbers.get((chain, resi), grey)", space=space)
+    color_residues(cmd, f"%{name} and elem C", colors, _GREY)
     cmd.color("atomic", f"%{name} and not elem C")
-    cmd.recolor(name)
 
 
 def _show_map(cmd: Any, run: Run, d_min: float | None) -> None:

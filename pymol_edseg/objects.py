@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from pymol_edseg.journal import ACCEPTED, REJECTED
@@ -14,7 +14,7 @@ from pymol_edseg.state import Result
 
 #: Colours of low, middle and high confidence: a scale that the colour-blind read, too (cividis).
 _GREY = "#505050"
-_CONFIDENCE_SCALE = ((0.0, "#00224E"), (0.5, "#7D7C78"), (1.0, "#FEE838"))
+CONFIDENCE_SCALE = ((0.0, "#00224E"), (0.5, "#7D7C78"), (1.0, "#FEE838"))
 
 
 def define_colors(cmd: Any) -> None:
@@ -97,20 +97,36 @@ def color_sites(cmd: Any, result: Result) -> None:
         table = GROUP_COLORS if mode == "property" else COLORS
         values = {number: table[GROUP_OF[c] if mode == "property" else c] for number, c in classes.items()}
     values |= {number: _GREY for number, d in result.journal.decisions().items() if d.status == REJECTED}
+    color_residues(cmd, f"%{result.sites}", {p.address: values[p.id] for p in result.proposals}, _GREY)
+
+
+def color_residues(cmd: Any, selection: str, colors: Mapping[tuple[str, str], str], other: str) -> None:
+    """Colour atoms by hex colours of their residues (chain, number); those of other residues have one, too."""
     # PyMOL takes 0x40RRGGBB for a colour without a name.
-    colors = {p.address: 0x40000000 + int(values[p.id][1:], 16) for p in result.proposals}
-    cmd.alter(result.sites, "color = colors[chain, resi]", space={"colors": colors})
-    cmd.recolor(result.sites)
+    numbers = {key: 0x40000000 + int(color[1:], 16) for key, color in colors.items()}
+    space = {"numbers": numbers, "other": 0x40000000 + int(other[1:], 16)}
+    cmd.alter(selection, "color = numbers.get((chain, resi), other)", space=space)
+    cmd.recolor(selection)
 
 
-def scale_color(value: float) -> str:
+def select_residues(cmd: Any, selection: str, model: str, residues: Collection[tuple[str, str]]) -> int:
+    """Select residues (chain, number) of an object, whatever their names; return the number of atoms."""
+    atoms: list[tuple[tuple[str, str], int]] = []
+    cmd.iterate(f"%{model}", "atoms.append(((chain, resi), index))", space={"atoms": atoms})
+    chosen = [index for key, index in atoms if key in residues]
+    cmd.select_list(selection, model, chosen, mode="index")
+    cmd.disable(selection)
+    return len(chosen)
+
+
+def scale_color(value: float, scale: Sequence[tuple[float, str]] = CONFIDENCE_SCALE) -> str:
     """Return the hex colour of a probability."""
-    for (low, first), (high, last) in itertools.pairwise(_CONFIDENCE_SCALE):
+    for (low, first), (high, last) in itertools.pairwise(scale):
         if value <= high:
             share = max(0.0, (value - low) / (high - low))
             mixed = (round(255 * (a + (b - a) * share)) for a, b in zip(rgb(first), rgb(last), strict=True))
             return "#" + "".join(f"{x:02X}" for x in mixed)
-    return _CONFIDENCE_SCALE[-1][1]
+    return scale[-1][1]
 
 
 def labels(result: Result) -> dict[int, str]:

@@ -10,7 +10,7 @@ from pymol import cmd
 from pymol.shortcut import Shortcut
 
 from pymol_edseg import session
-from pymol_edseg.commands import build, decide, files, segment, view
+from pymol_edseg.commands import build, check, decide, files, segment, view
 from pymol_edseg.commands.common import result_names
 from pymol_edseg.label_format import LABEL_FORMATS
 from pymol_edseg.map_export import map_names
@@ -34,6 +34,8 @@ _ATOMS = [cmd.selection_sc, "selection", ", "]
 COMMANDS: dict[Callable[..., Any], tuple[list[Any] | None, ...]] = {
     segment.edseg_segment: (_MAP,),
     build.edseg_build: (_MAP, None, None, None, None, None, [_words(*build.COLORS), "color", ""]),
+    check.edseg_check: ([cmd.object_sc, "object", ", "], _MAP),
+    check.edseg_next_doubt: (None, [cmd.object_sc, "object", ""]),
     segment.edseg_cancel: (),
     segment.edseg_status: (),
     view.edseg_color: ([_words(*COLOR_MODES), "mode", ""], _RESULT),

@@ -5,6 +5,7 @@ What was stored by earlier versions is brought to the present schema; what is da
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from pymol_edseg.objects import define_colors
 from pymol_edseg.palette import LABELS
 from pymol_edseg.proposals import Segmentation
 from pymol_edseg.records import MapReference, ViewSettings, to_json
-from pymol_edseg.state import Result, State, state_of
+from pymol_edseg.state import Check, Result, State, state_of
 
 #: Key in PyMOL's session, and version of what is stored there.
 KEY, SCHEMA = "edseg", "edseg-session/2"
@@ -110,7 +111,7 @@ def save_session(session: dict[str, Any], *, _self: Any) -> bool:
     """Put the results into a session that PyMOL is about to save."""
     state = state_of(_self)
     results = state.live(_self)
-    if results or state.resolutions.known:
+    if results or state.resolutions.known or state.checks:
         stored = [
             {
                 "name": result.name,
@@ -120,7 +121,9 @@ def save_session(session: dict[str, Any], *, _self: Any) -> bool:
             }
             for result in results.values()
         ]
-        session[KEY] = {"schema": SCHEMA, "results": stored, "resolutions": state.resolutions.to_json()}
+        checks = {name: check.to_json() for name, check in state.checks.items()}
+        resolutions = state.resolutions.to_json()
+        session[KEY] = {"schema": SCHEMA, "results": stored, "resolutions": resolutions, "checks": checks}
     return True
 
 
@@ -142,6 +145,10 @@ def _restore(state: State, stored: Any) -> None:
         complain("The proposals in the session are of another version of the plugin; only their atoms were restored.")
         return
     state.resolutions.update(stored.get("resolutions"))
+    checks = stored.get("checks")
+    for name, values in checks.items() if isinstance(checks, Mapping) else ():
+        with contextlib.suppress(*checked.DAMAGE):
+            state.checks[checked.object_name(name)] = Check.from_json(values)
     for number, values in enumerate(results, 1):
         try:
             result, lost = _restored({"schema": schema, **values})

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pymol_edseg import checked
 from pymol_edseg.crystal import Crystal, Position
 from pymol_edseg.engine_process import Run
 from pymol_edseg.geometry import ideal_residue
@@ -96,11 +97,41 @@ class Result:
         return {p.id: decisions[p.id].identity or p.label for p in self.proposals}
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """A place where a model disagrees with the map: its residues (chain, number), and a sentence."""
+
+    residues: tuple[tuple[str, str], ...]
+    text: str
+
+
+@dataclass
+class Check:
+    """What disagrees in a model, in the order of its residues, and what was visited last."""
+
+    doubts: tuple[Doubt, ...]
+    current: int | None = None
+
+    def to_json(self) -> list[list[Any]]:
+        return [[doubt.text, [list(residue) for residue in doubt.residues]] for doubt in self.doubts]
+
+    @classmethod
+    def from_json(cls, stored: Any) -> Check:
+        """Read what `to_json` made; raises an error of `checked.DAMAGE`."""
+        doubts = []
+        for said, residues in stored:
+            keys = tuple((checked.text(chain), checked.text(number)) for chain, number in residues)
+            doubts.append(Doubt(keys, checked.text(said)))
+        return cls(tuple(doubts))
+
+
 @dataclass
 class State:
     """One PyMOL's state of the plugin; get it from `state_of`."""
 
     results: dict[str, Result] = field(default_factory=dict)
+    #: By the names of the models.
+    checks: dict[str, Check] = field(default_factory=dict)
     run: Run | None = None
     resolutions: Resolutions = field(default_factory=Resolutions)
     last_message: str = ""

@@ -75,10 +75,12 @@ def edseg_build(
             yellow (100 %) by the probability that the residue has this place in
             the sequence; or chain {default: probability}
 
-        device, weights, orientations = as in edseg_segment
+        device = as in edseg_segment
 
         async = 0/1: wait for the end, or return at once {default: wait in scripts
             and without a window, return at once when typed in the window}
+
+        weights, orientations = as in edseg_segment
 
     EXAMPLE
 

@@ -125,7 +125,7 @@ def test_help_of_each_command(cmd: Any, name: str, capsys: pytest.CaptureFixture
         assert re.search(rf"^    (\w+, )?{parameter.name.rstrip('_')}\b.*=", arguments, re.MULTILINE), parameter.name
     assert "quiet" in parameters
     for other in re.findall(r"edseg_\w+", function.__doc__):
-        if not re.fullmatch(r"edseg_(\d+|engine)", other):
+        if not re.fullmatch(r"edseg_(\d+|engine|shifted)", other):
             assert other in NAMES
 
 

@@ -1,0 +1,145 @@
+"""Commands that check a model against a map, and step through what disagrees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pymol import CmdException, cmd
+
+from pymol_edseg import storage
+from pymol_edseg.checking import CHECK
+from pymol_edseg.commands.start import network_options, prepare, start
+from pymol_edseg.console import application, say
+from pymol_edseg.objects import select_residues
+from pymol_edseg.state import Check, state_of
+
+_MOST_IN_PDB = 99_999
+_HERE = "_edseg_doubt"
+
+
+def edseg_check(
+    model: str,
+    map_obj: str,
+    resolution: str | float = "",
+    device: str = "auto",
+    async_: str | int = -1,
+    weights: str = "",
+    orientations: str | int = "",
+    quiet: str | int = 1,
+    *,
+    _self: Any = cmd,
+    **kwargs: Any,
+) -> int:
+    """
+    DESCRIPTION
+
+        Checks the residue types and the register of a model against a map. The
+        model is coloured by the probability of each residue's own type, from red
+        (0 %) through white to blue (100 %); grey where there is no density.
+        Stretches that fit better a few residues off are selected as
+        edseg_shifted. B-factors stay as they are. Returns how many places
+        disagree with the map, or 0 if it returns at once.
+
+    USAGE
+
+        edseg_check model, map_obj [, resolution [, device [, async [, weights
+            [, orientations ]]]]]
+
+    ARGUMENTS
+
+        model = object with the model, in the state that is shown
+
+        map_obj = name of a map object in which the model lies, in any symmetry copy
+
+        resolution = resolution of the data in A; needed once for each map
+
+        device = as in edseg_segment
+
+        async = 0/1: wait for the end, or return at once {default: wait in scripts
+            and without a window, return at once when typed in the window}
+
+        weights, orientations = as in edseg_segment
+
+    EXAMPLE
+
+        edseg_check my_model, map, 2.0
+        edseg_next_doubt
+
+    SEE ALSO
+
+        edseg_next_doubt, edseg_build, edseg_segment
+    """
+    async_, quiet = int(kwargs.pop("async", async_)), int(quiet)
+    if kwargs:
+        raise CmdException(f"edseg_check has no argument {next(iter(kwargs))!r}.")
+    if model not in _self.get_names_of_type("object:molecule"):
+        raise CmdException(f"There is no model {model!r}.")
+    if not _self.count_atoms(f"%{model} and name CA"):
+        raise CmdException(f"{model} has no protein to check.")
+    prepared = prepare(_self, map_obj, resolution)
+    options = ["--resolution", f"{prepared.d_min:g}", *network_options(_self, device, weights, orientations)]
+    # PDB files have one letter for a chain.
+    big = _self.count_atoms(f"%{model}") > _MOST_IN_PDB or any(len(c) > 1 for c in _self.get_chains(f"%{model}"))
+    file = "model.cif" if big else "model.pdb"
+    text = _self.get_str(file.rpartition(".")[2], f"%{model}", -1)
+
+    def arguments(folder: Path) -> list[str]:
+        return [str(folder / file), str(folder / storage.MAP), *options]
+
+    state_of(_self).checks.pop(model, None)
+    start(_self, CHECK, model, prepared, arguments, async_, quiet, {file: text.encode()})
+    check = state_of(_self).checks.get(model)
+    return len(check.doubts) if check else 0
+
+
+def edseg_next_doubt(step: str | int = 1, model: str = "", quiet: str | int = 1, *, _self: Any = cmd) -> str:
+    """
+    DESCRIPTION
+
+        Centres the view on the next place where a model that was checked
+        disagrees with the map: a residue of another type, or a stretch that
+        fits better a few residues off. Returns what is doubtful there.
+
+    USAGE
+
+        edseg_next_doubt [ step [, model ]]
+
+    ARGUMENTS
+
+        step = 1 for the next, -1 for the one before {default: 1}
+
+        model = object with the model {default: the one checked last}
+
+    EXAMPLE
+
+        edseg_check my_model, map, 2.0
+        edseg_next_doubt
+
+    SEE ALSO
+
+        edseg_check, edseg_next
+    """
+    name, check = _find_check(_self, model)
+    if not check.doubts:
+        raise CmdException(f"Nothing in {name} disagrees with the map.")
+    here, step = check.current, int(step)
+    check.current = (-1 if here is None and step > 0 else here or 0) + step
+    check.current %= len(check.doubts)
+    doubt = check.doubts[check.current]
+    if not select_residues(_self, _HERE, name, doubt.residues):
+        _self.delete(_HERE)
+        raise CmdException(f"{name} no longer has {doubt.text.partition(':')[0]}; check it again.")
+    _self.zoom(_HERE, 6, animate=0.3 if application() else 0)
+    _self.delete(_HERE)
+    say(f"{name}, {check.current + 1} of {len(check.doubts)}: {doubt.text}", int(quiet))
+    return doubt.text
+
+
+def _find_check(_self: Any, model: str) -> tuple[str, Check]:
+    objects = set(_self.get_names("objects"))
+    checks = {name: check for name, check in state_of(_self).checks.items() if name in objects}
+    if not checks or (model and model not in checks):
+        raise CmdException(f"{model or 'No model'} has not been checked; run edseg_check.")
+    name = model or list(checks)[-1]
+    return name, checks[name]
