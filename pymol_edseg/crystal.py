@@ -76,6 +76,17 @@ class Crystal:
         moved = _apply(self.operations[image.operation], self.fractional(position))
         return self.cartesian([x + n for x, n in zip(moved, image.shift, strict=True)])
 
+    def inverse(self, image: Image) -> Image:
+        """Return the image that moves a copy back to where it comes from."""
+        anywhere = (0.12, 0.23, 0.37)
+        there = [x + n for x, n in zip(_apply(self.operations[image.operation], anywhere), image.shift, strict=True)]
+        for number, operation in enumerate(self.operations):
+            back = [a - b for a, b in zip(anywhere, _apply(operation, there), strict=True)]
+            if all(abs(x - round(x)) < 1e-4 for x in back):
+                u, v, w = map(round, back)
+                return Image(number, (u, v, w))
+        raise ValueError("the operations are no group")
+
 
 def _apply(operation: Sequence[Sequence[float]], uvw: Sequence[float]) -> Position:
     u, v, w = (math.fsum(r * x for r, x in zip(row, (*uvw, 1.0), strict=True)) for row in operation)

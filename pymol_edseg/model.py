@@ -139,7 +139,8 @@ def _links(result: Result, geometry: Mapping[int, Mapping[str, Position]]) -> li
 def _images(result: Result, accepted: Sequence[Proposal], built: Iterable[Position]) -> dict[int, Image]:
     """Return the symmetry copies of proposals that are nearest to what is built.
 
-    What is placed counts as built, and the nearest comes first, so that a part that is missing stays whole.
+    What is placed counts as built, and the nearest comes first, so that a part that is missing stays whole. Where
+    nothing is near, the first that was accepted is next.
     """
     crystal, anchors = result.crystal, {p.id: p.anchor for p in accepted}
     ids = list(anchors)
@@ -151,18 +152,17 @@ def _images(result: Result, accepted: Sequence[Proposal], built: Iterable[Positi
         if heap:
             contact, number = heapq.heappop(heap)
         else:
-            left = (number for number in ids if number not in images)
-            contact, number = min((known.nearest(anchors[number]) or Contact(0.0, 0), number) for number in left)
+            number = next(number for number in ids if number not in images)
+            contact = known.nearest(anchors[number]) or Contact(0.0, 0)
         if number in images:
             continue
         images[number] = contact.image
         place = crystal.move(contact.image, anchors[number])
         known.add(place)
-        here = Neighbours(crystal, [place], _NEIGHBOUR)
-        around = {ids[found.other] for found in others.contacts(place)} - images.keys()
-        for number in around:
-            if found := here.within(anchors[number]):
-                heapq.heappush(heap, (found, number))
+        for found in others.contacts(place):
+            if (number := ids[found.other]) not in images:
+                back = crystal.inverse(found.image)
+                heapq.heappush(heap, (Contact(found.distance, 0, back), number))
     return images
 
 

@@ -76,6 +76,9 @@ def test_neighbours_are_the_nearest_copies(name: str) -> None:
     built = rng.uniform(-20, 40, (15, 3)).tolist()
     crystal = Crystal(cell.parameters, group.xhm())
     neighbours = Neighbours(crystal, built, 7.5)
+    for number in range(len(crystal.operations)):
+        image = Image(number, (1, 0, -2))
+        assert crystal.move(crystal.inverse(image), crystal.move(image, (1, 2, 3))) == pytest.approx((1, 2, 3))
     for position in rng.uniform(-40, 60, (20, 3)).tolist():
         uvw = cell.fractionalize(gemmi.Position(*position)).tolist()
         images = [gemmi.Fractional(*op.apply_to_xyz(uvw)) for op in group.operations()]
