@@ -77,8 +77,13 @@ def update_sites(cmd: Any, result: Result) -> None:
     classes, decisions = result.classes(), result.decisions()
     texts = labels(result)
     scale = {ACCEPTED: 0.6, REJECTED: 0.15}
+    # Where a model has the atoms, a large sphere would hide them.
     values = {
-        p.address: (pdb_name(d.identity or classes[p.id]), texts[p.id], scale.get(d.status, 0.35))
+        p.address: (
+            pdb_name(d.identity or classes[p.id]),
+            texts[p.id],
+            0.2 if p.atoms and d.status == ACCEPTED else scale.get(d.status, 0.35),
+        )
         for p in result.proposals
         for d in [decisions[p.id]]
     }
