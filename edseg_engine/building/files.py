@@ -14,7 +14,7 @@ from edseg_engine import __version__
 from edseg_engine.building.coordinates import residue_name
 from edseg_engine.building.records import CA, Fragment
 from edseg_engine.building.results import BuildResult
-from edseg_engine.io.result_files import ResultFiles
+from edseg_engine.io.result_files import ResultFiles, seconds
 from edseg_engine.labels import LABELS
 from edseg_engine.progress import ProgressCallback, ignore_progress
 
@@ -94,7 +94,7 @@ def build_to_json(result: BuildResult) -> dict[str, object]:
             for chain, number in addresses
         ],
         "fragments": [_fragment(fragment) for fragment in result.undocked],
-        "timings": {stage: round(seconds, 3) for stage, seconds in result.timings.items()},
+        "timings": seconds(result.timings),
         "warnings": list(result.warnings),
     }
 

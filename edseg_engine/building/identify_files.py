@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 from edseg_engine import __version__
 from edseg_engine.building.identify import Identification
 from edseg_engine.building.search import Candidate
 from edseg_engine.io.names import shown
-from edseg_engine.io.result_files import ResultFiles, write_table
+from edseg_engine.io.result_files import ResultFiles, seconds, write_table
 from edseg_engine.progress import ProgressCallback, ignore_progress
 
 IDENTIFY_SCHEMA = "edseg-identify/1"
@@ -59,9 +58,9 @@ def identify_to_json(result: Identification) -> dict[str, object]:
         "database": shown(result.database),
         "sequences": search.n_sequences,
         "resolution": round(result.resolution, 3),
-        "weights": asdict(result.weights) | {"name": shown(result.weights.name)},
+        "weights": result.weights.to_json(),
         "device": result.device,
-        "timings": {stage: round(seconds, 3) for stage, seconds in result.timings.items()},
+        "timings": seconds(result.timings),
         "warnings": list(result.warnings),
         "fragments": list(search.fragments),
         "candidates": [

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 from edseg_engine import __version__
 from edseg_engine.checking.check import CheckedResidue, ModelCheck
 from edseg_engine.io.names import shown
-from edseg_engine.io.result_files import ResultFiles, write_table
+from edseg_engine.io.result_files import ResultFiles, seconds, write_table
 from edseg_engine.labels import LABELS
 from edseg_engine.progress import ProgressCallback, ignore_progress
 
@@ -65,9 +64,9 @@ def check_to_json(result: ModelCheck) -> dict[str, object]:
         "model": shown(result.model),
         "input": dict(result.input),
         "resolution": round(result.resolution, 3),
-        "weights": asdict(result.weights) | {"name": shown(result.weights.name)},
+        "weights": result.weights.to_json(),
         "device": result.device,
-        "timings": {stage: round(seconds, 3) for stage, seconds in result.timings.items()},
+        "timings": seconds(result.timings),
         "warnings": list(result.warnings),
         "shifts": [
             {
@@ -87,7 +86,7 @@ def check_to_json(result: ModelCheck) -> dict[str, object]:
                 "number": residue.name.number,
                 "type": residue.name.type,
                 "label": LABELS[residue.label],
-                "probability": _rounded(residue.own),
+                "probability": None if residue.own is None else round(residue.own, 4),
                 "likeliest": None if residue.likeliest is None else LABELS[residue.likeliest],
                 "doubtful": residue.doubtful,
                 "shift": residue.shift,
@@ -131,7 +130,3 @@ def _row(residue: CheckedResidue) -> list[object]:
         residue.shift,
         *(f"{x:.4f}" for x in p),
     ]
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)

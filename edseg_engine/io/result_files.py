@@ -78,6 +78,11 @@ class ResultFiles:
             progress(Progress("write", 1.0))
 
 
+def seconds(timings: Mapping[str, float]) -> dict[str, float]:
+    """Return the seconds of each stage as documents have them."""
+    return {stage: round(time, 3) for stage, time in timings.items()}
+
+
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a comma-separated table with a header line."""
     with path.open("w", newline="", encoding="utf-8") as file:

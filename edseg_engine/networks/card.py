@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from edseg_engine.errors import WeightsError
+from edseg_engine.io.names import shown
 from edseg_engine.labels import LABELS, N_POINTS
 from edseg_engine.networks.stacknet import StackNetConfig
 from edseg_engine.resolution import COARSEST, FINEST, ResolutionRange, range_of_resolution
@@ -82,6 +83,10 @@ class WeightsInfo:
     sha256: str
     d_min: float
     d_max: float
+
+    def to_json(self) -> dict[str, object]:
+        """Return what the JSON documents of results say of the weights."""
+        return {**asdict(self), "name": shown(self.name)}
 
 
 def card_to_json(card: WeightsCard) -> str:

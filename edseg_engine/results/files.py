@@ -14,7 +14,7 @@ import gemmi
 from edseg_engine import __version__
 from edseg_engine.io.ccp4 import write_ccp4
 from edseg_engine.io.names import shown
-from edseg_engine.io.result_files import ResultFiles, write_table
+from edseg_engine.io.result_files import ResultFiles, seconds, write_table
 from edseg_engine.labels import ATOMS, BACKBONE, LABELS, PDB_NAMES
 from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
 from edseg_engine.results.records import ResidueProposal, Segmentation
@@ -98,10 +98,10 @@ def result_to_json(segmentation: Segmentation) -> dict[str, object]:
         "spacegroup": segmentation.spacegroup.xhm(),
         "resolution": round(segmentation.resolution, 3),
         "region": segmentation.region,
-        "weights": asdict(segmentation.weights) | {"name": shown(segmentation.weights.name)},
+        "weights": segmentation.weights.to_json(),
         "device": segmentation.device,
         "voxel_spacing": None if voxels is None else voxels.spacing,
-        "timings": {stage: round(seconds, 3) for stage, seconds in segmentation.timings.items()},
+        "timings": seconds(segmentation.timings),
         "warnings": list(segmentation.warnings),
         "residues": [
             {
