@@ -21,7 +21,7 @@ from pymol import cmd
 start, cpu = time.perf_counter(), time.process_time()
 import pymol_edseg
 pymol_edseg.__init_plugin__()
-print("TIMES", json.dumps({"start": (time.perf_counter() - start, time.process_time() - cpu)}))
+print("TIMES", json.dumps({"start": (time.perf_counter() - start, time.process_time() - cpu), "before": (cpu, cpu)}))
 """
 
 _SHOW = """
@@ -65,11 +65,19 @@ def run_pymol(script: str, *arguments: str) -> dict[str, tuple[float, float]]:
     return times
 
 
-def start_up(repeats: int = 5) -> tuple[float, float]:
-    """Return the seconds (medians) that the plugin adds to PyMOL's start: by the clock, and of processor time."""
+def start_up(repeats: int = 5) -> tuple[float, float, float]:
+    """Return what the plugin adds to PyMOL's start, in the median of some starts.
+
+    Returns
+    -------
+    tuple
+        Seconds by the clock, seconds of processor time, and these as a share of what PyMOL itself took before.
+    """
     run_pymol(_START)  # compiles it
-    clock, processor = zip(*(run_pymol(_START)["start"] for _ in range(repeats)), strict=True)
-    return statistics.median(clock), statistics.median(processor)
+    runs = [run_pymol(_START) for _ in range(repeats)]
+    clock, processor = zip(*(run["start"] for run in runs), strict=True)
+    shares = [run["start"][1] / run["before"][1] for run in runs]
+    return statistics.median(clock), statistics.median(processor), statistics.median(shares)
 
 
 def show(folder: Path) -> dict[str, tuple[float, float]]:
@@ -82,7 +90,7 @@ if __name__ == "__main__":
     parser.add_argument("--residues", type=int, default=2000)
     n = parser.parse_args().residues
     print(f"{'seconds':<64} {'clock':>8} {'processor':>10}")
-    print(f"{'start of the plugin':<64} {'{:8.3f} {:10.3f}'.format(*start_up())}")
+    print(f"{'start of the plugin':<64} {'{:8.3f} {:10.3f} ({:.2f} of the start of PyMOL)'.format(*start_up())}")
     with tempfile.TemporaryDirectory() as place:
         for step, seconds in show(write_many(Path(place) / "many", n)).items():
             print(f"{f'{n} proposals: {step}':<64} {'{:8.2f} {:10.2f}'.format(*seconds)}")

@@ -87,8 +87,8 @@ def test_plugin_manager_installs_it(zip_file: Path, tmp_path: Path) -> None:
 
 
 def test_start_of_the_plugin_is_quick() -> None:
-    _, processor_seconds = start_up(3)
-    assert processor_seconds < 0.05
+    _, _, share = start_up(3)
+    assert share < 1
 
 
 def test_manifest_tells_the_truth() -> None:

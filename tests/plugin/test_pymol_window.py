@@ -17,9 +17,6 @@ from pymol_edseg.palette import COLORS, rgb
 from tools.made_up import write_many
 from window import drive, screen
 
-#: A machine that does other work, and draws without graphics hardware, may take this many times longer.
-SLACK = 4
-
 #: Set where these tests must run; what they need and do not find is then an error.
 REQUIRED = "EDSEG_REQUIRE_WINDOW" in os.environ
 
@@ -75,7 +72,7 @@ def test_progress_names_stages_and_the_window_stays_alive(session: tuple[Path, d
     _, report = session
     assert any(stage.startswith("Starting the engine") for stage in report["stages"])
     assert any(stage.startswith("Running the network") for stage in report["stages"])
-    assert report["longest pause of the run"] < 0.5 * SLACK
+    assert report["longest pause of the run"] < 0.25  # of the whole run
 
 
 def test_table_follows_filters_and_viewer(session: tuple[Path, dict[str, Any]]) -> None:
@@ -120,9 +117,8 @@ def test_window_made_smaller_still_draws(display: str, tmp_path: Path) -> None:
 def test_two_thousand_proposals(display: str, tmp_path: Path) -> None:
     run = write_many(tmp_path / "many", 2000)
     report = drive(display, tmp_path / "window", 400, scenario="many", what=str(run))
-    assert report["processor seconds to appear"] < 8
-    assert report["seconds to appear"] < 3 * SLACK
-    assert report["seconds for a decision"] < 1 * SLACK
+    # A decision must not draw everything anew.
+    assert report["processor seconds for a decision"] < 0.5 * report["processor seconds to appear"]
     assert report["accepted"] == 7
 
 
