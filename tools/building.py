@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--split", default="dev")
     parser.add_argument("--crystals", nargs="*", help="their names (default: all of the split)")
     parser.add_argument("--phases", nargs="+", choices=PHASES, default=["refined"])
-    parser.add_argument("--cycles", type=int, default=3)
+    parser.add_argument("--cycles", type=int, default=8)
     return run_tool(parser, run, argv)
 
 

@@ -36,8 +36,10 @@ _REFINEMENT, _LAST_REFINEMENTS = 5, (3, 4)
 _REAL_SPACE, _REAL_SPACE_COARSE, _COARSE = 200, 100, 2.6
 #: R-free must fall by this much for another cycle to be worth its time.
 _LEAST_GAIN = 0.003
-#: A model with this share of its sequence is complete.
-_COMPLETE = 0.985
+#: A model with this share of its sequence is complete, or nearly.
+_COMPLETE, _NEARLY_COMPLETE = 0.985, 0.9
+#: Cycles without a gain before a model that lacks much is given up: R-free says little while it is high.
+_PATIENCE = 1
 #: Waters are put at peaks of mFo-DFc above this many sigma, in maps at least so fine (Å).
 _WATER_SIGMA, _WATER_RESOLUTION = 3.5, 3.0
 
@@ -142,36 +144,25 @@ class _Run:
     reading: tuple[str, ...] = ()
 
     def run(self, density: DensityMap) -> BuildResult:
-        source, d_min = dict(density.source), density.d_min
+        start, source, d_min = density, dict(density.source), density.d_min
         map_file = MapFile(self.folder / "map.ccp4")
-        best, best_cycle = None, 0
+        best = state = None
+        best_cycle = without_gain = 0
         for number in range(self.options.cycles):
             try:
-                state = self.cycle(number, density, map_file, best)
+                state = self.cycle(number, density, map_file, state)
             except BuildError:
                 # A later map may be worse; the model that is there stays.
                 if best is None:
                     raise
                 break
-            if best is None or state.r_free < best.r_free:
-                gain = best.r_free - state.r_free if best else float("inf")
+            gain = best.r_free - state.r_free if best else float("inf")
+            if best is None or gain > 0:
                 best, best_cycle = state, number
-            else:
-                gain = 0.0
-            if gain < _LEAST_GAIN or self.amplitudes is None or self.share(best.model) >= _COMPLETE:
+            without_gain = 0 if gain >= _LEAST_GAIN else without_gain + 1
+            if number + 1 == self.options.cycles or self.amplitudes is None or self.is_final(state, without_gain):
                 break
-            if number + 1 < self.options.cycles:
-                assert best.refined
-                map_file = next_map(
-                    best.refined.density,
-                    self.amplitudes,
-                    self.cycle_folder(number),
-                    self.expected(best.model),
-                    self.share(best.model) > 0.9,
-                )
-                density = read_map(
-                    map_file.path, resolution=self.options.resolution, f_label=map_file.f, phi_label=map_file.phi
-                )
+            map_file, density = self.next_map(state, start, number)
         assert best is not None
         best = self.polished(best, d_min)
         with self.clock.within("validate") as progress:
@@ -196,20 +187,20 @@ class _Run:
         folder.mkdir(exist_ok=True)
         return folder
 
-    def cycle(self, number: int, density: DensityMap, map_file: MapFile, best: _State | None) -> _State:
+    def cycle(self, number: int, density: DensityMap, map_file: MapFile, before: _State | None) -> _State:
         folder = self.cycle_folder(number)
         with self.clock.within("segment") as progress:
             residues = self.segmenter(density, progress)
-        if best is None:
+        if before is None:
             self.reading = residues.warnings
         with self.clock.stage("trace"):
             docking = self.docking(residues)
             model = to_model(docking)
             kept: frozenset[Address] = frozenset()
-        if best is not None:
+        if before is not None:
             with self.clock.within("validate") as progress:
-                correlation = check(best.model, map_file, folder, progress).correlation
-            model, kept = merge(best.model, model, residues.symmetry, correlation)
+                correlation = check(before.model, map_file, folder, progress).correlation
+            model, kept = merge(before.model, model, residues.symmetry, correlation)
         with self.clock.within("build") as progress:
             model = build_atoms(
                 model, map_file, folder, progress, kept=kept, refine=self.real_space_steps(density.d_min)
@@ -251,6 +242,27 @@ class _Run:
 
     def expected(self, model: Model) -> int:
         return self.options.residues or sum(map(len, model.sequences.values()))
+
+    def is_final(self, state: _State, without_gain: int) -> bool:
+        """Return whether another cycle is not worth its time after some `without_gain`."""
+        share = self.share(state.model)
+        return share >= _COMPLETE or without_gain > (_PATIENCE if share < _NEARLY_COMPLETE else 0)
+
+    def next_map(self, state: _State, start: DensityMap, number: int) -> tuple[MapFile, DensityMap]:
+        """Return the map that follows from the model of cycle `number`, as a file and read."""
+        assert state.refined
+        assert self.amplitudes
+        map_file = next_map(
+            state.refined.density,
+            self.amplitudes,
+            start,
+            self.cycle_folder(number),
+            self.expected(state.model),
+            self.share(state.model) >= _NEARLY_COMPLETE,
+        )
+        return map_file, read_map(
+            map_file.path, resolution=self.options.resolution, f_label=map_file.f, phi_label=map_file.phi
+        )
 
     def share(self, model: Model) -> float:
         return len(model.residues) / max(1, self.expected(model))

@@ -6,14 +6,21 @@ from pathlib import Path
 
 import gemmi
 import numpy as np
+from numpy.typing import NDArray
 
 from edseg_engine.building.next_map import next_map
 from edseg_engine.building.records import MapFile
-from edseg_engine.crystal.phasing import combined
+from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.map_grid import MapGrid
+from edseg_engine.crystal.phasing import combined, values_at
 from edseg_engine.io.mtz import hl_columns, map_columns, write_mtz
 from edseg_engine.io.reflections import Amplitudes
 
 CELL, SPACEGROUP = gemmi.UnitCell(30, 40, 50, 80, 90, 100), gemmi.SpaceGroup("P 1")
+#: Amplitudes without experimental phases.
+NOTHING = Amplitudes(np.zeros((0, 3), np.int32), np.zeros(0, np.float32), None, None, None, CELL, SPACEGROUP, ())
+#: A map of nothing.
+EMPTY = DensityMap(np.zeros((8, 8, 8), np.float32), MapGrid(CELL, SPACEGROUP, (8, 8, 8)))
 
 
 def test_phases_of_model_and_experiment_are_combined(tmp_path: Path) -> None:
@@ -41,7 +48,7 @@ def test_phases_of_model_and_experiment_are_combined(tmp_path: Path) -> None:
         (miller[measured] * mates).astype(np.int32), f[measured], None, None, hl, CELL, SPACEGROUP, ()
     )
     refined = MapFile(tmp_path / "refined.mtz", "FWT", "PHWT")
-    result = next_map(refined, amplitudes, tmp_path, 10, complete=True)
+    result = next_map(refined, amplitudes, EMPTY, tmp_path, 10, complete=True)
     data = gemmi.read_mtz_file(str(result.path)).get_f_phi(result.f, result.phi)
     expected = dict(zip(map(tuple, miller.tolist()), f * combined(experiment, model), strict=True))
     assert len(data.miller_array) == n
@@ -49,8 +56,31 @@ def test_phases_of_model_and_experiment_are_combined(tmp_path: Path) -> None:
     np.testing.assert_allclose(data.value_array, wanted, atol=0.5)
 
 
-def test_without_an_experiment_it_is_the_map_of_the_refined_model(tmp_path: Path) -> None:
-    nothing = np.zeros((0, 3), np.int32)
-    amplitudes = Amplitudes(nothing, np.zeros(0, np.float32), None, None, None, CELL, SPACEGROUP, ())
+def phase_error(centroids: NDArray[np.complex64], truth: NDArray[np.complex64]) -> float:
+    """Return the mean error in degrees, reflections weighted by their amplitudes."""
+    return float(np.degrees(np.average(np.abs(np.angle(centroids * truth.conj())), weights=np.abs(truth))))
+
+
+def test_phases_of_the_first_map_help_as_long_as_the_model_lacks_much(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    miller = gemmi.make_miller_array(CELL, SPACEGROUP, 3.0)
+    truth = (rng.normal(size=len(miller)) + 1j * rng.normal(size=len(miller))).astype(np.complex64) * 50
+
+    def disturbed(error: float) -> NDArray[np.complex64]:
+        return (truth * np.exp(1j * np.radians(rng.normal(0, error, len(truth))))).astype(np.complex64)
+
+    first, model = disturbed(60), disturbed(60)
+    grid = gemmi.ComplexAsuData(CELL, SPACEGROUP, miller, first).transform_f_phi_to_map(sample_rate=3.0)
+    start = DensityMap(np.array(grid.array), MapGrid(CELL, SPACEGROUP, grid.array.shape))
+    columns = {
+        "FP": ("F", np.abs(truth)),
+        "FOM": ("W", np.full(len(truth), 0.5)),
+        **map_columns(model),
+    }
+    write_mtz(tmp_path / "refined.mtz", CELL, SPACEGROUP, miller, columns)
     refined = MapFile(tmp_path / "refined.mtz", "FWT", "PHWT")
-    assert next_map(refined, amplitudes, tmp_path, 10, complete=False) is refined
+    result = next_map(refined, NOTHING, start, tmp_path, 10_000, complete=False)
+    data = gemmi.read_mtz_file(str(result.path)).get_f_phi(result.f, result.phi)
+    found = values_at(miller, data.miller_array, data.value_array, 0)
+    assert phase_error(found, truth) < 0.85 * min(phase_error(first, truth), phase_error(model, truth))
+    assert next_map(refined, NOTHING, start, tmp_path, 10_000, complete=True) is refined
