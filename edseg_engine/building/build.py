@@ -15,6 +15,7 @@ from edseg_engine.building.child import require_programs
 from edseg_engine.building.coordinates import to_model
 from edseg_engine.building.coot_engine import build_atoms, check, polish
 from edseg_engine.building.dock import Docking, dock, rank_one
+from edseg_engine.building.experiment import experimental_phases, is_of_experiment, with_flat_solvent, write_map
 from edseg_engine.building.merge import merge
 from edseg_engine.building.next_map import next_map
 from edseg_engine.building.records import Address, BackboneResidues, FloatArray, Fragment, MapFile, Model
@@ -144,8 +145,9 @@ class _Run:
     reading: tuple[str, ...] = ()
 
     def run(self, density: DensityMap) -> BuildResult:
-        start, source, d_min = density, dict(density.source), density.d_min
-        map_file = MapFile(self.folder / "map.ccp4")
+        source, d_min = dict(density.source), density.d_min
+        map_file, density = self.first_map(density)
+        start = density
         best = state = None
         best_cycle = without_gain = 0
         for number in range(self.options.cycles):
@@ -181,6 +183,17 @@ class _Run:
             self.clock.timings,
             tuple(self.warnings(best)),
         )
+
+    def first_map(self, density: DensityMap) -> tuple[MapFile, DensityMap]:
+        """Return the map to begin with: that of the file, with flat solvent if it is that of the experiment itself."""
+        as_given = MapFile(self.folder / "map.ccp4")
+        phases = experimental_phases(self.amplitudes) if self.amplitudes is not None else None
+        if phases is None or not is_of_experiment(density, phases):
+            return as_given, density
+        with self.clock.within("segment") as progress:
+            residues = self.options.residues or len(self.segmenter(density, progress))
+        map_file = write_map(with_flat_solvent(phases, residues), self.folder / "flat.mtz")
+        return map_file, self.read(map_file)
 
     def cycle_folder(self, number: int) -> Path:
         folder = self.folder / f"cycle-{number + 1}"
@@ -254,15 +267,16 @@ class _Run:
         assert self.amplitudes
         map_file = next_map(
             state.refined.density,
-            self.amplitudes,
             start,
+            experimental_phases(self.amplitudes),
             self.cycle_folder(number),
             self.expected(state.model),
             self.share(state.model) >= _NEARLY_COMPLETE,
         )
-        return map_file, read_map(
-            map_file.path, resolution=self.options.resolution, f_label=map_file.f, phi_label=map_file.phi
-        )
+        return map_file, self.read(map_file)
+
+    def read(self, map_file: MapFile) -> DensityMap:
+        return read_map(map_file.path, resolution=self.options.resolution, f_label=map_file.f, phi_label=map_file.phi)
 
     def share(self, model: Model) -> float:
         return len(model.residues) / max(1, self.expected(model))

@@ -7,34 +7,26 @@ from pathlib import Path
 
 import gemmi
 import numpy as np
-from numpy.typing import NDArray
 
+from edseg_engine.building.experiment import map_phases, unit, with_flat_solvent, write_map
 from edseg_engine.building.records import MapFile
 from edseg_engine.crystal.density_map import DensityMap
-from edseg_engine.crystal.phasing import (
-    Complex,
-    Reflections,
-    combined,
-    density_modified,
-    resolution_shells,
-    values_at,
-)
-from edseg_engine.io.map_coefficients import centroids
-from edseg_engine.io.mtz import map_columns, write_mtz
-from edseg_engine.io.reflections import Amplitudes
+from edseg_engine.crystal.phasing import Complex, Reflections, combined, resolution_shells, values_at
 
-#: Volume (Å³) of a residue in a crystal.
-RESIDUE_VOLUME = 135.0
-#: The solvent is not flattened where there is less of it than this.
-_LEAST_SOLVENT = 0.2
-#: How much the phases of a model count beside those of the map that it was built into: they are not independent.
-_DEPENDENT = 0.5
+#: How much the phases of a model that lacks much count: they are less certain than they seem, and not independent of
+#: the map that it was built into.
+_PARTIAL = 0.5
 #: Least and largest figure of merit of the phases of a map.
 _LEAST_MERIT, _LARGEST_MERIT = 0.02, 0.95
 
 
 def next_map(
-    refined: MapFile, amplitudes: Amplitudes, start: DensityMap, folder: Path, residues: int, complete: bool
+    refined: MapFile,
+    start: DensityMap,
+    experiment: Reflections | None,
+    folder: Path,
+    residues: int,
+    complete: bool,
 ) -> MapFile:
     """Return the map to read next.
 
@@ -45,11 +37,11 @@ def next_map(
     Parameters
     ----------
     refined
-        Of servalcat: also holds FP and FOM.
-    amplitudes
-        With the experimental phases, if there are any.
+        Of servalcat: also holds FOM, and FP or F_est.
     start
         The map that the run began with.
+    experiment
+        The experimental phases, if there are any.
     folder
         Where to write it.
     residues
@@ -57,24 +49,27 @@ def next_map(
     complete
         Whether all of them are there.
     """
-    if amplitudes.hl is None and complete:
+    if experiment is None and complete:
         return refined
-    mtz = gemmi.read_mtz_file(str(refined.path))
-    columns = {label: np.array(mtz.column_with_label(label)) for label in ("FP", "FOM", "PHWT")}
-    known = np.isfinite(columns["FP"]) & np.isfinite(columns["FOM"]) & (columns["FP"] > 0)
-    miller = mtz.make_miller_array()[known]
-    model = (columns["FOM"] * np.exp(1j * np.radians(columns["PHWT"])))[known].astype(np.complex64)
-    reflections = Reflections(mtz.cell, mtz.spacegroup, miller, columns["FP"][known].astype(np.float32), model)
-    if amplitudes.hl is None:
-        phases = combined(_map_centroids(start, reflections), model, _DEPENDENT)
+    model = _model_phases(refined)
+    if experiment is None:
+        before = _map_centroids(start, model)
     else:
-        phases = combined(_experimental_centroids(amplitudes, miller), model)
-    solvent = 1 - residues * RESIDUE_VOLUME * len(mtz.spacegroup.operations()) / mtz.cell.volume
-    if not complete and solvent > _LEAST_SOLVENT:
-        phases = density_modified(replace(reflections, centroids=phases), solvent)
-    path = folder / "next.mtz"
-    write_mtz(path, mtz.cell, mtz.spacegroup, miller, map_columns(reflections.amplitudes * phases))
-    return MapFile(path, "FWT", "PHWT")
+        before = values_at(model.miller, experiment.miller, experiment.centroids, 0)
+    phases = combined(before, model.centroids, 1.0 if complete else _PARTIAL)
+    both = replace(model, centroids=phases)
+    return write_map(both if complete else with_flat_solvent(both, residues), folder / "next.mtz")
+
+
+def _model_phases(refined: MapFile) -> Reflections:
+    """Return the measured reflections with the phases of the refined model."""
+    mtz = gemmi.read_mtz_file(str(refined.path))
+    # Servalcat estimates the amplitudes where it refined against intensities.
+    measured = "FP" if mtz.column_with_label("FP") else "F_est"
+    f, merit, phase = (np.array(mtz.column_with_label(label)) for label in (measured, "FOM", "PHWT"))
+    known = np.isfinite(f) & np.isfinite(merit) & (f > 0)
+    model = (merit * np.exp(1j * np.radians(phase)))[known].astype(np.complex64)
+    return Reflections(mtz.cell, mtz.spacegroup, mtz.make_miller_array()[known], f[known].astype(np.float32), model)
 
 
 def _map_centroids(start: DensityMap, model: Reflections) -> Complex:
@@ -83,21 +78,8 @@ def _map_centroids(start: DensityMap, model: Reflections) -> Complex:
     The agreement, the mean cosine of the difference in a resolution shell, is the product of both figures of merit if
     their errors are independent, and more as far as they are not.
     """
-    grid = gemmi.FloatGrid(start.values, start.cell, start.spacegroup)
-    values = gemmi.transform_map_to_f_phi(grid, half_l=True).get_value_by_hkl(model.miller)
-    phases, others = (z / np.maximum(np.abs(z), 1e-9) for z in (values, model.centroids))
+    phases, others = map_phases(start, model.miller), unit(model.centroids)
     merit = np.zeros(len(phases))
     for shell in resolution_shells(model.inv_d2):
         merit[shell] = (phases[shell] * others[shell].conj()).real.mean()
     return (np.clip(merit, _LEAST_MERIT, _LARGEST_MERIT) * phases).astype(np.complex64)
-
-
-def _experimental_centroids(amplitudes: Amplitudes, miller: NDArray[np.int32]) -> NDArray[np.complex64]:
-    """Return the centroids (n,) of the experimental phases of reflections (n, 3); 0 where there are none."""
-    assert amplitudes.hl is not None
-    known = np.isfinite(amplitudes.hl).all(1)
-    hkl = amplitudes.miller[known]
-    values = centroids(hkl, amplitudes.hl[known], amplitudes.spacegroup).astype(np.complex64)
-    data = gemmi.ComplexAsuData(amplitudes.cell, amplitudes.spacegroup, hkl, values)
-    data.ensure_asu()
-    return values_at(miller, data.miller_array, data.value_array, 0)

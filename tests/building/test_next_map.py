@@ -8,6 +8,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from edseg_engine.building.experiment import experimental_phases
 from edseg_engine.building.next_map import next_map
 from edseg_engine.building.records import MapFile
 from edseg_engine.crystal.density_map import DensityMap
@@ -17,8 +18,6 @@ from edseg_engine.io.mtz import hl_columns, map_columns, write_mtz
 from edseg_engine.io.reflections import Amplitudes
 
 CELL, SPACEGROUP = gemmi.UnitCell(30, 40, 50, 80, 90, 100), gemmi.SpaceGroup("P 1")
-#: Amplitudes without experimental phases.
-NOTHING = Amplitudes(np.zeros((0, 3), np.int32), np.zeros(0, np.float32), None, None, None, CELL, SPACEGROUP, ())
 #: A map of nothing.
 EMPTY = DensityMap(np.zeros((8, 8, 8), np.float32), MapGrid(CELL, SPACEGROUP, (8, 8, 8)))
 
@@ -48,7 +47,7 @@ def test_phases_of_model_and_experiment_are_combined(tmp_path: Path) -> None:
         (miller[measured] * mates).astype(np.int32), f[measured], None, None, hl, CELL, SPACEGROUP, ()
     )
     refined = MapFile(tmp_path / "refined.mtz", "FWT", "PHWT")
-    result = next_map(refined, amplitudes, EMPTY, tmp_path, 10, complete=True)
+    result = next_map(refined, EMPTY, experimental_phases(amplitudes), tmp_path, 10, complete=True)
     data = gemmi.read_mtz_file(str(result.path)).get_f_phi(result.f, result.phi)
     expected = dict(zip(map(tuple, miller.tolist()), f * combined(experiment, model), strict=True))
     assert len(data.miller_array) == n
@@ -79,8 +78,8 @@ def test_phases_of_the_first_map_help_as_long_as_the_model_lacks_much(tmp_path: 
     }
     write_mtz(tmp_path / "refined.mtz", CELL, SPACEGROUP, miller, columns)
     refined = MapFile(tmp_path / "refined.mtz", "FWT", "PHWT")
-    result = next_map(refined, NOTHING, start, tmp_path, 10_000, complete=False)
+    result = next_map(refined, start, None, tmp_path, 10_000, complete=False)
     data = gemmi.read_mtz_file(str(result.path)).get_f_phi(result.f, result.phi)
     found = values_at(miller, data.miller_array, data.value_array, 0)
     assert phase_error(found, truth) < 0.85 * min(phase_error(first, truth), phase_error(model, truth))
-    assert next_map(refined, NOTHING, start, tmp_path, 10_000, complete=True) is refined
+    assert next_map(refined, start, None, tmp_path, 10_000, complete=True) is refined

@@ -1,0 +1,73 @@
+"""What is known of the phases before there is a model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import gemmi
+import numpy as np
+
+from edseg_engine.building.records import MapFile
+from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.phasing import Complex, Millers, Reflections, density_modified, values_at
+from edseg_engine.io.map_coefficients import centroids
+from edseg_engine.io.mtz import map_columns, write_mtz
+from edseg_engine.io.reflections import Amplitudes
+
+#: Volume (Å³) of a residue in a crystal.
+RESIDUE_VOLUME = 135.0
+#: The solvent is not flattened where there is less of it than this.
+_LEAST_SOLVENT = 0.2
+#: Mean cosine of the difference of two sets of phases that are the same but for rounding and interpolation.
+_SAME = 0.97
+
+
+def experimental_phases(amplitudes: Amplitudes) -> Reflections | None:
+    """Return the reflections that have experimental phases, with their centroids; None if the file has none."""
+    if amplitudes.hl is None:
+        return None
+    known = np.isfinite(amplitudes.hl).all(1)
+    hkl, spacegroup = amplitudes.miller[known], amplitudes.spacegroup
+    f = np.sqrt(np.maximum(amplitudes.f, 0)) if amplitudes.intensities else amplitudes.f
+    phases = centroids(hkl, amplitudes.hl[known], spacegroup).astype(np.complex64)
+    data = gemmi.ComplexAsuData(amplitudes.cell, spacegroup, hkl, phases)
+    data.ensure_asu()
+    sizes = gemmi.FloatAsuData(amplitudes.cell, spacegroup, hkl, f[known])
+    sizes.ensure_asu()
+    values = values_at(data.miller_array, sizes.miller_array, sizes.value_array, 0)
+    return Reflections(amplitudes.cell, spacegroup, data.miller_array, values, data.value_array)
+
+
+def map_phases(density: DensityMap, miller: Millers) -> Complex:
+    """Return the phases (n,) of the reflections (n, 3) in a map of the whole cell, as complex numbers of length one."""
+    grid = gemmi.FloatGrid(density.values, density.cell, density.spacegroup)
+    return unit(gemmi.transform_map_to_f_phi(grid, half_l=True).get_value_by_hkl(miller))
+
+
+def unit(values: Complex) -> Complex:
+    """Return complex numbers of length one with the phases of those given."""
+    return np.asarray(values / np.maximum(np.abs(values), 1e-9), np.complex64)
+
+
+def is_of_experiment(density: DensityMap, reflections: Reflections) -> bool:
+    """Return whether a map has the experimental phases themselves, so that nobody has modified its density."""
+    agreement = (map_phases(density, reflections.miller) * unit(reflections.centroids).conj()).real
+    weights = reflections.amplitudes * np.abs(reflections.centroids)
+    return bool(np.average(agreement, weights=np.maximum(weights, 1e-9)) > _SAME)
+
+
+def with_flat_solvent(reflections: Reflections, residues: int) -> Reflections:
+    """Return the reflections with phases of which the solvent is flat, if a crystal of so many residues has enough."""
+    cell, operations = reflections.cell, reflections.spacegroup.operations()
+    solvent = 1 - residues * RESIDUE_VOLUME * len(operations) / cell.volume
+    if solvent < _LEAST_SOLVENT:
+        return reflections
+    return replace(reflections, centroids=density_modified(reflections, solvent))
+
+
+def write_map(reflections: Reflections, path: Path) -> MapFile:
+    """Write the map coefficients m·F and return where they are."""
+    coefficients = map_columns(reflections.amplitudes * reflections.centroids)
+    write_mtz(path, reflections.cell, reflections.spacegroup, reflections.miller, coefficients)
+    return MapFile(path, "FWT", "PHWT")
