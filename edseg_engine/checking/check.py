@@ -137,7 +137,7 @@ def check(
     with clock.stage("read"):
         structure = read_model(model)
         residues = known_residues(structure[0])
-    reading = read_voxels(source, options, clock, atoms=False)
+    reading = read_voxels(source, options, clock)
     density, weights, prediction = reading.density, reading.weights, reading.prediction
     with clock.stage("classify"):
         radius = weights.card.range.label_radius

@@ -55,7 +55,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--culled", action="store_true", help="remove density farther than 3 Å from the model, as the thesis did"
     )
     parser.add_argument(
-        "--atoms", action="store_true", help="compare the votes for the atoms of the backbone with the model, too"
+        "--alone",
+        action="store_true",
+        help="run the weights without the shipped network that reads beside them in a run of the product",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N maps")
     parser.add_argument("--name", default="all", help="name of the set in the tables (default: %(default)s)")
@@ -96,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         )
 
     maps = itertools.islice(_maps(args), args.limit)
-    protocol = Protocol(args.orientations, args.views, args.culled, atoms=args.atoms)
+    protocol = Protocol(args.orientations, args.views, args.culled, alone=args.alone)
     scores = score_maps(maps, weights_of, choose_device(args.device), report, protocol)
     if not scores:
         console.print("There are no maps to evaluate.", highlight=False)

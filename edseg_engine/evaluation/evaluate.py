@@ -34,7 +34,7 @@ from edseg_engine.inference.volume import Volume
 from edseg_engine.io.coordinates import read_model
 from edseg_engine.io.read import read_map
 from edseg_engine.labels import BACKGROUND
-from edseg_engine.networks.weights import Weights, backbone_beside
+from edseg_engine.networks.weights import Weights
 from edseg_engine.options import SegmentOptions
 from edseg_engine.pipeline import FoundResidues, MapPrediction, find_residues, predict_map
 from edseg_engine.residues.classify import Classes, Classifier, classify
@@ -147,16 +147,15 @@ class Protocol:
         Remove all density that is not of the model first, see `culled`.
     summed
         Label residues by the summed probabilities of their voxels (thesis 3.3), not by the weights' own classifier.
-    atoms
-        Let voxels vote for the atoms of the backbone, too, as the product does: with the shipped weights for it, unless
-        those that name residues vote themselves.
+    alone
+        Run the weights without the shipped network that reads beside them in the product.
     """
 
     orientations: int = SegmentOptions.orientations
     views: int = SegmentOptions.views
     cull: bool = False
     summed: bool = False
-    atoms: bool = False
+    alone: bool = False
 
 
 #: Maps as a user has them.
@@ -178,7 +177,7 @@ def run_network(known: KnownMap, weights: Weights, device: torch.device, protoco
         orientations=protocol.orientations,
         views=protocol.views,
         edit=cull if protocol.cull else None,
-        backbone=backbone_beside(weights) if protocol.atoms else None,
+        alone=protocol.alone,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -112,6 +112,23 @@ def predict_views(
     n = len(volumes)
     parts = [part_of(progress, i / n, (i + 1) / n) for i in range(n)]
     return [predict_voxels(net, v, frame, device, p, n_orientations) for v, p in zip(volumes, parts, strict=True)]
+
+
+def mixed(first: VoxelPrediction, second: VoxelPrediction, share: float) -> VoxelPrediction:
+    """Return what two networks that read the same volume say together, with the votes for atoms of the second.
+
+    Parameters
+    ----------
+    share
+        Weight of the second in the mean of class probabilities and votes for centroids.
+    """
+    kinds = first.probabilities.astype(np.float32), second.probabilities.astype(np.float32)
+    return replace(
+        first,
+        votes=(1 - share) * first.votes + share * second.votes,
+        probabilities=((1 - share) * kinds[0] + share * kinds[1]).astype(np.float16),
+        atoms=second.atoms,
+    )
 
 
 def pooled(predictions: Sequence[VoxelPrediction]) -> VoxelPrediction:

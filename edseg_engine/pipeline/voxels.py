@@ -14,7 +14,7 @@ from edseg_engine.crystal.region import Region, choose_region
 from edseg_engine.devices import choose_device
 from edseg_engine.errors import ResolutionError
 from edseg_engine.inference.orientations import views as grid_axes
-from edseg_engine.inference.predict import VoxelPrediction, pooled, predict_views
+from edseg_engine.inference.predict import VoxelPrediction, mixed, pooled, predict_views
 from edseg_engine.inference.volume import Volume, prepare_volumes
 from edseg_engine.io.read import read_map
 from edseg_engine.io.validation import checked_map
@@ -27,6 +27,8 @@ from edseg_engine.resolution import ResolutionRange, range_of_resolution
 
 #: Bytes needed for each voxel of the region's box, and for each value of the input map, with all intermediate arrays.
 _BYTES_PER_VOXEL, _BYTES_PER_VALUE, _BYTES_FIXED = 60, 16, 1.2e9
+#: Weight of the network that votes for atoms in the mean of both networks' answers.
+_SHARE_BESIDE = 0.25
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,12 @@ def predict_map(
     views: int = SegmentOptions.views,
     clock: Clock | None = None,
     edit: Callable[[Volume], Volume] | None = None,
-    backbone: Weights | None = None,
+    alone: bool = False,
 ) -> MapPrediction:
-    """Run the network on a region of a map, from the map to its predictions for every voxel with density.
+    """Run the networks on a region of a map, from the map to their predictions for every voxel with density.
+
+    The shipped network that votes for atoms, and has seen maps with poor phases, reads the map beside that of
+    `weights`, in one orientation; their answers are mixed. Weights that vote for atoms themselves need none beside.
 
     Parameters
     ----------
@@ -103,40 +108,36 @@ def predict_map(
         Measures the stages ``prepare`` and ``network`` and reports their progress.
     edit
         Changes the density of each view before the network reads it.
-    backbone
-        Weights that vote for atoms beside those for classes and centroids; they read the map in one orientation.
+    alone
+        Run the network of `weights` only.
 
     Raises
     ------
     DeviceError
         If there is not enough memory.
+    WeightsError
+        If the shipped weights are missing or damaged.
     """
     clock = clock or Clock()
+    beside = None if alone else backbone_beside(weights)
     with clock.stage("prepare"):
         _check_memory(density, region, weights.card.range, views)
         volumes = prepare_volumes(density, region, weights.card.range, views)
         if edit is not None:
             volumes = [edit(volume) for volume in volumes]
     with clock.stage("network"):
-        first = 1.0 if backbone is None else orientations / (orientations + 1)
+        first = 1.0 if beside is None else orientations / (orientations + 1)
         progress = part_of(clock.progress, 0.0, first)
         parts = predict_views(weights.net, volumes, weights.card.range.frame, device, progress, orientations)
-        if backbone is not None:
+        if beside is not None:
             progress = part_of(clock.progress, first, 1.0)
-            voted = predict_views(backbone.net, volumes, backbone.card.range.frame, device, progress)
-            parts = [replace(part, atoms=other.atoms) for part, other in zip(parts, voted, strict=True)]
+            others = predict_views(beside.net, volumes, beside.card.range.frame, device, progress)
+            parts = [mixed(part, other, _SHARE_BESIDE) for part, other in zip(parts, others, strict=True)]
         return MapPrediction(region, volumes[0], parts[0], pooled(parts))
 
 
-def read_voxels(
-    source: DensityMap | Path | str, options: SegmentOptions, clock: Clock, *, atoms: bool = True
-) -> MapReading:
+def read_voxels(source: DensityMap | Path | str, options: SegmentOptions, clock: Clock) -> MapReading:
     """Read a map and run the networks that the options and its resolution ask for, see `predict_map`.
-
-    Parameters
-    ----------
-    atoms
-        Whether voxels are to vote for the atoms of the backbone, too.
 
     Raises
     ------
@@ -152,7 +153,6 @@ def read_voxels(
         density, resolution = with_resolution(density, options.resolution)
         weights = choose_weights(options.weights, range_of_resolution(resolution))
         classifier = Classifier.of(weights)
-        backbone = backbone_beside(weights) if atoms else None
     prediction = predict_map(
         density,
         choose_region(density, options.region, options.box),
@@ -161,7 +161,6 @@ def read_voxels(
         orientations=options.orientations,
         views=options.views,
         clock=clock,
-        backbone=backbone,
     )
     return MapReading(density, resolution, weights, classifier, prediction)
 

@@ -44,7 +44,8 @@ class Validation:
     def score(self, weights_path: Path, windows: int) -> dict[str, float]:
         """Return the columns of the validation log, with K given; `precision` and `found_over_true` with K found."""
         weights = load_weights(weights_path)
-        scores = score_maps(self.maps, lambda _: weights, torch.device("cpu"), lambda _: None, Protocol(orientations=1))
+        protocol = Protocol(orientations=1, alone=True)
+        scores = score_maps(self.maps, lambda _: weights, torch.device("cpu"), lambda _: None, protocol)
         given, found = total([s.k_given for s in scores]).figures(), total([s.k_found for s in scores]).figures()
         return {
             "windows": windows,

@@ -199,7 +199,7 @@ def test_bench_command_prints_what_averaging_costs(
     crystal_map: DensityMap, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_cube(crystal_map, 24.0, 1.0, tmp_path / "cube.ccp4")
-    monkeypatch.setattr(timing, "AVERAGING", ((1, 1), (4, 1), (1, 2)))
+    monkeypatch.setattr(timing, "AVERAGING", ((1, 1), (4, 1)))
     assert benchmark.main([str(tmp_path / "cube.ccp4"), "--resolution", "2", "--averaging"]) == 0
     rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][2:]
     ratio = {(int(o), int(v)): float(r) for o, v, _, r in rows}
