@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 
 from edseg_engine.dataset.labelled import KnownMap
 from edseg_engine.dataset.packs import structures_of_split
+from edseg_engine.dataset.phases import REFINED, PhaseQuality
 from edseg_engine.dataset.simulate import SimulationOptions
 from edseg_engine.evaluation.evaluate import Protocol, experimental_maps, score_maps, simulated_maps
 from edseg_engine.evaluation.metrics import total
@@ -28,18 +29,28 @@ class Validation:
         Folder whose split ``dev`` is used where it has data of the range; None leaves it out.
     n_maps
         Maps of each kind, spread evenly over the split.
+    qualities
+        Of the phases of the experimental crystals: each is a kind of maps.
     """
 
     def __init__(
-        self, structures: Path, experimental: Path | None, resolution_range: ResolutionRange, n_maps: int
+        self,
+        structures: Path,
+        experimental: Path | None,
+        resolution_range: ResolutionRange,
+        n_maps: int,
+        qualities: Iterable[PhaseQuality] = (REFINED,),
     ) -> None:
         middle = (resolution_range.d_min + resolution_range.d_max) / 2
         every = max(1, sum(len(pack) for pack in structures_of_split(structures, "val")) // n_maps)
         simulated = simulated_maps(structures, "val", middle, SimulationOptions(), every)
         self.maps = list(itertools.islice(simulated, n_maps))
-        if experimental is not None:
-            known = experimental_maps(experimental, "dev", 0.0, resolution_range.d_max, resolution_range.d_min)
-            self.maps += _spread([k for k in known if (k.density.d_min or 0) >= resolution_range.d_min], n_maps)
+        low, high = resolution_range.d_min, resolution_range.d_max
+        if experimental is None:
+            return
+        for quality in qualities:
+            known = experimental_maps(experimental, "dev", 0.0, high, low, quality)
+            self.maps += _spread([k for k in known if (k.density.d_min or 0) >= low], n_maps)
 
     def score(self, weights_path: Path, windows: int) -> dict[str, float]:
         """Return the columns of the validation log, with K given; `precision` and `found_over_true` with K found."""

@@ -15,7 +15,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         parents=[training_data_parser()],
         help="fit the calibration of the probabilities and the confidence",
         description="Run a network on maps with known models (the split val of the structures, the split dev of the "
-        "experimental crystals), fit its calibration and store it in a copy of the weights file.",
+        "experimental crystals with the phases of the refined model and as before the structure was solved), fit its "
+        "calibration and store it in a copy of the weights file.",
     )
     parser.add_argument(
         "weights", type=Path, metavar="WEIGHTS", help="weights file written by edseg train network or classifier"
@@ -23,6 +24,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="weights file to write")
     parser.add_argument(
         "--maps", type=int, default=20, metavar="N", help="number of maps of each kind (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--orientations",
+        type=int,
+        default=4,
+        metavar="N",
+        help="rotations of the voxel grid to average over, as in the runs that it is for (default: %(default)s)",
     )
     parser.set_defaults(run=run)
 
@@ -34,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
     import torch
 
-    from edseg_engine.evaluation.evaluate import score_maps
+    from edseg_engine.dataset.phases import TYPICAL
+    from edseg_engine.evaluation.evaluate import Protocol, score_maps
     from edseg_engine.evaluation.metrics import calibration_error
     from edseg_engine.networks.card import Calibration
     from edseg_engine.networks.weights import load_weights
@@ -43,8 +52,14 @@ def run(args: argparse.Namespace) -> int:
 
     weights = load_weights(args.weights)
     raw = replace(weights, card=replace(weights.card, calibration=Calibration()))
-    known = Validation(args.structures, args.experimental, weights.card.range, args.maps).maps
-    scores = score_maps(known, lambda _: raw, torch.device("cpu"), lambda score: print(score.name, flush=True))
+    maps = Validation(args.structures, args.experimental, weights.card.range, args.maps, TYPICAL.values()).maps
+    scores = score_maps(
+        maps,
+        lambda _: raw,
+        torch.device("cpu"),
+        lambda score: print(score.name, flush=True),
+        Protocol(args.orientations),
+    )
     calibration = fit_calibration(scores)
     card = replace(weights.card, calibration=calibration)
     replace(weights, card=card).save(args.out)
