@@ -1,15 +1,19 @@
 """Build models of crystals whose models are known and compare: ``python -m tools.building``.
 
 Each crystal gives its measured amplitudes. Its map is phased by the refined model, or as before the structure was
-solved (``edseg evaluate --phases``); phases of an experiment are given as Hendrickson-Lattman coefficients, too.
+solved (``edseg evaluate --phases``); phases of an experiment are given as Hendrickson-Lattman coefficients, too. Real
+maps of the time before (``--solved``) are taken as they are.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import tempfile
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import gemmi
@@ -18,17 +22,19 @@ import numpy as np
 from edseg_engine.building.build import build
 from edseg_engine.building.results import BuildOptions, BuildResult
 from edseg_engine.building.votes import vote
-from edseg_engine.cli.arguments import device_parser, network_parser
+from edseg_engine.cli.arguments import columns_parser, device_parser, network_parser
 from edseg_engine.cli.evaluate import PHASES
 from edseg_engine.crystal.phasing import values_at
-from edseg_engine.dataset.experimental import ExperimentalCrystal, ExperimentalEntry, read_index
+from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.phases import TYPICAL
 from edseg_engine.errors import EdsegError, OptionError, TrainingDataError
 from edseg_engine.evaluation.models import Comparison, compare
 from edseg_engine.evaluation.tables import markdown_table
+from edseg_engine.io.coordinates import read_model
 from edseg_engine.io.mtz import Column, hl_columns, map_columns, write_mtz
 from edseg_engine.io.names import shown
 from edseg_engine.options import SegmentOptions
+from edseg_engine.residues.known import known_residues
 from tools.command import run_tool
 
 _HEADER = [
@@ -38,23 +44,62 @@ _HEADER = [
 ]  # fmt: skip
 
 
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """A map to build into, and what ought to come of it."""
+
+    name: str
+    phases: str
+    data: Path
+    known: gemmi.Structure
+    sequences: tuple[str, ...]
+    r_free: float | None = None
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool with `argv` and return the exit code."""
     parser = argparse.ArgumentParser(
         "python -m tools.building",
-        parents=[network_parser(), device_parser()],
+        parents=[columns_parser(), network_parser(), device_parser()],
         description="Build known crystals and compare.",
     )
-    parser.add_argument("--experimental", type=Path, required=True, help="folder of experimental crystals")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--experimental", type=Path, help="folder of experimental crystals")
+    source.add_argument(
+        "--solved",
+        type=Path,
+        nargs="+",
+        metavar="FOLDER",
+        help="folders with data.mtz.gz and model.pdb.gz, the model that came of it; its sequence is given",
+    )
     parser.add_argument("--split", default="dev")
     parser.add_argument("--crystals", nargs="*", help="their names (default: all of the split)")
     parser.add_argument("--phases", nargs="+", choices=PHASES, default=["refined"])
-    parser.add_argument("--cycles", type=int, default=8)
+    parser.add_argument("--cycles", type=int, default=BuildOptions.cycles)
     return run_tool(parser, run, argv)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print a Markdown table, one row for each crystal and kind of phases, as they are done."""
+    """Print a Markdown table, a row for each crystal and kind of phases as they are done, and where the time went."""
+    with tempfile.TemporaryDirectory() as folder:
+        cases = _solved(args.solved) if args.solved else _simulated(args, Path(folder))
+        stages: Counter[str] = Counter()
+        first = next(cases)  # what is wrong with the data is said before a table begins
+        print(markdown_table(_HEADER, []), end="", flush=True)
+        for case in itertools.chain([first], cases):
+            print("| " + " | ".join(_row(case, args, stages)) + " |", flush=True)
+    print("\n" + markdown_table(["stage", "seconds"], [[name, f"{time:.0f}"] for name, time in stages.items()]))
+
+
+def _solved(folders: Sequence[Path]) -> Iterator[_Case]:
+    for folder in folders:
+        known = read_model(folder / "model.pdb.gz")
+        chains = [chain.get_polymer() for chain in known[0]]
+        sequences = tuple(gemmi.one_letter_code(chain.extract_sequence()) for chain in chains if len(chain))
+        yield _Case(folder.name, "as they are", folder / "data.mtz.gz", known, sequences)
+
+
+def _simulated(args: argparse.Namespace, folder: Path) -> Iterator[_Case]:
     entries = read_index(args.experimental, args.split)
     if unknown := set(args.crystals or ()) - {entry.name for entry in entries}:
         raise OptionError(f"There are no such crystals in the split {args.split!r}: {', '.join(sorted(unknown))}.")
@@ -64,31 +109,29 @@ def run(args: argparse.Namespace) -> None:
             f"{shown(args.experimental / 'index.tsv')} gives no sequences of {', '.join(bare)}: it needs a column "
             "'sequences'."
         )
-    print(markdown_table(_HEADER, []), end="", flush=True)
     for number, entry in chosen:
+        crystal = ExperimentalCrystal(entry)
         for phases in args.phases:
-            print("| " + " | ".join(_row(entry, number, phases, args)) + " |", flush=True)
+            path = entry.data_path
+            if phases != "refined":
+                path = folder / "initial.mtz"
+                write_initial(crystal, phases, np.random.default_rng([11, number]), path)
+            yield _Case(entry.name, phases, path, crystal.structure, entry.sequences, entry.r_free)
 
 
-def _row(entry: ExperimentalEntry, number: int, phases: str, args: argparse.Namespace) -> list[str]:
-    crystal = ExperimentalCrystal(entry)
-    head = [entry.name, f"{entry.d_min:.2f}", str(len(crystal.residues.labels)), phases]
+def _row(case: _Case, args: argparse.Namespace, stages: Counter[str]) -> list[str]:
     options = SegmentOptions(orientations=args.orientations, views=args.views, device=args.device, weights=args.weights)
+    build_options = BuildOptions(case.sequences, cycles=args.cycles, f_label=args.f, phi_label=args.phi)
+    n = str(len(known_residues(case.known[0]).labels))
     start = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        path = entry.data_path
-        if phases != "refined":
-            path = Path(folder) / "initial.mtz"
-            write_initial(crystal, phases, np.random.default_rng([11, number]), path)
-        try:
-            result = build(
-                path,
-                BuildOptions(sequences=entry.sequences, cycles=args.cycles),
-                lambda density, progress: vote(density, options, progress),
-            )
-        except EdsegError as error:
-            return [*head, f"{type(error).__name__}: {error}"] + [""] * (len(_HEADER) - len(head) - 1)
-    figures = _figures(result, compare(result.model, crystal.structure), entry.r_free)
+    try:
+        result = build(case.data, build_options, lambda density, progress: vote(density, options, progress))
+    except EdsegError as error:
+        head = [case.name, "", n, case.phases, f"{type(error).__name__}: {error}"]
+        return head + [""] * (len(_HEADER) - len(head))
+    stages.update(result.timings)
+    head = [case.name, f"{result.resolution or 0:.2f}", n, case.phases]
+    figures = _figures(result, compare(result.model, case.known), case.r_free)
     return [*head, *figures, f"{time.perf_counter() - start:.0f}"]
 
 
