@@ -38,9 +38,9 @@ from edseg_engine.residues.known import known_residues
 from tools.command import run_tool
 
 _HEADER = [
-    "crystal", "d_min (Å)", "residues", "phases", "completeness", "sequenced", "linked", "false", "CA rms (Å)",
-    "side-chain rms (Å)", "R", "R-free", "R-free of the known model", "Ramachandran outliers", "rotamer outliers",
-    "cycles", "seconds",
+    "crystal", "d_min (Å)", "residues", "phases", "completeness", "located", "sequenced", "linked", "false",
+    "CA rms (Å)", "side-chain rms (Å)", "R", "R-free", "R-free of the known model", "Ramachandran outliers",
+    "rotamer outliers", "cycles", "seconds",
 ]  # fmt: skip
 
 
@@ -137,7 +137,7 @@ def _row(case: _Case, args: argparse.Namespace, stages: Counter[str]) -> list[st
 
 def _figures(result: BuildResult, comparison: Comparison, known_r_free: float | None) -> list[str]:
     checks, n = result.checks, max(1, len(result.model.residues))
-    shares = (comparison.completeness, comparison.sequenced, comparison.linked, comparison.false)
+    shares = (comparison.completeness, comparison.located, comparison.sequenced, comparison.linked, comparison.false)
     return [
         *(f"{share:.3f}" for share in shares),
         f"{comparison.rms_ca:.2f}",

@@ -11,6 +11,7 @@ from pathlib import Path
 import gemmi
 import numpy as np
 
+from edseg_engine.building.alanines import as_chains, with_alanines, without_alanines
 from edseg_engine.building.child import require_programs
 from edseg_engine.building.coordinates import to_model
 from edseg_engine.building.coot_engine import build_atoms, check, polish
@@ -220,6 +221,7 @@ class _Run:
             )
         refined = None
         if self.amplitudes is not None:
+            model = with_alanines(model, as_chains(docking.undocked))
             with self.clock.within("refine") as progress:
                 refined = refine(model.structure, self.amplitudes, folder, progress, cycles=_REFINEMENT)
             model = replace(model, structure=refined.structure)
@@ -291,7 +293,9 @@ class _Run:
             folder = self.cycle_folder(number)
             with self.clock.within("polish") as progress:
                 difference = state.refined.difference if waters else None
-                model = polish(state.model, state.density, difference, folder, progress, _WATER_SIGMA)
+                model, alanines = without_alanines(state.model)
+                model = polish(model, state.density, difference, folder, progress, _WATER_SIGMA)
+                model = with_alanines(model, alanines)
             with self.clock.within("refine") as progress:
                 refined = refine(model.structure, self.amplitudes, folder, progress, cycles=cycles)
             if refined.r_free[-1] > state.r_free:

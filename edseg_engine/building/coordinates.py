@@ -55,11 +55,12 @@ def _chain(chain: Chain, name: str, sequence: str) -> gemmi.Chain:
     result = gemmi.Chain(name)
     for piece in chain.pieces:
         for place, atoms in enumerate(piece.fragment.atoms, piece.place):
-            result.add_residue(_residue(residue_name(sequence[place]), place + 1, atoms))
+            result.add_residue(backbone_residue(residue_name(sequence[place]), place + 1, atoms))
     return result
 
 
-def _residue(name: str, number: int, atoms: FloatArray) -> gemmi.Residue:
+def backbone_residue(name: str, number: int, atoms: FloatArray) -> gemmi.Residue:
+    """Return a residue of the atoms (5, 3) N, CA, C, O and CB, which glycines lack."""
     residue = gemmi.Residue()
     residue.name = name
     residue.seqid = gemmi.SeqId(number, " ")

@@ -93,6 +93,10 @@ def build_to_json(result: BuildResult) -> dict[str, object]:
             }
             for chain, number in addresses
         ],
+        "alanines": [
+            {"chain": name, "residues": sum(chain == name for chain, _ in model.unplaced)}
+            for name in sorted(model.alanines)
+        ],
         "fragments": [_fragment(fragment) for fragment in result.undocked],
         "timings": seconds(result.timings),
         "warnings": list(result.warnings),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -130,18 +130,29 @@ class Model:
         as waters, are no protein.
     probability
         By (chain, number): that the residue has this place in the sequence.
+    alanines
+        Names of the chains of what has no sure place in a sequence, see `edseg_engine.building.alanines`.
     """
 
     structure: gemmi.Structure
     sequences: Mapping[str, str]
     probability: Mapping[Address, float]
+    alanines: frozenset[str] = frozenset()
 
     @property
     def residues(self) -> dict[Address, gemmi.Residue]:
-        """The residues of the protein chains by (chain, number)."""
+        """The residues with a place in a sequence by (chain, number)."""
+        return self._residues(self.sequences)
+
+    @property
+    def unplaced(self) -> dict[Address, gemmi.Residue]:
+        """The residues without a sure place in a sequence by (chain, number)."""
+        return self._residues(self.alanines)
+
+    def _residues(self, chains: Container[str]) -> dict[Address, gemmi.Residue]:
         return {
             (chain.name, int(residue.seqid.num or 0)): residue
             for chain in self.structure[0]
-            if chain.name in self.sequences
+            if chain.name in chains
             for residue in chain
         }

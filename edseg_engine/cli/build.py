@@ -119,7 +119,10 @@ def summary(result: BuildResult, directory: Path) -> str:
     rows = [("Residues", f"{len(model.residues)} of {length} in {len(model.sequences)} chain(s)")]
     if result.undocked:
         left = sum(map(len, result.undocked))
-        rows.append(("Not docked", f"{left} residues in {len(result.undocked)} fragments, left out of the model"))
+        inside = len(result.model.unplaced)
+        rows.append(
+            ("Not docked", f"{left} residues in {len(result.undocked)} fragments; {inside} as alanines in the model")
+        )
     if result.r_free is not None:
         rows.append(("R / R-free", f"{result.r_work:.3f} / {result.r_free:.3f}"))
         by_cycle = "  ".join(f"{cycle.r_free:.3f}" for cycle in result.cycles if cycle.r_free is not None)

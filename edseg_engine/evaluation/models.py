@@ -34,7 +34,7 @@ class Comparison:
     completeness
         Share of the known residues with a CA within 1 Å that is in the right place of the sequence.
     located
-        Share of the known residues with a CA within 1 Å, wherever in the sequence.
+        Share of the known residues with a CA within 1 Å, wherever in the sequence, or without a place in it.
     sequenced
         Share of the known residues with a CA within 2 Å in the right place of the sequence.
     linked
@@ -100,6 +100,10 @@ def compare(model: Model, known: gemmi.Structure) -> Comparison:
         ]
     )
     complete = right & (distance < BUILT)
+    located = set(partner[distance < BUILT].tolist())
+    if unplaced := [_positions(residue)["CA"] for residue in model.unplaced.values()]:
+        nearest, _, how_near = _nearest(np.array(unplaced), ca, symmetry)
+        located |= set(nearest[how_near < BUILT].tolist())
     by_true = {int(partner[i]): i for i in np.flatnonzero(complete)}
     bonds = [
         (i, i + 1) for i, (a, b) in enumerate(pairwise(true)) if a.place[0] == b.place[0] and _bond(a, b) < _LINKED
@@ -116,7 +120,7 @@ def compare(model: Model, known: gemmi.Structure) -> Comparison:
     n = len(true)
     return Comparison(
         completeness=len(by_true) / n,
-        located=len(set(partner[distance < BUILT].tolist())) / n,
+        located=len(located) / n,
         sequenced=len(set(partner[right].tolist())) / n,
         linked=linked / max(1, len(bonds)),
         false=float(np.mean(~near)),
