@@ -1,78 +1,25 @@
-"""The whole way from a map to a refined model: segment, trace, dock, build, refine, and again with the next map."""
+"""The whole way from a map file to a refined model."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import gemmi
 import numpy as np
 
-from edseg_engine.building.alanines import as_chains, with_alanines, without_alanines
 from edseg_engine.building.child import require_programs
-from edseg_engine.building.coordinates import to_model
-from edseg_engine.building.coot_engine import build_atoms, check, polish
-from edseg_engine.building.dock import Docking, dock, rank_one
-from edseg_engine.building.experiment import experimental_phases, is_of_experiment, with_flat_solvent, write_map
-from edseg_engine.building.merge import merge
-from edseg_engine.building.next_map import next_map
-from edseg_engine.building.records import Address, BackboneResidues, FloatArray, Fragment, MapFile, Model
-from edseg_engine.building.refinement import Refined, refine
-from edseg_engine.building.results import BuildOptions, BuildResult, Cycle
-from edseg_engine.building.trace import trace
-from edseg_engine.crystal.density_map import DensityMap
-from edseg_engine.errors import BuildError
+from edseg_engine.building.cycles import BuildClock, Cycles, Segmenter
+from edseg_engine.building.records import FloatArray
+from edseg_engine.building.results import BuildOptions, BuildResult
 from edseg_engine.io.ccp4 import write_ccp4
 from edseg_engine.io.read import read_map
-from edseg_engine.io.reflections import Amplitudes, read_amplitudes
-from edseg_engine.progress import Clock, ProgressCallback, ignore_progress
+from edseg_engine.io.reflections import read_amplitudes
+from edseg_engine.progress import ProgressCallback, ignore_progress
 
 #: Stages of a run, in their order; all but the first and the last recur with every cycle.
 STAGES = ("read", "segment", "trace", "build", "refine", "polish", "validate", "write")
-#: Cycles of refinement of a model in between, and of the last after each polishing.
-_REFINEMENT, _LAST_REFINEMENTS = 5, (3, 4)
-#: Steps of real-space refinement of all atoms where no refinement against amplitudes follows, or the map is coarse.
-_REAL_SPACE, _REAL_SPACE_COARSE, _COARSE = 200, 100, 2.6
-#: R-free must fall by this much for another cycle to be worth its time.
-_LEAST_GAIN = 0.003
-#: A model with this share of its sequence is complete, or nearly.
-_COMPLETE, _NEARLY_COMPLETE = 0.985, 0.9
-#: Cycles without a gain before a model that lacks much is given up: R-free says little while it is high.
-_PATIENCE = 1
-#: Waters are put at peaks of mFo-DFc above this many sigma, in maps at least so fine (Å).
-_WATER_SIGMA, _WATER_RESOLUTION = 3.5, 3.0
-
-#: Beyond this R-free, or this much above R, a model deserves a warning.
-_POOR_R_FREE, _LARGE_GAP = 0.42, 0.10
-
-#: Finds the residues of a map, with their backbones.
-Segmenter = Callable[[DensityMap, ProgressCallback], BackboneResidues]
-
-
-class _Clock(Clock):
-    """A clock of coarser stages: what happens within one is reported under its name."""
-
-    @contextmanager
-    def within(self, name: str) -> Iterator[ProgressCallback]:
-        with self.stage(name):
-            yield lambda progress: self.progress(replace(progress, stage=name))
-
-
-@dataclass(frozen=True, eq=False)
-class _State:
-    """A model with the map that belongs to it."""
-
-    model: Model
-    density: MapFile
-    undocked: tuple[Fragment, ...]
-    refined: Refined | None = None
-
-    @property
-    def r_free(self) -> float:
-        return self.refined.r_free[-1] if self.refined else float("inf")
 
 
 def build(
@@ -104,7 +51,7 @@ def build(
         One of its subclasses for input that cannot be used.
     """
     require_programs()
-    clock = _Clock(progress)
+    clock = BuildClock(progress)
     with tempfile.TemporaryDirectory(prefix="edseg-") as name:
         folder = Path(name)
         with clock.stage("read"):
@@ -120,7 +67,7 @@ def build(
             if options.around is not None:
                 options = replace(options, around=options.around - origin)
             write_ccp4(density.values, density.grid, folder / "map.ccp4")
-        result = _Run(options, segmenter, clock, folder, amplitudes).run(density)
+        result = Cycles(options, segmenter, clock, folder, amplitudes).run(density)
         return _moved(result, origin) if origin.any() else result
 
 
@@ -133,185 +80,3 @@ def _moved(result: BuildResult, by: FloatArray) -> BuildResult:
                 atom.pos += gemmi.Position(*by.tolist())
     undocked = tuple(replace(fragment, atoms=fragment.atoms + by) for fragment in result.undocked)
     return replace(result, model=replace(result.model, structure=structure), undocked=undocked)
-
-
-@dataclass
-class _Run:
-    options: BuildOptions
-    segmenter: Segmenter
-    clock: _Clock
-    folder: Path
-    amplitudes: Amplitudes | None
-    cycles: list[Cycle] = field(default_factory=list)
-    reading: tuple[str, ...] = ()
-
-    def run(self, density: DensityMap) -> BuildResult:
-        source, d_min = dict(density.source), density.d_min
-        map_file, density = self.first_map(density)
-        start = density
-        best = state = None
-        best_cycle = without_gain = 0
-        for number in range(self.options.cycles):
-            try:
-                state = self.cycle(number, density, map_file, state)
-            except BuildError:
-                # A later map may be worse; the model that is there stays.
-                if best is None:
-                    raise
-                break
-            gain = best.r_free - state.r_free if best else float("inf")
-            if best is None or gain > 0:
-                best, best_cycle = state, number
-            without_gain = 0 if gain >= _LEAST_GAIN else without_gain + 1
-            if number + 1 == self.options.cycles or self.amplitudes is None or self.is_final(state, without_gain):
-                break
-            map_file, density = self.next_map(state, start, number)
-        assert best is not None
-        best = self.polished(best, d_min)
-        with self.clock.within("validate") as progress:
-            checks = check(best.model, best.density, self.folder, progress)
-        return BuildResult(
-            best.model,
-            checks,
-            tuple(self.cycles),
-            best_cycle,
-            best.refined.r_work[-1] if best.refined else None,
-            best.refined.r_free[-1] if best.refined else None,
-            best.undocked,
-            best.refined.density.path.read_bytes() if best.refined else None,
-            source,
-            d_min,
-            self.clock.timings,
-            tuple(self.warnings(best)),
-        )
-
-    def first_map(self, density: DensityMap) -> tuple[MapFile, DensityMap]:
-        """Return the map to begin with: that of the file, with flat solvent if it is that of the experiment itself."""
-        as_given = MapFile(self.folder / "map.ccp4")
-        phases = experimental_phases(self.amplitudes) if self.amplitudes is not None else None
-        if phases is None or not is_of_experiment(density, phases):
-            return as_given, density
-        with self.clock.within("segment") as progress:
-            residues = self.options.residues or len(self.segmenter(density, progress))
-        map_file = write_map(with_flat_solvent(phases, residues), self.folder / "flat.mtz")
-        return map_file, self.read(map_file)
-
-    def cycle_folder(self, number: int) -> Path:
-        folder = self.folder / f"cycle-{number + 1}"
-        folder.mkdir(exist_ok=True)
-        return folder
-
-    def cycle(self, number: int, density: DensityMap, map_file: MapFile, before: _State | None) -> _State:
-        folder = self.cycle_folder(number)
-        with self.clock.within("segment") as progress:
-            residues = self.segmenter(density, progress)
-        if before is None:
-            self.reading = residues.warnings
-        with self.clock.stage("trace"):
-            docking = self.docking(residues)
-            model = to_model(docking)
-            kept: frozenset[Address] = frozenset()
-        if before is not None:
-            with self.clock.within("validate") as progress:
-                correlation = check(before.model, map_file, folder, progress).correlation
-            model, kept = merge(before.model, model, residues.symmetry, correlation)
-        with self.clock.within("build") as progress:
-            model = build_atoms(
-                model, map_file, folder, progress, kept=kept, refine=self.real_space_steps(density.d_min)
-            )
-        refined = None
-        if self.amplitudes is not None:
-            model = with_alanines(model, as_chains(docking.undocked))
-            with self.clock.within("refine") as progress:
-                refined = refine(model.structure, self.amplitudes, folder, progress, cycles=_REFINEMENT)
-            model = replace(model, structure=refined.structure)
-        self.cycles.append(
-            Cycle(
-                len(residues),
-                docking.n_docked,
-                len(model.residues),
-                refined.r_work[-1] if refined else None,
-                refined.r_free[-1] if refined else None,
-            )
-        )
-        return _State(model, refined.density if refined else map_file, docking.undocked, refined)
-
-    def docking(self, residues: BackboneResidues) -> Docking:
-        traced = trace(residues)
-        if not traced.fragments:
-            raise BuildError("No residue was found, so that there is nothing to build.")
-        if not self.options.sequences:
-            return rank_one(traced, self.options.around)
-        docking = dock(traced, self.options.sequences, self.options.residues, self.options.around)
-        if not docking.chains:
-            raise BuildError(
-                f"None of the {len(traced.fragments)} stretches of chain fits the sequence. Check that it is the "
-                "crystal's, or build without a sequence."
-            )
-        return docking
-
-    def real_space_steps(self, d_min: float | None) -> int:
-        if self.amplitudes is None:
-            return _REAL_SPACE
-        return _REAL_SPACE_COARSE if d_min is None or d_min > _COARSE else 0
-
-    def expected(self, model: Model) -> int:
-        return self.options.residues or sum(map(len, model.sequences.values()))
-
-    def is_final(self, state: _State, without_gain: int) -> bool:
-        """Return whether another cycle is not worth its time after some `without_gain`."""
-        share = self.share(state.model)
-        return share >= _COMPLETE or without_gain > (_PATIENCE if share < _NEARLY_COMPLETE else 0)
-
-    def next_map(self, state: _State, start: DensityMap, number: int) -> tuple[MapFile, DensityMap]:
-        """Return the map that follows from the model of cycle `number`, as a file and read."""
-        assert state.refined
-        assert self.amplitudes
-        map_file = next_map(
-            state.refined.density,
-            start,
-            experimental_phases(self.amplitudes),
-            self.cycle_folder(number),
-            self.expected(state.model),
-            self.share(state.model) >= _NEARLY_COMPLETE,
-        )
-        return map_file, self.read(map_file)
-
-    def read(self, map_file: MapFile) -> DensityMap:
-        return read_map(map_file.path, resolution=self.options.resolution, f_label=map_file.f, phi_label=map_file.phi)
-
-    def share(self, model: Model) -> float:
-        return len(model.residues) / max(1, self.expected(model))
-
-    def polished(self, state: _State, d_min: float | None) -> _State:
-        """Return the model with waters and what else its map shows, as long as R-free falls with them."""
-        if self.amplitudes is None:
-            return state
-        waters = d_min is None or d_min <= _WATER_RESOLUTION
-        for number, cycles in enumerate(_LAST_REFINEMENTS, self.options.cycles):
-            assert state.refined
-            folder = self.cycle_folder(number)
-            with self.clock.within("polish") as progress:
-                difference = state.refined.difference if waters else None
-                model, alanines = without_alanines(state.model)
-                model = polish(model, state.density, difference, folder, progress, _WATER_SIGMA)
-                model = with_alanines(model, alanines)
-            with self.clock.within("refine") as progress:
-                refined = refine(model.structure, self.amplitudes, folder, progress, cycles=cycles)
-            if refined.r_free[-1] > state.r_free:
-                break
-            state = _State(replace(model, structure=refined.structure), refined.density, state.undocked, refined)
-        return state
-
-    def warnings(self, state: _State) -> Iterator[str]:
-        """Yield sentences on what the user should doubt."""
-        yield from self.reading
-        if state.refined is None:
-            if self.options.refine:
-                yield "The file holds no amplitudes, so that the model is not refined against any and has no R-factors."
-            return
-        r_work, r_free = state.refined.r_work[-1], state.refined.r_free[-1]
-        if r_free > _POOR_R_FREE:
-            yield f"R-free is {r_free:.2f}: much of the model is wrong or missing."
-        elif r_free - r_work > _LARGE_GAP:
-            yield f"R-free lies {r_free - r_work:.2f} above R: some of the model is probably wrong."

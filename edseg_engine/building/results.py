@@ -63,7 +63,7 @@ class BuildOptions:
 
     sequences: tuple[str, ...] = ()
     residues: int | None = None
-    cycles: int = 8
+    cycles: int = 12
     refine: bool = True
     around: FloatArray | None = None
     resolution: float | None = None

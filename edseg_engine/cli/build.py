@@ -46,7 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--cycles",
         type=int,
-        default=8,
+        default=12,
         metavar="N",
         help="at most so many times the refined model's map is read again (default: %(default)s)",
     )

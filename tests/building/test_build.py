@@ -57,7 +57,7 @@ def result(known: KnownChains) -> BuildResult:
         return found if len(maps) == 1 else replace(found, atoms=found.atoms[:0])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("edseg_engine.building.build._COMPLETE", 2.0)  # no model is complete enough for one cycle
+        patch.setattr("edseg_engine.building.cycles._COMPLETE", 2.0)  # no model is complete enough for one cycle
         result = build(MTZ, BuildOptions(known.sequences, cycles=2, resolution=2.1), segmenter)
     assert maps == pytest.approx([2.1, 2.1], abs=0.02)
     return result
