@@ -24,11 +24,13 @@ Value = TypeVar("Value", bound=np.generic)
 #: Grid points per d_min of maps that are modified and transformed back.
 SAMPLE_RATE = 2.5
 #: Å over which the fluctuation of the density is averaged to tell protein from solvent (Leslie, 1987).
-_AVERAGING = 4.0
+_AVERAGING = 3.0
 #: Factor by which solvent fluctuations are multiplied (Abrahams & Leslie, 1996, Acta Cryst. D52, 30).
-_FLIP = -0.4
+_FLIP = -0.9
 #: Density beyond this many standard deviations is cut before it is transformed back.
 _CEILING = 5.0
+#: How much the phases of a modified map count: it still holds the amplitudes and much of the phases it was made of.
+_DEPENDENT = 0.5
 #: Reflections of a resolution shell.
 _PER_SHELL = 400
 
@@ -184,6 +186,5 @@ def density_modified(reflections: Reflections, solvent: float, cycles: int = 6) 
         f_modified = gemmi.transform_map_to_f_phi(grid, half_l=True).get_value_by_hkl(reflections.miller)
         m, _ = sigma_a_coefficients(reflections.amplitudes, f_modified, inv_d2)
         phase = f_modified / np.maximum(np.abs(f_modified), 1e-9)
-        # A modified map still holds the amplitudes and much of the phases that it was made of.
-        centroids = combined(reflections.centroids, (np.clip(m, 0, 0.95) * phase).astype(np.complex64), 0.7)
+        centroids = combined(reflections.centroids, (np.clip(m, 0, 0.95) * phase).astype(np.complex64), _DEPENDENT)
     return centroids
