@@ -40,6 +40,10 @@ _WATER_SIGMA, _WATER_RESOLUTION = 3.5, 3.0
 #: Beyond this R-free, or this much above R, a model deserves a warning.
 _POOR_R_FREE, _LARGE_GAP = 0.42, 0.10
 
+_NOTHING_FITS = (
+    "No stretch of the chain fits the sequence. Check that it is the crystal's, or build without a sequence."
+)
+
 #: Finds the residues of a map, with their backbones.
 Segmenter = Callable[[DensityMap, ProgressCallback], BackboneResidues]
 
@@ -64,7 +68,7 @@ class _State:
 
     @property
     def r_free(self) -> float:
-        return self.refined.r_free[-1] if self.refined else float("inf")
+        return self.refined.r_free[-1] if self.refined and self.model.residues else float("inf")
 
 
 @dataclass
@@ -101,6 +105,8 @@ class Cycles:
                 break
             map_file, density = self.next_map(state, start, number)
         assert best is not None
+        if not best.model.residues:
+            raise BuildError(_NOTHING_FITS)
         best = self.polished(best, d_min)
         with self.clock.within("validate") as progress:
             checks = check(best.model, best.density, self.folder, progress)
@@ -149,13 +155,16 @@ class Cycles:
             with self.clock.within("validate") as progress:
                 correlation = check(before.model, map_file, folder, progress).correlation
             model, kept = merge(before.model, model, residues.symmetry, correlation)
-        with self.clock.within("build") as progress:
-            model = build_atoms(
-                model, map_file, folder, progress, kept=kept, refine=self.real_space_steps(density.d_min)
-            )
+        if model.residues:
+            with self.clock.within("build") as progress:
+                steps = self.real_space_steps(density.d_min)
+                model = build_atoms(model, map_file, folder, progress, kept=kept, refine=steps)
         refined = None
         if self.amplitudes is not None:
             model = with_alanines(model, as_chains(docking.undocked))
+        if not model.structure[0].count_atom_sites():
+            raise BuildError(_NOTHING_FITS)
+        if self.amplitudes is not None:
             with self.clock.within("refine") as progress:
                 refined = refine(model.structure, self.amplitudes, folder, progress, cycles=_REFINEMENT)
             model = replace(model, structure=refined.structure)
@@ -176,13 +185,7 @@ class Cycles:
             raise BuildError("No residue was found, so that there is nothing to build.")
         if not self.options.sequences:
             return rank_one(traced, self.options.around)
-        docking = dock(traced, self.options.sequences, self.options.residues, self.options.around)
-        if not docking.chains:
-            raise BuildError(
-                f"None of the {len(traced.fragments)} stretches of chain fits the sequence. Check that it is the "
-                "crystal's, or build without a sequence."
-            )
-        return docking
+        return dock(traced, self.options.sequences, self.options.residues, self.options.around)
 
     def real_space_steps(self, d_min: float | None) -> int:
         if self.amplitudes is None:
@@ -190,7 +193,7 @@ class Cycles:
         return _REAL_SPACE_COARSE if d_min is None or d_min > _COARSE else 0
 
     def expected(self, model: Model) -> int:
-        return self.options.residues or sum(map(len, model.sequences.values()))
+        return self.options.residues or sum(map(len, model.sequences.values())) or self.cycles[-1].found
 
     def is_final(self, state: _State, without_gain: int) -> bool:
         """Return whether another cycle is not worth its time after some `without_gain`."""
