@@ -90,6 +90,18 @@ def training_data_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def progress_parser() -> argparse.ArgumentParser:
+    """Return a parser of ``--progress``."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument_group("output").add_argument(
+        "--progress",
+        choices=("auto", "json", "none"),
+        default="auto",
+        help="auto: bars on a terminal; json: one JSON object per line on standard output",
+    )
+    return parser
+
+
 def output_parser(default: str) -> argparse.ArgumentParser:
     """Return a parser of ``--out``, ``--overwrite`` and ``--progress``.
 
@@ -98,14 +110,8 @@ def output_parser(default: str) -> argparse.ArgumentParser:
     default
         Where results go without ``--out``, in words.
     """
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = argparse.ArgumentParser(add_help=False, parents=[progress_parser()])
     group = parser.add_argument_group("output")
     group.add_argument("--out", type=Path, metavar="DIR", help=f"directory for the results (default: {default})")
     group.add_argument("--overwrite", action="store_true", help="replace an earlier result in DIR")
-    group.add_argument(
-        "--progress",
-        choices=("auto", "json", "none"),
-        default="auto",
-        help="auto: bars on a terminal; json: one JSON object per line on standard output",
-    )
     return parser
