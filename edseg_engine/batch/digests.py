@@ -10,7 +10,6 @@ from pathlib import Path
 from edseg_engine.batch.journal import Asked
 from edseg_engine.batch.records import Done, Job
 from edseg_engine.batch.settings import FILES
-from edseg_engine.io.names import shown
 
 
 def sha256_of(path: Path) -> str:
@@ -28,7 +27,7 @@ def asked_of(job: Job) -> Asked:
     for name in FILES:
         path = settings[name]
         if isinstance(path, Path):
-            settings[name] = {"path": shown(path), "sha256": _sha256_once(path.absolute())}
+            settings[name] = {"path": str(path.absolute()), "sha256": _sha256_once(path.absolute())}
     if job.refusal:
         settings["refusal"] = job.refusal
     if isinstance(settings["box"], tuple):
