@@ -33,5 +33,5 @@ manifest: .venv/engine
 	touch $@
 
 .venv/dev: .venv/engine
-	$(PIP) install --editable '.[train,build,pymol,dev,docs]'
+	$(PIP) install --editable '.[train,build,dask,pymol,dev,docs]'
 	touch $@

@@ -27,7 +27,7 @@ def asked_of(job: Job) -> Asked:
     for name in FILES:
         path = settings[name]
         if isinstance(path, Path):
-            settings[name] = {"path": str(path.absolute()), "sha256": _sha256_once(path.absolute())}
+            settings[name] = {"path": str(path), "sha256": _sha256_once(path)}
     if job.refusal:
         settings["refusal"] = job.refusal
     if isinstance(settings["box"], tuple):

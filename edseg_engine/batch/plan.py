@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edseg_engine.batch.digests import asked_of, is_same, is_there, sha256_of
@@ -12,6 +12,7 @@ from edseg_engine.batch.journal import Journal
 from edseg_engine.batch.manifest import MapInput
 from edseg_engine.batch.names import choose_names
 from edseg_engine.batch.records import DONE, FAILED, RUNNING, WAITING, Done, Entry, Failed, Job, Outcome
+from edseg_engine.batch.settings import FILES, MapSettings
 from edseg_engine.batch.tasks import OUTPUTS, done_of
 from edseg_engine.errors import ResultFormatError
 from edseg_engine.io.names import shown
@@ -53,11 +54,17 @@ def jobs_of(maps: Sequence[MapInput], known: Sequence[Entry]) -> list[Job]:
         Job(
             given.name or chosen.get(given) or earlier[paths[given]],
             Path(os.path.realpath(given.path)),
-            given.settings,
+            _with_absolute_paths(given.settings),
             given.refusal,
         )
         for given in maps
     ]
+
+
+def _with_absolute_paths(settings: MapSettings) -> MapSettings:
+    """Return the settings as any process understands them."""
+    paths = {name: getattr(settings, name) for name in FILES}
+    return replace(settings, **{name: path.absolute() for name, path in paths.items() if path is not None})
 
 
 def make_plan(maps: Sequence[MapInput], journal: Journal, directory: Path, *, retry_failed: bool = False) -> Plan:

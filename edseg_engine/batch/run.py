@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from edseg_engine.batch.cluster import ClusterRunner
 from edseg_engine.batch.inputs import find_maps
 from edseg_engine.batch.journal import Journal
 from edseg_engine.batch.journal_file import open_journal
@@ -44,7 +45,11 @@ class BatchOptions:
     memory
         Bytes that the maps at work on this machine may need together; None takes what is free.
     overlap
-        Whether a map is prepared while the network runs on another.
+        Whether a map is prepared while the network runs on another, on this machine.
+    scheduler
+        None works in this process; else see `edseg_engine.batch.cluster.ClusterRunner`.
+    workers
+        How many workers a cluster is started with.
     """
 
     task: str = "segment"
@@ -53,11 +58,15 @@ class BatchOptions:
     retry_failed: bool = False
     memory: float | None = None
     overlap: bool = True
+    scheduler: str | None = None
+    workers: int = 1
 
     def __post_init__(self) -> None:
         check_task(self.settings, self.task)
         if self.memory is not None and not self.memory > 0:
             raise OptionError(f"The limit of memory must be more than nothing, not {self.memory:g} bytes.")
+        if self.workers < 1:
+            raise OptionError(f"The number of workers must be at least 1, not {self.workers}.")
 
 
 @dataclass(frozen=True)
@@ -147,7 +156,8 @@ def run_batch(
     """
     directory = Path(directory).absolute()
     require_task(options.task)
-    choose_device(options.device)
+    if options.scheduler is None:
+        choose_device(options.device)
     maps = find_maps(inputs, options.settings, directory)
     with open_journal(directory, options.task) as journal:
         plan = make_plan(maps, journal, directory, retry_failed=options.retry_failed)
@@ -182,6 +192,8 @@ class _Run:
         return BatchResult(self.state.done, self.state.failed, left)
 
     def _runner(self) -> Runner:
+        if self.options.scheduler is not None:
+            return ClusterRunner(self.options.scheduler, self.options.workers)
         return LocalRunner(self._report, self.options.memory, self.options.overlap)
 
     def _works(self) -> Iterator[Work]:

@@ -61,6 +61,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     running.add_argument(
         "--one-at-a-time", action="store_true", help="do not prepare a map while the network runs on another"
     )
+    machines = parser.add_argument_group("many machines (extra dask)")
+    machines.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="address of a Dask scheduler (tcp://host:8786) whose workers see the same files; local starts workers on "
+        "this machine, slurm starts them as jobs, as the configuration of dask-jobqueue says",
+    )
+    machines.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="how many workers to start (default: %(default)s)"
+    )
     parser.set_defaults(run=run)
 
 
@@ -119,6 +129,8 @@ def _options(args: argparse.Namespace) -> BatchOptions:
         retry_failed=args.retry_failed,
         memory=None if args.memory is None else args.memory * 1e9,
         overlap=not args.one_at_a_time,
+        scheduler=args.scheduler,
+        workers=args.workers,
     )
 
 
