@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from edseg_engine.batch.records import Failed, Outcome, Work
@@ -106,7 +108,21 @@ class ClusterRunner:
             return cluster
         from distributed import LocalCluster
 
-        return LocalCluster(n_workers=self._workers, threads_per_worker=1, dashboard_address=None)
+        with _interrupts_ignored():  # Ctrl-C goes to the workers, too, which are to finish their maps
+            return LocalCluster(n_workers=self._workers, threads_per_worker=1, dashboard_address=None)
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Let processes that are started in this context ignore Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _outcome_of(future: Any) -> Outcome:
