@@ -109,7 +109,7 @@ def estimate_table(batch: BatchEstimate) -> str:
     known = [each.seconds for each in batch.maps if each.seconds is not None]
     lines += [
         "",
-        f"{'To do':<17}{len(batch.maps)} maps{f', of which {bad} will fail' if bad else ''}",
+        f"{'Maps to do':<17}{len(batch.maps)}{f', of which {bad} will fail' if bad else ''}",
         f"{'Finished before':<17}{batch.done} done, {batch.failed} failed",
         f"{'Time':<17}{'about ' + duration(sum(known)) if known else 'unknown before the first map is finished'}, "
         "one map at a time",

@@ -54,7 +54,7 @@ def test_a_dry_run(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureF
     assert main([*arguments, "--dry-run"]) == 0
     printed = capsys.readouterr().out
     assert "1.2 GB" in printed
-    assert "1 maps" in printed
+    assert "Maps to do       1\n" in printed
     assert not (tmp_path / "out").exists()
 
 
