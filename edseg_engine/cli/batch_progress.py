@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bars
 
 from edseg_engine.batch.estimate import BatchEstimate
@@ -36,7 +36,7 @@ def _bars() -> Iterator[BatchCallback]:
         TextColumn("{task.fields[more]}"),
     )
     bars = Bars(*columns, console=console, disable=not console.is_terminal)
-    whole, current = bars.add_task("", total=1, more=""), bars.add_task("", total=1.0, more="")
+    whole, at_work = bars.add_task("", total=1, more=""), dict[str, TaskID]()
 
     def show(batch: BatchProgress) -> None:
         with suppress(OSError):  # the terminal may have been closed; the batch need not end for that
@@ -48,9 +48,13 @@ def _bars() -> Iterator[BatchCallback]:
                 completed=finished, more=left,
             )  # fmt: skip
             if batch.stage is not None:
+                if batch.name not in at_work:
+                    at_work[batch.name] = bars.add_task("", total=1.0, more="")
                 title = f"{title_of(batch.stage.stage)}: {batch.name}"
-                bars.update(current, description=title[:42], completed=batch.stage.fraction)
+                bars.update(at_work[batch.name], description=title[:42], completed=batch.stage.fraction)
             if batch.outcome is not None:
+                if batch.name in at_work:
+                    bars.remove_task(at_work.pop(batch.name))
                 console.print(outcome_line(batch.name, batch.outcome), markup=False)
 
     bars.start()
@@ -82,8 +86,12 @@ def outcome_line(name: str, outcome: Outcome) -> str:
     if not isinstance(outcome.result, Done):
         return f"{name}: failed. {shown(outcome.result.message)}"
     said = outcome.result.summary
-    sure = "" if said["confidence"] is None else f", mean confidence {said['confidence']:.2f}"
-    return f"{name}: {said['residues']} residues{sure}, {duration(outcome.seconds)}"
+    facts = [f"{said['residues']} residues"]
+    if said.get("r_free") is not None:
+        facts.append(f"R-free {said['r_free']:.3f}")
+    elif "r_free" not in said and said["confidence"] is not None:
+        facts.append(f"mean confidence {said['confidence']:.2f}")
+    return f"{name}: {', '.join(facts)}, {duration(outcome.seconds)}"
 
 
 def duration(seconds: float) -> str:
