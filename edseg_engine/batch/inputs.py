@@ -43,6 +43,8 @@ def find_maps(inputs: Sequence[Path | str], defaults: MapSettings, output: Path)
                 raise OptionError(
                     f"{shown(given.path)} is there twice with different settings; give each a name of its own."
                 )
+    if not found:
+        raise OptionError("There is no map to work on: the manifest has no lines.")
     names = [name.casefold() for _, name in found if name is not None]
     twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
     if twice is not None:

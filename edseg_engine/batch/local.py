@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from edseg_engine.batch.records import Outcome, Work
-from edseg_engine.batch.tasks import Step, failure_of, require_free, steps_of
+from edseg_engine.batch.tasks import Step, failure_of, steps_of
 from edseg_engine.errors import Cancelled, DeviceError
+from edseg_engine.memory import available_memory
 from edseg_engine.pipeline.voxels import BYTES_FIXED
 from edseg_engine.progress import Progress
 
@@ -24,7 +25,7 @@ _WAKE_S = 0.5
 class MemoryBudget:
     """Bytes that the maps at work share; who does not fit beside the others waits for them."""
 
-    def __init__(self, limit: float | None) -> None:
+    def __init__(self, limit: float) -> None:
         self._limit = limit
         self._taken: dict[str, float] = {}
         self._changed = threading.Condition()
@@ -40,19 +41,17 @@ class MemoryBudget:
         Cancelled
             If the batch has ended in the meantime.
         """
-        if self._limit is not None and needed > self._limit:
+        if needed > self._limit:
             raise DeviceError(
-                f"This map needs about {needed / 1e9:.1f} GB of memory, more than the limit of "
-                f"{self._limit / 1e9:.1f} GB."
+                f"This map needs about {needed / 1e9:.1f} GB of memory, more than the {self._limit / 1e9:.1f} GB that "
+                "it may have; close other programs, raise --memory, or work on a part of the map."
             )
-        needed = max(0.0, needed - BYTES_FIXED)  # what the libraries take, they take once
+        needed -= BYTES_FIXED  # what the libraries take, they take once
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._fits(needed))
             if self._closed:
                 raise Cancelled("Stopped.")
             self._taken[name] = needed
-        if self._limit is None:
-            require_free(needed)
 
     def give_back(self, name: str) -> None:
         """Let others have what a map had."""
@@ -67,8 +66,7 @@ class MemoryBudget:
             self._changed.notify_all()
 
     def _fits(self, needed: float) -> bool:
-        limit = float("inf") if self._limit is None else self._limit - BYTES_FIXED
-        return not self._taken or sum(self._taken.values()) + needed <= limit
+        return not self._taken or sum(self._taken.values()) + needed <= self._limit - BYTES_FIXED
 
 
 @dataclass
@@ -92,13 +90,14 @@ class LocalRunner:
     progress
         Is told of each map's progress.
     memory
-        Bytes that all maps at work may need together; None leaves it to what is free.
+        Bytes that all maps at work may need together; None takes what is free now.
     overlap
         Whether different maps may be at work at once.
     """
 
     def __init__(self, progress: MapProgress, memory: float | None = None, overlap: bool = True) -> None:
-        self._progress, self._memory, self._overlap = progress, memory, overlap
+        self._progress, self._overlap = progress, overlap
+        self._memory = memory or available_memory() or float("inf")
 
     def __call__(self, works: Iterator[Work]) -> Iterator[tuple[Work, Outcome]]:
         """Take works while there are any, and yield each with what came of it."""

@@ -91,7 +91,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a map, and the seconds that it took, waiting for others apart."""
+    """What came of a map, and the seconds that its steps took."""
 
     result: Done | Failed
     seconds: float = 0.0

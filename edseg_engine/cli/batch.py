@@ -138,8 +138,12 @@ def _dry_run(args: argparse.Namespace, options: BatchOptions) -> int:
     from edseg_engine.batch.estimate import estimate_batch
     from edseg_engine.cli.batch_progress import estimate_table
     from edseg_engine.cli.console import say
+    from edseg_engine.cli.progress import progress_bars
+    from edseg_engine.progress import Progress
 
-    say(estimate_table(estimate_batch(args.inputs, args.out, options)))
+    with progress_bars() as show:
+        estimate = estimate_batch(args.inputs, args.out, options, lambda n, total: show(Progress("read", n / total)))
+    say(estimate_table(estimate))
     return 0
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +16,11 @@ import pytest
 from batches import journal_of, noise_map, quick, small_network, states
 from edseg_engine.batch.estimate import estimate_batch
 from edseg_engine.batch.journal_file import open_journal
+from edseg_engine.batch.local import MemoryBudget
 from edseg_engine.batch.records import Done, Failed
 from edseg_engine.batch.run import BatchOptions, BatchProgress, run_batch
-from edseg_engine.errors import Cancelled, OptionError, OutputError, ResultFormatError
+from edseg_engine.errors import Cancelled, DeviceError, OptionError, OutputError, ResultFormatError
+from edseg_engine.pipeline.voxels import BYTES_FIXED
 from edseg_engine.results.reading import read_results
 from places import ROOT
 
@@ -186,6 +189,27 @@ def test_a_map_that_needs_too_much_memory_fails_alone(maps: list[Path], tmp_path
     result = run_batch([*maps, large], tmp_path / "out", limited)
     assert (result.done, result.failed) == (3, 1)
     assert states(tmp_path / "out")["large"] == "failed"
+
+
+def test_a_map_waits_for_memory_that_others_have() -> None:
+    budget, order = MemoryBudget(BYTES_FIXED + 3e9), []
+
+    def second() -> None:
+        budget.take("second", BYTES_FIXED + 2e9)
+        order.append("taken")
+
+    budget.take("first", BYTES_FIXED + 2e9)
+    budget.take("beside", BYTES_FIXED + 1e9)
+    thread = threading.Thread(target=second)
+    thread.start()
+    for name in ("beside", "first"):
+        thread.join(0.05)
+        order.append(f"{name} gives back")
+        budget.give_back(name)
+    thread.join(10)
+    assert order == ["beside gives back", "first gives back", "taken"]
+    with pytest.raises(DeviceError, match="--memory"):
+        budget.take("too large", BYTES_FIXED + 4e9)
 
 
 def test_a_dry_run_writes_nothing_and_names_what_will_fail(

@@ -97,6 +97,7 @@ def test_both_forms_say_the_same(tmp_path: Path, form: str) -> None:
         ("path,name\na.mtz,..\n", "'..'"),
         ("path,name\na.mtz,batch.sqlite\n", "batch itself"),
         ("path,name\n,x\n", "path is empty"),
+        ("path,name\n", "no lines"),
         ("path,name\na,x\nb,X\n", "two maps have the name 'x'"),
         ("path,residues\na,1\na,2\n", "there twice"),
     ],
@@ -115,7 +116,7 @@ def test_a_wrong_value_is_the_problem_of_its_map_alone(tmp_path: Path) -> None:
 
 
 FUZZ = settings(
-    max_examples=150,
+    max_examples=80,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -69,7 +69,7 @@ def test_errors_of_the_batch_itself(arguments: list[str], tmp_path: Path, capsys
 
 @pytest.mark.parametrize("presses", [1, 2])
 def test_ctrl_c(arguments: list[str], tmp_path: Path, presses: int) -> None:
-    for number in range(30):
+    for number in range(20):
         noise_map(tmp_path / "data" / f"{number}.ccp4", number)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "edseg_engine", *arguments, "--progress", "json"]

@@ -15,7 +15,7 @@ from edseg_engine.io.coordinates import ca_positions, read_model
 from places import MODEL
 
 FUZZ = settings(
-    max_examples=150,
+    max_examples=80,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
