@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -63,31 +64,18 @@ class ClusterRunner:
         DeviceError
             If the scheduler does not answer, or no longer.
         """
-        from distributed import as_completed
-
         with ExitStack() as stack:
             client = self._client(stack)
-            at_work: dict[Any, Work] = {}
-            stack.callback(lambda: client.cancel(list(at_work), force=True))
-            finished = as_completed(loop=client.loop)
-            more = True
-            while more or at_work:
-                while more and len(at_work) < _STORE * max(1, sum(client.nthreads().values())):
-                    work = next(works, None)
-                    more = work is not None
-                    if work is not None:
-                        future = client.submit(do_work, work, pure=False)
-                        at_work[future] = work
-                        finished.add(future)
-                if at_work:
-                    future = next(finished)
-                    outcome = _outcome_of(future)
-                    yield at_work.pop(future), outcome
+            try:
+                yield from _spread(works, client, stack)
+            except OSError as error:
+                raise _lost() from error
 
     def _client(self, stack: ExitStack) -> Any:
         """Return a client of the scheduler; `stack` closes it, and the cluster if one was started."""
         from distributed import Client
 
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what goes wrong with it is raised
         where = self._scheduler if self._scheduler not in CLUSTERS else stack.enter_context(self._cluster())
         try:
             return stack.enter_context(Client(where, timeout=_ANSWER_S, set_as_default=False))
@@ -125,6 +113,32 @@ def _interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+def _spread(works: Iterator[Work], client: Any, stack: ExitStack) -> Iterator[tuple[Work, Outcome]]:
+    """Give works to the workers, and yield each when it is done; `stack` takes back those that are not."""
+    from distributed import as_completed
+
+    at_work: dict[Any, Work] = {}
+    stack.callback(lambda: client.cancel(list(at_work), force=True))
+    finished = as_completed(loop=client.loop)
+    more = True
+    while more or at_work:
+        while more and len(at_work) < _STORE * max(1, sum(client.nthreads().values())):
+            work = next(works, None)
+            more = work is not None
+            if work is not None:
+                future = client.submit(do_work, work, pure=False)
+                at_work[future] = work
+                finished.add(future)
+        if at_work:
+            future = next(finished)
+            outcome = _outcome_of(future)
+            yield at_work.pop(future), outcome
+
+
+def _lost() -> DeviceError:
+    return DeviceError("The Dask scheduler was lost; start the batch again, and it goes on where it was.")
+
+
 def _outcome_of(future: Any) -> Outcome:
     """Return what came of a map; raises `DeviceError` if there is no scheduler any more to ask."""
     from distributed import KilledWorker
@@ -140,5 +154,5 @@ def _outcome_of(future: Any) -> Outcome:
         )
         return Outcome(Failed("DeviceError", message))
     if future.status in ("cancelled", "lost"):
-        raise DeviceError("The Dask scheduler was lost; start the batch again, and it goes on where it was.")
+        raise _lost()
     return Outcome(Failed(type(error).__name__, f"The worker could not do this map: {error}"))
