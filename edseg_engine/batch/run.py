@@ -65,6 +65,10 @@ class BatchOptions:
         check_task(self.settings, self.task)
         if self.memory is not None and not self.memory > 0:
             raise OptionError(f"The limit of memory must be more than nothing, not {self.memory:g} bytes.")
+        if self.scheduler is not None and (self.memory is not None or not self.overlap):
+            raise OptionError(
+                "A limit of memory and one map at a time are of this machine; a scheduler's workers have neither."
+            )
         if self.workers < 1:
             raise OptionError(f"The number of workers must be at least 1, not {self.workers}.")
 

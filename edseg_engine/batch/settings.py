@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from edseg_engine.building.results import BuildOptions
 from edseg_engine.errors import OptionError
 from edseg_engine.options import REGIONS, Box, SegmentOptions, check_choice
 
@@ -46,8 +47,8 @@ class MapSettings:
     class_maps: bool = False
     voxels: bool = False
     model: Path | None = None
-    cycles: int = 3
-    refine: bool = True
+    cycles: int = BuildOptions.cycles
+    refine: bool = BuildOptions.refine
 
 
 #: Settings that only one of the tasks has.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import fmean
@@ -71,7 +72,10 @@ def failure_of(error: BaseException) -> Failed:
         return Failed(type(error).__name__, str(error))
     if isinstance(error, MemoryError):
         return Failed("DeviceError", "There is not enough memory for this map; close other programs.")
-    return Failed(type(error).__name__, f"This is an error of edseg itself: {type(error).__name__}: {error}")
+    kind = type(error).__name__
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(last.filename).name}, line {last.lineno}"
+    return Failed(kind, f"This is an error of edseg itself, not of the map ({kind} in {where}: {error}).")
 
 
 def steps_of(work: Work, progress: ProgressCallback, admit: Admit) -> tuple[Step, ...]:

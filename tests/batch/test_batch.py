@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from edseg_engine.batch.journal_file import open_journal
 from edseg_engine.batch.local import MemoryBudget
 from edseg_engine.batch.records import Done, Failed
 from edseg_engine.batch.run import BatchOptions, BatchProgress, run_batch
+from edseg_engine.batch.tasks import failure_of
 from edseg_engine.errors import Cancelled, DeviceError, OptionError, OutputError, ResultFormatError
 from edseg_engine.pipeline.voxels import BYTES_FIXED
 from edseg_engine.results.reading import read_results
@@ -252,8 +254,21 @@ def test_one_batch_at_a_time_and_no_other_task(maps: list[Path], tmp_path: Path,
         run_batch(maps, tmp_path / "out", options)
 
 
+def test_an_error_of_edseg_itself_is_that_of_its_map_and_says_where() -> None:
+    try:
+        _ = {}["nothing"]
+    except KeyError as error:
+        failed = failure_of(error)
+    assert failed.kind == "KeyError"
+    assert re.search(r"edseg itself.*KeyError in test_batch\.py, line \d+: 'nothing'", failed.message)
+    with pytest.raises(Cancelled):
+        failure_of(Cancelled("enough"))
+
+
 def test_options_of_the_other_task_are_refused(options: BatchOptions) -> None:
     with pytest.raises(OptionError, match="cycles"):
         replace(options, settings=replace(options.settings, cycles=2))
+    with pytest.raises(OptionError, match="scheduler"):
+        replace(options, scheduler="local", memory=1e9)
     with pytest.raises(OptionError, match="voxels"):
         replace(options, task="build", settings=replace(options.settings, voxels=True))
