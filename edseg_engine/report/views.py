@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ class FoundResidues:
     labels
         shape (k,): class of each.
     confidence
-        shape (k,): 0 to 1; NaN where a model's residue has none.
+        shape (k,): 0 to 1; of a model, the probability of the residue's place in the sequence, NaN where it has none.
     """
 
     positions: NDArray[np.float64]
@@ -53,7 +54,7 @@ def read_found(task: str, directory: Path) -> FoundResidues:
         If it is not there or damaged.
     """
     if task == "build":
-        return _of_model(read_model(directory / BUILD_OUTPUT.others[0]))
+        return _of_model(directory)
     residues = read_results(directory).residues
     return FoundResidues(
         np.array([residue.position for residue in residues]).reshape(-1, 3),
@@ -62,18 +63,21 @@ def read_found(task: str, directory: Path) -> FoundResidues:
     )
 
 
-def _of_model(structure: gemmi.Structure) -> FoundResidues:
+def _of_model(directory: Path) -> FoundResidues:
+    structure = read_model(directory / BUILD_OUTPUT.others[0])
+    built = json.loads((directory / BUILD_OUTPUT.document).read_text(encoding="utf-8"))["residues"]
+    probability = {(each["chain"], each["number"]): each["docking_probability"] for each in built}
     found = [
-        (label, residue.find_atom("CA", "*", gemmi.Element("C")))
+        (label, residue.find_atom("CA", "*", gemmi.Element("C")), probability.get((chain.name, residue.seqid.num)))
         for chain in structure[0]
         for residue in chain
         if (label := label_of_residue(residue.name)) is not None
     ]
-    placed = [(label, atom.pos.tolist()) for label, atom in found if atom is not None]
+    placed = [(label, atom.pos.tolist(), p) for label, atom, p in found if atom is not None]
     return FoundResidues(
-        np.array([position for _, position in placed]).reshape(-1, 3),
-        np.array([label for label, _ in placed], np.intp),
-        np.full(len(placed), np.nan),
+        np.array([position for _, position, _ in placed]).reshape(-1, 3),
+        np.array([label for label, _, _ in placed], np.intp),
+        np.array([np.nan if p is None else p for _, _, p in placed]),
     )
 
 
@@ -99,13 +103,13 @@ def view_of(entry: Entry, task: str, directory: Path) -> dict[str, object]:
     view |= {"files": dict(entry.result.files), **{k: said.get(k) for k in ("warnings", "timings", "spacegroup")}}
     try:
         found = read_found(task, directory)
-    except EdsegError as error:
-        return view | {"problem": shown(str(error))}
+    except (EdsegError, OSError, ValueError, KeyError, TypeError) as error:
+        return view | {"problem": f"The result in {shown(directory)} cannot be shown: {shown(str(error))}"}
     return view | {
         "found": np.bincount(found.labels, minlength=N_LABELS).tolist(),
         "xyz": _packed(np.round(found.positions / STEP), np.int16),
         "labels": _packed(found.labels, np.uint8),
-        "confidence": None if np.isnan(found.confidence).any() else _packed(255 * found.confidence, np.uint8),
+        "confidence": _packed(np.nan_to_num(255 * found.confidence, nan=-1), np.int16),
     }
 
 

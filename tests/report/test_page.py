@@ -98,6 +98,8 @@ def test_what_is_in_it_is_what_was_found(batch: Path) -> None:
     np.testing.assert_allclose(xyz, [residue.position for residue in found], atol=STEP / 2 + 1e-3)
     labels = np.frombuffer(base64.b64decode(str(view["labels"])), np.uint8)
     assert [LABELS[i] for i in labels] == [residue.ranks[0][0] for residue in found]
+    sure = np.frombuffer(base64.b64decode(str(view["confidence"])), "<i2") / 255
+    np.testing.assert_allclose(sure, [residue.confidence for residue in found], atol=0.003)
     assert view["expected"] == composition(["ACDEFGHIKLMNPQRSTVWY"])
     assert sum(composition(["ACDX", "vt"])) == 5
     assert view["settings"] == {"sequence": str(batch / "protein.fasta")}
@@ -106,7 +108,7 @@ def test_what_is_in_it_is_what_was_found(batch: Path) -> None:
 
 def test_a_result_that_is_gone_is_said(batch: Path, tmp_path: Path) -> None:
     view = view_of(journal_of(batch)["map 1"], "segment", tmp_path)
-    assert "cannot be read" in str(view["problem"])
+    assert "cannot be shown" in str(view["problem"])
     with pytest.raises(ResultFormatError, match="not the output of a batch"):
         write_report(tmp_path)
 

@@ -38,7 +38,7 @@ function compositionChart(labels, colors, found, expected) {
 function confidenceChart(confidence) {
   const bins = new Array(10).fill(0);
   for (const value of confidence) bins[Math.min(9, Math.floor(value / 25.5))] += 1;
-  const width = 420, height = 170, left = 14, bottom = 34, most = Math.max(1, ...bins), step = (width - 2 * left) / 10;
+  const width = 420, height = 156, left = 14, bottom = 20, most = Math.max(1, ...bins), step = (width - 2 * left) / 10;
   const chart = drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "confidence" });
   bins.forEach((count, i) => {
     const high = (height - bottom - 18) * count / most, x = left + step * i;
@@ -50,7 +50,6 @@ function confidenceChart(confidence) {
   }
   chart.append(
     drawn("path", { d: `M${left} ${height - bottom}H${width - left}`, stroke: "#b9c3ce" }),
-    drawn("text", { x: width / 2, y: height - 3, "text-anchor": "middle", class: "faint" }, "confidence"),
   );
   return chart;
 }

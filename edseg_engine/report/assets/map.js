@@ -2,6 +2,8 @@
 // What is shown of one map.
 const DATA = JSON.parse(document.getElementById("table").textContent);
 
+const SURE = DATA.task === "build" ? "Probability of place" : "Confidence";
+
 function unpacked(text, kind) {
   const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
   return new kind(bytes.buffer);
@@ -17,14 +19,14 @@ function size(bytes) {
   return bytes < 1e6 ? `${Math.max(1, Math.round(bytes / 1e3))} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
-const shade = value => `rgb(${Math.round(235 - 235 * value)}, ${Math.round(235 - 121 * value)}, ${Math.round(235 - 57 * value)})`;
+const shade = value => value === null ? "#f0e0a0" : `rgb(${Math.round(235 - 235 * value)}, ${Math.round(235 - 121 * value)}, ${Math.round(235 - 57 * value)})`;
 
 function residuesOf(view) {
   const xyz = unpacked(view.xyz, Int16Array), labels = unpacked(view.labels, Uint8Array);
-  const confidence = view.confidence ? unpacked(view.confidence, Uint8Array) : null;
+  const confidence = unpacked(view.confidence, Int16Array);
   return Array.from(labels, (label, i) => ({
     x: xyz[3 * i] * DATA.step, y: xyz[3 * i + 1] * DATA.step, z: xyz[3 * i + 2] * DATA.step,
-    elem: "C", serial: i + 1, bonds: [], properties: { label, confidence: confidence ? confidence[i] / 255 : null },
+    elem: "C", serial: i + 1, bonds: [], properties: { label, confidence: confidence[i] < 0 ? null : confidence[i] / 255 },
   }));
 }
 
@@ -49,12 +51,11 @@ function spacePanel(residues) {
       for (const button of buttons) button.setAttribute("aria-pressed", button.value === by);
     };
     const buttons = ["class", "confidence"].map(by =>
-      element("button", { value: by, onclick: () => colored(by) }, `By ${by}`));
-    const sure = residues.length && residues[0].properties.confidence !== null;
-    panel.append(element("div", { class: "under" }, ...(sure ? buttons : []), said));
+      element("button", { value: by, onclick: () => colored(by) }, by === "class" ? "By class" : `By ${SURE.toLowerCase()}`));
+    panel.append(element("div", { class: "under" }, ...buttons, said));
     viewer.setHoverable({}, true, atom => {
       const { label, confidence } = atom.properties;
-      said.textContent = `Residue ${atom.serial}: ${DATA.labels[label]}` + (confidence === null ? "" : `, confidence ${confidence.toFixed(2)}`);
+      said.textContent = `Residue ${atom.serial}: ${DATA.labels[label]}` + (confidence === null ? "" : `, ${SURE.toLowerCase()} ${confidence.toFixed(2)}`);
     }, () => {});
     colored("class");
     viewer.zoomTo();
@@ -69,7 +70,7 @@ function factsPanel(row, view) {
   if (row.resolution) facts.push(["Resolution", `${row.resolution.toFixed(2)} Å`]);
   if (view.spacegroup) facts.push(["Space group", view.spacegroup]);
   if (row.residues !== undefined) facts.push(["Residues", row.residues]);
-  if (row.confidence) facts.push([DATA.task === "build" ? "Mean probability of place" : "Mean confidence", row.confidence.toFixed(2)]);
+  if (row.confidence) facts.push([`Mean ${SURE.toLowerCase()}`, row.confidence.toFixed(2)]);
   if (row.r_free) facts.push(["R-free", row.r_free.toFixed(3)]);
   if (view.timings) {
     const stages = Object.entries(view.timings).map(([stage, seconds]) => `${stage} ${duration(seconds)}`);
@@ -113,10 +114,8 @@ function showMap(place, row, view, way) {
     space = spacePanel(residuesOf(view));
     left.append(space);
     right.append(compositionPanel(view));
-    if (view.confidence) {
-      right.append(element("section", { class: "panel" }, element("h3", {}, "Confidence"),
-        confidenceChart(unpacked(view.confidence, Uint8Array))));
-    }
+    const known = unpacked(view.confidence, Int16Array).filter(value => value >= 0);
+    right.append(element("section", { class: "panel" }, element("h3", {}, SURE), confidenceChart(known)));
   }
   left.append(factsPanel(row, view));
   if (view.files) left.append(filesPanel(row, view));

@@ -7,7 +7,7 @@ const COLUMNS = [
   { key: "state", title: "State" },
   { key: "resolution", title: "Resolution (Å)", show: fixed(2) },
   { key: "residues", title: "Residues", show: String },
-  { key: "confidence", title: DATA.task === "build" ? "Probability of place" : "Confidence", show: fixed(2) },
+  { key: "confidence", title: SURE, show: fixed(2) },
   ...(DATA.task === "build" ? [{ key: "r_free", title: "R-free", show: fixed(3) }] : []),
   { key: "seconds", title: "Time", show: duration },
   { key: "warnings", title: "Warnings", show: value => value ? String(value) : "" },
