@@ -219,5 +219,5 @@ def _build_summary(directory: Path) -> dict[str, object]:
             "timings": dict(built["timings"]),
             "warnings": list(built["warnings"]),
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ResultFormatError(f"{shown(directory)} does not hold a sound model of edseg: {error}.") from error
