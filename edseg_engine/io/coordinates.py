@@ -23,7 +23,7 @@ def read_model(path: Path) -> gemmi.Structure:
     Raises
     ------
     ModelFormatError
-        If the file cannot be read or holds no atoms.
+        If the file cannot be read, or holds no atoms or some without a place.
     DeviceError
         If there is not enough memory.
     """
@@ -36,6 +36,8 @@ def read_model(path: Path) -> gemmi.Structure:
         raise ModelFormatError(f"{shown(path)} cannot be read as PDB or mmCIF coordinates ({said}).") from error
     if not len(structure) or structure[0].count_atom_sites() == 0:
         raise ModelFormatError(f"{shown(path)} holds no atoms.")
+    if not np.isfinite([site.atom.pos.tolist() for site in structure[0].all()]).all():
+        raise ModelFormatError(f"{shown(path)} is damaged: the coordinates of some atoms are not numbers.")
     structure.name = structure.name or shown(path.name.removesuffix(".gz").rsplit(".", 1)[0])
     return structure
 

@@ -51,6 +51,7 @@ def read_or_refuse(path: Path, content: bytes) -> None:
 
 @FUZZ
 @given(changes=edits, share=kept, form=st.sampled_from(["pdb", "cif"]))
+@example(changes=[(0.48577344200147193, b"nan")], share=1.0, form="cif")
 def test_damaged_models(
     changes: list[tuple[float, bytes]], share: float, form: str, models: dict[str, bytes], tmp_path: Path
 ) -> None:
