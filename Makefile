@@ -35,5 +35,5 @@ manifest: .venv/engine
 	touch $@
 
 .venv/dev: .venv/engine
-	$(PIP) install --editable '.[train,pymol,dev,docs]'
+	$(PIP) install --editable '.[train,dask,pymol,dev,docs]'
 	touch $@

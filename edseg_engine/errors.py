@@ -87,6 +87,18 @@ class ResultFormatError(EdsegError):
     exit_code = 14
 
 
+class SomeMapsFailed(EdsegError):
+    """A batch has come to its end, and some of its maps have no result."""
+
+    exit_code = 15
+
+
+class NoMapWorked(EdsegError):
+    """A batch has come to its end, and none of its maps has a result."""
+
+    exit_code = 16
+
+
 class Cancelled(Exception):
     """The caller asked the run to stop: nothing went wrong, and no handler of `EdsegError` catches it."""
 

@@ -12,6 +12,8 @@ from edseg_engine.resolution import range_of_resolution
 
 REGIONS = ("auto", "asu", "cell", "box")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+#: At most so many times a map is read while a model is built.
+BUILD_CYCLES = 12
 #: How many rotations of the grid there are, and how many views may be asked for.
 MOST_ORIENTATIONS, MOST_VIEWS = 24, 12
 

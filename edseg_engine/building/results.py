@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edseg_engine.building.records import Address, FloatArray, Fragment, Model
 from edseg_engine.errors import OptionError
+from edseg_engine.options import BUILD_CYCLES
 
 #: Side chains less probable (%) than this are outliers.
 _ROTAMER_OUTLIER = 0.3
@@ -63,7 +64,7 @@ class BuildOptions:
 
     sequences: tuple[str, ...] = ()
     residues: int | None = None
-    cycles: int = 12
+    cycles: int = BUILD_CYCLES
     refine: bool = True
     around: FloatArray | None = None
     resolution: float | None = None

@@ -11,7 +11,8 @@ from edseg_engine.options import DEVICES, MOST_ORIENTATIONS, MOST_VIEWS
 if TYPE_CHECKING:
     from edseg_engine.crystal.density_map import DensityMap
 
-_NETWORK = "running the network"
+#: Titles of groups of arguments.
+_NETWORK, _OUTPUT = "running the network", "output"
 
 
 def device_parser() -> argparse.ArgumentParser:
@@ -90,6 +91,13 @@ def training_data_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def progress_parser() -> argparse.ArgumentParser:
+    """Return a parser of ``--progress``."""
+    parser = argparse.ArgumentParser(add_help=False)
+    _add_progress(parser.add_argument_group(_OUTPUT))
+    return parser
+
+
 def output_parser(default: str) -> argparse.ArgumentParser:
     """Return a parser of ``--out``, ``--overwrite`` and ``--progress``.
 
@@ -99,13 +107,17 @@ def output_parser(default: str) -> argparse.ArgumentParser:
         Where results go without ``--out``, in words.
     """
     parser = argparse.ArgumentParser(add_help=False)
-    group = parser.add_argument_group("output")
+    group = parser.add_argument_group(_OUTPUT)
     group.add_argument("--out", type=Path, metavar="DIR", help=f"directory for the results (default: {default})")
     group.add_argument("--overwrite", action="store_true", help="replace an earlier result in DIR")
+    _add_progress(group)
+    return parser
+
+
+def _add_progress(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--progress",
         choices=("auto", "json", "none"),
         default="auto",
         help="auto: bars on a terminal; json: one JSON object per line on standard output",
     )
-    return parser

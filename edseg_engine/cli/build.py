@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edseg_engine.cli.arguments import columns_parser, device_parser, network_parser, output_parser
+from edseg_engine.options import BUILD_CYCLES
 from edseg_engine.progress import ProgressCallback
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--cycles",
         type=int,
-        default=12,
+        default=BUILD_CYCLES,
         metavar="N",
         help="at most so many times the refined model's map is read again (default: %(default)s)",
     )

@@ -49,8 +49,7 @@ def progress_bars() -> Iterator[ProgressCallback]:
     def show(progress: Progress) -> None:
         with suppress(OSError):  # the terminal may have been closed; the run need not end for that
             if progress.stage not in tasks:
-                title = _TITLES.get(progress.stage, progress.stage)
-                tasks[progress.stage] = bars.add_task(title, total=1.0, message="")
+                tasks[progress.stage] = bars.add_task(title_of(progress.stage), total=1.0, message="")
             bars.update(tasks[progress.stage], completed=progress.fraction, message=progress.message)
 
     bars.start()
@@ -59,6 +58,11 @@ def progress_bars() -> Iterator[ProgressCallback]:
     finally:
         with suppress(OSError):
             bars.stop()
+
+
+def title_of(stage: str) -> str:
+    """Return what people call a stage."""
+    return _TITLES.get(stage, stage)
 
 
 def json_line(event: str, **values: object) -> str:

@@ -13,6 +13,8 @@ from edseg_engine.io.files import opened, read_text
 from edseg_engine.io.names import shown
 
 _LARGEST = 1 << 30
+#: What is not ASCII becomes a question mark: gemmi gives names as UTF-8, which old files are not.
+_IN_ASCII = bytes(range(128)) + b"?" * 128
 
 
 def read_model(path: Path) -> gemmi.Structure:
@@ -21,18 +23,21 @@ def read_model(path: Path) -> gemmi.Structure:
     Raises
     ------
     ModelFormatError
-        If the file cannot be read or holds no atoms.
+        If the file cannot be read, or holds no atoms or some without a place.
     DeviceError
         If there is not enough memory.
     """
     with opened(path, ModelFormatError) as file:
         text = read_text(file, _LARGEST, shown(path), ModelFormatError)
     try:
-        structure = gemmi.read_structure_string(text, format=gemmi.CoorFormat.Detect)
+        structure = gemmi.read_structure_string(text.translate(_IN_ASCII), format=gemmi.CoorFormat.Detect)
     except (RuntimeError, ValueError) as error:
-        raise ModelFormatError(f"{shown(path)} cannot be read as PDB or mmCIF coordinates ({error}).") from error
+        said = " ".join(str(error).split())  # gemmi shows the line as well
+        raise ModelFormatError(f"{shown(path)} cannot be read as PDB or mmCIF coordinates ({said}).") from error
     if not len(structure) or structure[0].count_atom_sites() == 0:
         raise ModelFormatError(f"{shown(path)} holds no atoms.")
+    if not np.isfinite([site.atom.pos.tolist() for site in structure[0].all()]).all():
+        raise ModelFormatError(f"{shown(path)} is damaged: the coordinates of some atoms are not numbers.")
     structure.name = structure.name or shown(path.name.removesuffix(".gz").rsplit(".", 1)[0])
     return structure
 

@@ -1,6 +1,26 @@
-"""The whole way from a map to labelled residues, and its two steps; nothing else knows it."""
+"""The whole way from a map to labelled residues, and its steps; nothing else knows it."""
 
-from edseg_engine.pipeline.run import FoundResidues, find_residues, segment
-from edseg_engine.pipeline.voxels import MapPrediction, MapReading, predict_map, read_voxels
+from edseg_engine.pipeline.run import FoundResidues, find_residues, label_residues, segment
+from edseg_engine.pipeline.voxels import (
+    MapPrediction,
+    MapReading,
+    PreparedMap,
+    predict_map,
+    prepare_map,
+    read_voxels,
+    run_network,
+)
 
-__all__ = ["FoundResidues", "MapPrediction", "MapReading", "find_residues", "predict_map", "read_voxels", "segment"]
+__all__ = [
+    "FoundResidues",
+    "MapPrediction",
+    "MapReading",
+    "PreparedMap",
+    "find_residues",
+    "label_residues",
+    "predict_map",
+    "prepare_map",
+    "read_voxels",
+    "run_network",
+    "segment",
+]

@@ -13,7 +13,7 @@ from edseg_engine.crystal.assembly import assemble
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.devices import choose_device
 from edseg_engine.options import SegmentOptions
-from edseg_engine.pipeline.voxels import MapPrediction, read_voxels
+from edseg_engine.pipeline.voxels import MapPrediction, MapReading, read_voxels
 from edseg_engine.progress import Clock, ProgressCallback, ignore_progress
 from edseg_engine.residues.backbone import Backbone, vote_backbone
 from edseg_engine.residues.classify import Classes, Classifier, classify
@@ -97,7 +97,11 @@ def segment(
         If `progress` raised it; it is not an `EdsegError`.
     """
     clock = Clock(progress)
-    reading = read_voxels(source, options, clock)
+    return label_residues(read_voxels(source, options, clock), options, clock)
+
+
+def label_residues(reading: MapReading, options: SegmentOptions, clock: Clock) -> Segmentation:
+    """Do what comes after the network, see `segment`."""
     density, prediction = reading.density, reading.prediction
     found = find_residues(prediction, reading.classifier, options.n_residues, clock)
     order = np.argsort(-found.classes.confidence, kind="stable")

@@ -26,7 +26,9 @@ from edseg_engine.residues.classify import Classifier
 from edseg_engine.resolution import ResolutionRange, range_of_resolution
 
 #: Bytes needed for each voxel of the region's box, and for each value of the input map, with all intermediate arrays.
-_BYTES_PER_VOXEL, _BYTES_PER_VALUE, _BYTES_FIXED = 60, 16, 1.2e9
+_BYTES_PER_VOXEL, _BYTES_PER_VALUE = 60, 16
+#: Bytes of the libraries and the network, whatever the map.
+BYTES_FIXED = 1.2e9
 #: Weight of the network that votes for atoms in the mean of both networks' answers.
 _SHARE_BESIDE = 0.25
 
@@ -51,6 +53,35 @@ class MapPrediction:
     volume: Volume
     first: VoxelPrediction
     voxels: VoxelPrediction
+
+
+@dataclass(frozen=True)
+class PreparedMap:
+    """A map that is ready for the network.
+
+    Attributes
+    ----------
+    density
+        The map, with its resolution.
+    resolution
+        d_min in Å to work at.
+    weights, beside
+        Those that name residues, and those that vote for atoms and read the map beside them, if any.
+    classifier
+        What turns their predictions for voxels into classes of residues.
+    region
+        The part of the map that is read.
+    volumes
+        Its density as the network sees it, one for each view.
+    """
+
+    density: DensityMap
+    resolution: float
+    weights: Weights
+    beside: Weights | None
+    classifier: Classifier
+    region: Region
+    volumes: list[Volume]
 
 
 @dataclass(frozen=True)
@@ -121,10 +152,22 @@ def predict_map(
     clock = clock or Clock()
     beside = None if alone else backbone_beside(weights)
     with clock.stage("prepare"):
-        _check_memory(density, region, weights.card.range, views)
+        require_run_memory(memory_needed(density, region, weights.card.range, views))
         volumes = prepare_volumes(density, region, weights.card.range, views)
         if edit is not None:
             volumes = [edit(volume) for volume in volumes]
+    return _predict(region, volumes, weights, beside, device, orientations, clock)
+
+
+def _predict(
+    region: Region,
+    volumes: list[Volume],
+    weights: Weights,
+    beside: Weights | None,
+    device: torch.device,
+    orientations: int,
+    clock: Clock,
+) -> MapPrediction:
     with clock.stage("network"):
         first = 1.0 if beside is None else orientations / (orientations + 1)
         progress = part_of(clock.progress, 0.0, first)
@@ -144,7 +187,24 @@ def read_voxels(source: DensityMap | Path | str, options: SegmentOptions, clock:
     EdsegError
         One of its subclasses for every input that cannot be used.
     """
-    device = choose_device(options.device)
+    return run_network(prepare_map(source, options, clock), options, clock)
+
+
+def prepare_map(
+    source: DensityMap | Path | str,
+    options: SegmentOptions,
+    clock: Clock,
+    admit: Callable[[float], None] | None = None,
+) -> PreparedMap:
+    """Do what comes before the network, see `read_voxels`.
+
+    Parameters
+    ----------
+    admit
+        Is called with the bytes that the whole run will need, before most of them are taken; refuses by raising
+        `DeviceError`. None refuses what does not fit into the memory that is free.
+    """
+    choose_device(options.device)
     with clock.stage("read"):
         if isinstance(source, DensityMap):
             density = checked_map(source)
@@ -153,16 +213,26 @@ def read_voxels(source: DensityMap | Path | str, options: SegmentOptions, clock:
         density, resolution = with_resolution(density, options.resolution)
         weights = choose_weights(options.weights, range_of_resolution(resolution))
         classifier = Classifier.of(weights)
-    prediction = predict_map(
-        density,
-        choose_region(density, options.region, options.box),
-        weights,
-        device,
-        orientations=options.orientations,
-        views=options.views,
-        clock=clock,
+        beside = backbone_beside(weights)
+    with clock.stage("prepare"):
+        region = choose_region(density, options.region, options.box)
+        (admit or require_run_memory)(memory_needed(density, region, weights.card.range, options.views))
+        volumes = prepare_volumes(density, region, weights.card.range, options.views)
+    return PreparedMap(density, resolution, weights, beside, classifier, region, volumes)
+
+
+def run_network(prepared: PreparedMap, options: SegmentOptions, clock: Clock) -> MapReading:
+    """Run the networks on a prepared map, see `read_voxels`."""
+    prediction = _predict(
+        prepared.region,
+        prepared.volumes,
+        prepared.weights,
+        prepared.beside,
+        choose_device(options.device),
+        options.orientations,
+        clock,
     )
-    return MapReading(density, resolution, weights, classifier, prediction)
+    return MapReading(prepared.density, prepared.resolution, prepared.weights, prepared.classifier, prediction)
 
 
 def with_resolution(density: DensityMap, resolution: float | None) -> tuple[DensityMap, float]:
@@ -196,9 +266,26 @@ def _resolution_warnings(resolution: float, resolution_range: ResolutionRange) -
     return []
 
 
-def _check_memory(density: DensityMap, region: Region, resolution_range: ResolutionRange, n_views: int) -> None:
+def memory_needed(density: DensityMap, region: Region, resolution_range: ResolutionRange, n_views: int) -> float:
+    """Return about how many bytes a run on a region of a map needs, PyTorch and the other libraries included."""
+    voxels = box_voxels(region, resolution_range, n_views)
+    return _BYTES_PER_VOXEL * voxels + _BYTES_PER_VALUE * density.values.size + BYTES_FIXED
+
+
+def box_voxels(region: Region, resolution_range: ResolutionRange, n_views: int) -> float:
+    """Return how many voxels the boxes around the views of a region have."""
     voxels = 0.0
     for low, high in map(region.edges, grid_axes(n_views)):
         voxels += float(np.prod((high - low + 2 * resolution_range.frame) / resolution_range.spacing))
-    needed = _BYTES_PER_VOXEL * voxels + _BYTES_PER_VALUE * density.values.size + _BYTES_FIXED
+    return voxels
+
+
+def require_run_memory(needed: float) -> None:
+    """Check that the bytes that a run needs are free.
+
+    Raises
+    ------
+    DeviceError
+        If they are not.
+    """
     require_memory(needed, "This run", "close other programs, or work on one asymmetric unit or a part of the map")

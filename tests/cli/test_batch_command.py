@@ -1,0 +1,103 @@
+"""``edseg batch`` as a command: what it prints, its exit codes, and Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from batches import noise_map, small_network, states
+from edseg_engine.cli import main
+from edseg_engine.errors import MapFormatError
+from places import ROOT
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_network(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture
+def arguments(weights: Path, tmp_path: Path) -> list[str]:
+    common = ["--weights", str(weights), "--device", "cpu", "--orientations", "1", "--resolution", "2"]
+    return ["batch", str(tmp_path / "data"), "--out", str(tmp_path / "out"), *common]
+
+
+def test_exit_codes_and_lines(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = tmp_path / "data" / "bad.mtz"
+    bad.parent.mkdir()
+    bad.write_text("no map")
+    assert main(arguments) == 16
+    assert "bad: failed. bad.mtz is no density map" in capsys.readouterr().err
+    noise_map(tmp_path / "data" / "good.ccp4")
+    assert main([*arguments, "--progress", "json"]) == 15
+    printed = capsys.readouterr()
+    lines = [json.loads(line) for line in printed.out.splitlines()]
+    assert {line["event"] for line in lines[:-1]} == {"progress", "map"}
+    assert lines[-1] == {
+        "event": "result", "directory": str(tmp_path / "out"), "done": 1, "failed": 1, "left": 0,
+    }  # fmt: skip
+    assert printed.err == f"edseg: 1 of 2 maps failed; edseg report {tmp_path / 'out'} shows why.\n"
+    bad.unlink()
+    assert main(arguments) == 0
+    summary = {line[:17].strip(): line[17:] for line in capsys.readouterr().out.splitlines()}
+    assert summary == {"Maps": "1", "Done": "1", "Failed": "0", "Results": str(tmp_path / "out")}
+
+
+def test_a_dry_run(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    noise_map(tmp_path / "data" / "good.ccp4")
+    assert main([*arguments, "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert "1.2 GB" in printed
+    assert "Maps to do       1\n" in printed
+    assert not (tmp_path / "out").exists()
+
+
+def test_errors_of_the_batch_itself(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.startswith(f"edseg: {tmp_path / 'data'} does not exist")
+    (tmp_path / "data").mkdir()
+    assert main([*arguments, "--task", "build", "--voxels"]) == 2
+    assert "voxels" in capsys.readouterr().err
+    assert MapFormatError.exit_code not in (15, 16)
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+def test_ctrl_c(arguments: list[str], tmp_path: Path, presses: int) -> None:
+    for number in range(20):
+        noise_map(tmp_path / "data" / f"{number}.ccp4", number)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "edseg_engine", *arguments, "--progress", "json"]
+
+    def heed_interrupts() -> None:  # which a shell's background job ignores, and its children with it
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True, preexec_fn=heed_interrupts
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for line in process.stdout:
+            if json.loads(line)["event"] == "map":
+                break
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.readline()
+        if presses == 2:
+            process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert said == "edseg: Finishing the maps at work; press Ctrl-C again to stop at once.\n"
+    assert errors.startswith("edseg: Stopped")
+    assert errors.endswith("Start the same command again to go on.\n")
+    found = list(states(tmp_path / "out").values())
+    assert set(found) == {"done", "waiting"}
+    complete = len(list((tmp_path / "out").glob("*/result.json")))
+    assert complete >= found.count("done")
+    if presses == 1:
+        assert complete == found.count("done")
+        assert json.loads(rest.splitlines()[-1])["left"] == found.count("waiting")
