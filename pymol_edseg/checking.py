@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,21 +42,11 @@ class Report:
 
 def read_report(folder: Path) -> Report:
     """Read ``check.json``; raises ValueError if it cannot be read."""
-    path = folder / "check.json"
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if data["schema"] != SCHEMA:
-            raise ValueError(f"it is not an {SCHEMA} file")
+        data = checked.document(folder / "check.json", SCHEMA)
         residues = [_residue(values) for values in data["residues"]]
         order = [key for key, *_ in residues]
-        doubts: list[tuple[int, Doubt]] = []
-        for values in data["shifts"]:
-            chain, first, last = (_text(values[key]) for key in ("chain", "first", "last"))
-            start, end = order.index((chain, first)), order.index((chain, last))
-            by, evidence = checked.whole(values["by"], -100, 100), checked.number(values["evidence"])
-            built, fitting = checked.text(values["built"]), checked.text(values["fitting"])
-            said = f"{chain} {first} to {last}: built {built}, fits {fitting} ({by:+d}, evidence {evidence:.0f})"
-            doubts.append((start, Doubt(tuple(order[start : end + 1]), said)))
+        doubts = [_shift(values, order) for values in data["shifts"]]
         doubts += [
             (i, Doubt((key,), f"{key[0]} {said}".strip()))
             for i, (key, _, said, shift) in enumerate(residues)
@@ -70,8 +59,18 @@ def read_report(folder: Path) -> Report:
             len(data["shifts"]),
             tuple(map(checked.text, data["warnings"])),
         )
-    except (OSError, RecursionError, *checked.DAMAGE) as error:
+    except (OSError, *checked.DAMAGE) as error:
         raise ValueError(f"The check in {folder} cannot be read: {error}.") from error
+
+
+def _shift(values: Mapping[str, Any], order: Sequence[tuple[str, str]]) -> tuple[int, Doubt]:
+    """Return a stretch that fits better a few residues off, and where in the order of residues it begins."""
+    chain, first, last = (_text(values[key]) for key in ("chain", "first", "last"))
+    start, end = order.index((chain, first)), order.index((chain, last))
+    by, evidence = checked.whole(values["by"], -100, 100), checked.number(values["evidence"])
+    built, fitting = checked.text(values["built"]), checked.text(values["fitting"])
+    said = f"{chain} {first} to {last}: built {built}, fits {fitting} ({by:+d}, evidence {evidence:.0f})"
+    return start, Doubt(tuple(order[start : end + 1]), said)
 
 
 def _residue(values: Mapping[str, Any]) -> tuple[tuple[str, str], float | None, str, int]:

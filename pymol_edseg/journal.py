@@ -23,6 +23,9 @@ class Decision:
     model: str | None = None
 
 
+NOTHING = Decision()
+
+
 @dataclass(frozen=True)
 class Entry:
     """One action of the user on some proposals: a new status, a new identity, or both."""
@@ -39,17 +42,20 @@ class Journal:
 
     entries: list[Entry] = field(default_factory=list)
     position: int = 0
+    _known: dict[int, Decision] | None = field(default=None, repr=False, compare=False)
 
     def add(self, entry: Entry) -> None:
         """Append an action; what was undone before can no longer be redone."""
         self.entries[self.position :] = [entry]
         self.position += 1
+        self._known = None
 
     def undo(self) -> Entry | None:
         """Take the last action back and return it, or None if there is none."""
         if not self.position:
             return None
         self.position -= 1
+        self._known = None
         return self.entries[self.position]
 
     def redo(self) -> Entry | None:
@@ -57,31 +63,33 @@ class Journal:
         if self.position == len(self.entries):
             return None
         self.position += 1
+        self._known = None
         return self.entries[self.position - 1]
 
-    def decisions(self) -> dict[int, Decision]:
+    def decisions(self) -> Mapping[int, Decision]:
         """Return the state of every proposal that was ever acted on."""
-        state: dict[int, Decision] = {}
-        for entry in self.entries[: self.position]:
-            for number in entry.ids:
-                state[number] = _after(state.get(number, Decision()), entry)
-        return state
+        if self._known is None:
+            self._known = {}
+            for entry in self.entries[: self.position]:
+                for number in entry.ids:
+                    self._known[number] = _after(self._known.get(number, NOTHING), entry)
+        return self._known
 
-    def accepted(self) -> list[int]:
-        """Return the ids that are accepted, in the order in which that was done."""
-        order: dict[int, None] = {}
-        for entry in self.entries[: self.position]:
+    def accepted(self) -> dict[int, int]:
+        """Return the ids that are accepted, in the order in which that was done, with the numbers of the actions."""
+        order: dict[int, int] = {}
+        for action, entry in enumerate(self.entries[: self.position]):
             for number in entry.ids:
                 if entry.status == ACCEPTED:
-                    order[number] = None
+                    order.setdefault(number, action)
                 elif entry.status is not None:
                     order.pop(number, None)
-        return list(order)
+        return order
 
     def would_change(self, entry: Entry) -> tuple[int, ...]:
         """Return those ids of an action that it would change."""
         state = self.decisions()
-        before = {number: state.get(number, Decision()) for number in entry.ids}
+        before = {number: state.get(number, NOTHING) for number in entry.ids}
         return tuple(number for number in entry.ids if _after(before[number], entry) != before[number])
 
     def to_json(self) -> dict[str, Any]:

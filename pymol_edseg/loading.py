@@ -10,13 +10,16 @@ from pymol_edseg import storage
 from pymol_edseg.console import complain
 from pymol_edseg.engine_process import Run, Task
 from pymol_edseg.model import update_models
-from pymol_edseg.objects import define_colors, draw_sites, update_sites
+from pymol_edseg.objects import define_colors, draw_sites, free_name, update_sites
 from pymol_edseg.palette import LABELS
 from pymol_edseg.proposals import read_result
 from pymol_edseg.records import MapReference, ViewSettings
 from pymol_edseg.session import damage, decisions_from_json, is_run, store_decisions
 from pymol_edseg.state import Result, state_of
 from pymol_edseg.surfaces import SurfaceError, draw_surfaces, load_density
+
+#: How results are named.
+STEM = "edseg"
 
 
 def load(cmd: Any, name: str, folder: Path, map_reference: MapReference | None = None) -> Result:
@@ -48,6 +51,7 @@ def load(cmd: Any, name: str, folder: Path, map_reference: MapReference | None =
 
 def finish_segmentation(cmd: Any, run: Run) -> str:
     """Show what a run has found; raises ValueError."""
+    run.name = free_name(cmd, STEM, wanted=run.name)
     result = load(cmd, run.name, run.folder, run.map)
     run.warnings = result.data.warnings
     return f"{len(result.proposals)} residues found."

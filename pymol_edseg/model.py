@@ -41,7 +41,7 @@ def update_models(cmd: Any, result: Result, before: Iterable[str] = ()) -> None:
     before
         Models that held residues of the result until now.
     """
-    decisions, proposals = result.decisions(), result.by_id()
+    decisions, proposals = result.decisions(), result.by_id
     wanted: dict[str, list[Proposal]] = defaultdict(list)
     for number in result.journal.accepted():
         wanted[decisions[number].model or model_name(result)].append(proposals[number])
@@ -73,7 +73,7 @@ def _replace_atoms(cmd: Any, result: Result, model: str, accepted: Sequence[Prop
     else:
         cmd.remove(f"%{model} and {_own(result)}")
         if accepted:
-            images = _images(result, accepted, _built(cmd, model, result, accepted))
+            images = _placed(cmd, result, model, accepted)
             temporary = cmd.get_unused_name("_edseg")
             load_atoms(cmd, temporary, *_residues(result, accepted, images, _free_chain(cmd, model)))
             _show(cmd, temporary)
@@ -101,7 +101,7 @@ def _residues(
     names = result.identities()
     voted = any(p.atoms for p in accepted)
     numbers = residue_numbers(result.stretches, [p.id for p in accepted]) if voted else {}
-    geometry = {p.id: _moved(result, p.id, images.get(p.id)) for p in accepted}
+    geometry = {p.id: result.residue(p.id, images.get(p.id)) for p in accepted}
     links = _links(result, geometry)
     for before, after in links:
         geometry[before] = turn_oxygen(geometry[before], geometry[after])
@@ -124,11 +124,6 @@ def _residues(
     return atoms, [(index[a], index[b], order) for a, b, order in bonds if a in index and b in index]
 
 
-def _moved(result: Result, number: int, image: Image | None) -> dict[str, Position]:
-    atoms = result.residues[number]
-    return {name: result.crystal.move(image, xyz) for name, xyz in atoms.items()} if image else dict(atoms)
-
-
 def _links(result: Result, geometry: Mapping[int, Mapping[str, Position]]) -> list[tuple[int, int]]:
     """Return the pairs of residues with a peptide bond between them, where they are now."""
     pairs = (pair for stretch in result.stretches for pair in itertools.pairwise(stretch))
@@ -136,15 +131,30 @@ def _links(result: Result, geometry: Mapping[int, Mapping[str, Position]]) -> li
     return [(a, b) for a, b in both if math.dist(geometry[a]["C"], geometry[b]["N"]) < _BOND]
 
 
-def _images(result: Result, accepted: Sequence[Proposal], built: Iterable[Position]) -> dict[int, Image]:
-    """Return the symmetry copies of proposals that are nearest to what is built.
+def _placed(cmd: Any, result: Result, model: str, accepted: Sequence[Proposal]) -> dict[int, Image]:
+    """Return the symmetry copies that accepted residues have in a model; what was placed before stays."""
+    before = result.placed.get(model, {})
+    images = {p.id: before[p.id] for p in accepted if p.id in before}
+    built = _built(cmd, model, result, accepted)
+    built += [result.crystal.move(images[p.id], p.anchor) for p in accepted if p.id in images]
+    known = Neighbours(result.crystal, built, _NEIGHBOUR)
+    actions = result.journal.accepted()
+    # Action by action, so that it is the same if all are placed anew, as after a session was loaded.
+    for _, group in itertools.groupby((p for p in accepted if p.id not in before), key=lambda p: actions[p.id]):
+        images |= nearest_images(result, list(group), known)
+    result.placed[model] = images
+    return images
+
+
+def nearest_images(result: Result, proposals: Sequence[Proposal], known: Neighbours) -> dict[int, Image]:
+    """Return the symmetry copies of proposals that are nearest to what is known to be built, and add them to that.
 
     What is placed counts as built, and the nearest comes first, so that a part that is missing stays whole. Where
-    nothing is near, the first that was accepted is next.
+    nothing is near, the first of the proposals is next.
     """
-    crystal, anchors = result.crystal, {p.id: p.anchor for p in accepted}
+    crystal, anchors = result.crystal, {p.id: p.anchor for p in proposals}
     ids = list(anchors)
-    known, others = (Neighbours(crystal, places, _NEIGHBOUR) for places in (built, anchors.values()))
+    others = Neighbours(crystal, anchors.values(), _NEIGHBOUR)
     heap = [(contact, number) for number in ids if (contact := known.within(anchors[number]))]
     heapq.heapify(heap)
     images: dict[int, Image] = {}

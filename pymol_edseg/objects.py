@@ -2,19 +2,50 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+from chempy import Atom, Bond
+from chempy.models import Indexed
 
 from pymol_edseg.journal import ACCEPTED, REJECTED
 from pymol_edseg.label_format import format_label
 from pymol_edseg.palette import COLORS, GROUP_COLORS, GROUP_OF, file_name, pdb_name, rgb
 from pymol_edseg.proposals import Proposal
-from pymol_edseg.state import Result
+from pymol_edseg.state import Result, state_of
 
 #: Colours of low, middle and high confidence: a scale that the colour-blind read, too (cividis).
 _GREY = "#505050"
 CONFIDENCE_SCALE = ((0.0, "#00224E"), (0.5, "#7D7C78"), (1.0, "#FEE838"))
+
+
+@contextlib.contextmanager
+def settings(cmd: Any, **values: int) -> Iterator[None]:
+    """Set some of PyMOL's settings for a while."""
+    before = {name: cmd.get(name) for name in values}
+    for name, value in values.items():
+        cmd.set(name, value, quiet=1)
+    try:
+        yield
+    finally:
+        for name, old in before.items():
+            cmd.set(name, old, quiet=1)
+
+
+def taken_names(cmd: Any) -> set[str]:
+    """Return the names that new objects cannot have, in lower case; that of what a run will make is one."""
+    run = state_of(cmd).run
+    coming = [run.name] if run is not None and run.active else []
+    return {name.lower() for name in (*cmd.get_names("all"), *coming)}
+
+
+def free_name(cmd: Any, stem: str, parts: Sequence[str] = ("",), wanted: str = "") -> str:
+    """Return the name that is wanted, or else the first of stem_1, stem_2, ... that is free with all its parts."""
+    taken = taken_names(cmd)
+    names = itertools.chain([wanted] if wanted else [], (f"{stem}_{i}" for i in itertools.count(1)))
+    return next(name for name in names if not any((name + part).lower() in taken for part in parts))
 
 
 def define_colors(cmd: Any) -> None:
@@ -25,8 +56,6 @@ def define_colors(cmd: Any) -> None:
 
 def atom(proposal: Proposal, identity: str) -> Any:
     """Return the pseudo-atom of a proposal."""
-    from chempy import Atom
-
     chain, number = proposal.address
     made = Atom()
     made.name, made.symbol, made.resn, made.hetatm = "CA", "C", pdb_name(identity), 0
@@ -38,9 +67,6 @@ def atom(proposal: Proposal, identity: str) -> Any:
 
 def load_atoms(cmd: Any, name: str, atoms: Iterable[Any], bonds: Iterable[tuple[int, int, int]] = ()) -> None:
     """Make an object of atoms without moving the view; bonds are two indices and an order each."""
-    from chempy import Bond
-    from chempy.models import Indexed
-
     model = Indexed()
     model.atom = list(atoms)
     for first, second, order in bonds:

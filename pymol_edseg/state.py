@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pymol_edseg import checked
-from pymol_edseg.crystal import Crystal, Position
+from pymol_edseg.crystal import Crystal, Image, Position
 from pymol_edseg.engine_process import Run
 from pymol_edseg.geometry import ideal_residue
-from pymol_edseg.journal import Decision, Journal
+from pymol_edseg.journal import NOTHING, Decision, Journal
 from pymol_edseg.palette import class_of
 from pymol_edseg.proposals import Proposal, Segmentation
 from pymol_edseg.records import MapReference, ViewSettings
@@ -45,6 +45,9 @@ class Result:
     journal: Journal = field(default_factory=Journal)
     folder: Path | None = None
     current: int | None = None
+    #: The symmetry copies that accepted residues were put at, by model and id: there they stay.
+    placed: dict[str, dict[int, Image]] = field(default_factory=dict)
+    _residues: dict[tuple[int, Image | None], dict[str, Position]] = field(default_factory=dict, repr=False)
 
     @property
     def proposals(self) -> tuple[Proposal, ...]:
@@ -72,17 +75,28 @@ class Result:
         """The ids of the proposals as stretches of chain."""
         return trace(self.proposals, self.crystal)
 
-    @cached_property
-    def residues(self) -> dict[int, dict[str, Position]]:
-        """The atoms (Å) of every proposal in ideal geometry; the centroid as CA where atoms are not voted for."""
-        return {p.id: ideal_residue(p.atoms) if p.atoms else {"CA": p.position} for p in self.proposals}
+    def residue(self, number: int, image: Image | None = None) -> Mapping[str, Position]:
+        """Return the atoms (Å) of a proposal, or of a symmetry copy of it.
 
-    def by_id(self) -> dict[int, Proposal]:
+        They are of ideal geometry, or one CA at the centroid where atoms are not voted for.
+        """
+        if (number, image) not in self._residues:
+            proposal = self.by_id[number]
+            if image is not None:
+                atoms = {name: self.crystal.move(image, xyz) for name, xyz in self.residue(number).items()}
+            else:
+                atoms = ideal_residue(proposal.atoms) if proposal.atoms else {"CA": proposal.position}
+            self._residues[number, image] = atoms
+        return self._residues[number, image]
+
+    @cached_property
+    def by_id(self) -> Mapping[int, Proposal]:
+        """The proposals by their ids."""
         return {proposal.id: proposal for proposal in self.proposals}
 
     def decisions(self) -> dict[int, Decision]:
         """Return the decision on every proposal, also the undecided ones."""
-        return {proposal.id: Decision() for proposal in self.proposals} | self.journal.decisions()
+        return dict.fromkeys((proposal.id for proposal in self.proposals), NOTHING) | dict(self.journal.decisions())
 
     def classes(self) -> dict[int, str]:
         """Return the class of every proposal: that of the user's identity where there is one, else rank 1."""

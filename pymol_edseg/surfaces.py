@@ -7,14 +7,13 @@ PyMOL computes the surfaces itself, so that they are smooth, right in cells of a
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pymol_edseg.journal import REJECTED
-from pymol_edseg.objects import move
+from pymol_edseg.objects import move, settings
 from pymol_edseg.palette import LABELS, file_name
 from pymol_edseg.state import Result
 
@@ -38,7 +37,7 @@ def load_density(cmd: Any, result: Result, folder: Path) -> None:
     """Load the voxels and the density of a result, hidden, if the engine wrote them."""
     if not (folder / "voxels.pdb").exists() or not (folder / "density.ccp4").exists():
         return
-    with _settings(cmd, connect_mode=1, normalize_ccp4_maps=0, auto_zoom=0, auto_show_nonbonded=0, auto_show_lines=0):
+    with settings(cmd, connect_mode=1, normalize_ccp4_maps=0, auto_zoom=0, auto_show_nonbonded=0, auto_show_lines=0):
         cmd.load(str(folder / "voxels.pdb"), result.voxels, zoom=0, quiet=1)
         # As MRC, PyMOL respects the origin of maps without a crystal.
         cmd.load(str(folder / "density.ccp4"), result.density, format="mrc", zoom=0, quiet=1)
@@ -46,18 +45,6 @@ def load_density(cmd: Any, result: Result, folder: Path) -> None:
     cmd.disable(result.voxels)
     cmd.disable(result.density)
     cmd.group(result.name, f"{result.voxels} {result.density}", quiet=1)
-
-
-@contextlib.contextmanager
-def _settings(cmd: Any, **values: int) -> Any:
-    before = {name: cmd.get(name) for name in values}
-    for name, value in values.items():
-        cmd.set(name, value, quiet=1)
-    try:
-        yield
-    finally:
-        for name, old in before.items():
-            cmd.set(name, old, quiet=1)
 
 
 def users_level(cmd: Any, result: Result) -> float:
@@ -105,7 +92,7 @@ def draw_surfaces(cmd: Any, result: Result, labels: Collection[str] = LABELS) ->
     for label in (label for label in result.view.shown if label in present and label in labels):
         name = surface_name(result, label)
         where = f"{result.voxels} and segi {file_name(label)}"
-        with _settings(cmd, auto_zoom=0):
+        with settings(cmd, auto_zoom=0):
             cmd.isosurface(name, result.density, level, where, radius, 1, radius, quiet=1)
         cmd.color(f"edseg_{file_name(label)}", name)
         cmd.set("transparency", TRANSPARENCY, name, quiet=1)

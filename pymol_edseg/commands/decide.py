@@ -8,7 +8,7 @@ from typing import Any
 
 from pymol import CmdException, cmd
 
-from pymol_edseg.commands.common import find_result, parse_identity, parse_ids, refresh
+from pymol_edseg.commands.common import find_result, no_more, parse_identity, parse_ids, refresh
 from pymol_edseg.console import complain, say
 from pymol_edseg.journal import ACCEPTED, REJECTED, UNDECIDED, Entry
 from pymol_edseg.model import already_built, model_name, update_models
@@ -62,8 +62,7 @@ def edseg_accept(
     """
     result = find_result(_self, name)
     identity = parse_identity(given) if (given := str(kwargs.pop("as", as_))) else None
-    if kwargs:
-        raise CmdException(f"edseg_accept has no argument {next(iter(kwargs))!r}.")
+    no_more(kwargs, "edseg_accept")
     chosen = _chosen(_self, result, ids)
     model = model or model_name(result)
     _check_model(_self, result, model)
@@ -146,8 +145,7 @@ def edseg_relabel(
     """
     result = find_result(_self, name)
     identity = parse_identity(str(kwargs.pop("as", as_)))
-    if kwargs:
-        raise CmdException(f"edseg_relabel has no argument {next(iter(kwargs))!r}.")
+    no_more(kwargs, "edseg_relabel")
     done = _act(_self, result, Entry(parse_ids(_self, result, ids), identity=identity))
     say(f"{len(done)} are now {identity}.", int(quiet))
     return done
@@ -269,7 +267,7 @@ def _check_model(_self: Any, result: Result, model: str) -> None:
 def _built(_self: Any, result: Result, model: str, chosen: Sequence[int]) -> set[int]:
     if model not in _self.get_names("objects"):
         return set()
-    proposals, decisions = result.by_id(), result.decisions()
+    proposals, decisions = result.by_id, result.decisions()
     undecided = [proposals[n] for n in chosen if decisions[n].status != ACCEPTED or decisions[n].model != model]
     return already_built(_self, result, model, undecided)
 

@@ -13,7 +13,7 @@ from pymol_edseg.commands.common import find_result, new_name, parse_number, pre
 from pymol_edseg.console import application, say
 from pymol_edseg.engine import EngineError, find_engine
 from pymol_edseg.export import FORMATS, WHAT, exported
-from pymol_edseg.loading import load
+from pymol_edseg.loading import STEM, load
 from pymol_edseg.records import MapReference
 from pymol_edseg.resolutions import Reflections
 from pymol_edseg.state import state_of
@@ -57,7 +57,7 @@ def edseg_load(folder: str = "", name: str = "", map_obj: str = "", quiet: str |
     for result in state_of(_self).live(_self).values():
         if result.folder == path:
             raise CmdException(f"These results are already open as {result.name}.")
-    name = new_name(_self, name)
+    name = new_name(_self, name, STEM)
     with user_errors(ValueError):
         result = load(_self, name, path, MapReference(map_obj) if map_obj else None)
     say(f"{name}: {len(result.proposals)} residues from {path}.", int(quiet))

@@ -8,7 +8,7 @@ from typing import Any
 
 from pymol import CmdException, cmd
 
-from pymol_edseg.commands.common import find_result, parse_ids, parse_number, refresh, store, user_errors
+from pymol_edseg.commands.common import find_result, parse_ids, parse_number, parse_whole, refresh, store, user_errors
 from pymol_edseg.console import application, complain, say
 from pymol_edseg.journal import STATUSES
 from pymol_edseg.label_format import check_format
@@ -252,7 +252,7 @@ def edseg_next(
     wanted = [n for n in order if status == "all" or decisions[n].status == status]
     if not wanted:
         raise CmdException(f"{result.name} has no {status} proposal.")
-    number = _step(order, set(wanted), result.current, int(step))
+    number = _step(order, set(wanted), result.current, parse_whole(step, "step"))
     _visit(_self, result, number, int(quiet))
     return number
 
@@ -270,7 +270,7 @@ def _step(order: list[int], wanted: set[int], current: int | None, step: int) ->
 
 def _visit(_self: Any, result: Result, number: int, quiet: int) -> None:
     result.current = number
-    chain, resi = result.by_id()[number].address
+    chain, resi = result.by_id[number].address
     _self.zoom(f"%{result.sites} and chain {chain} and resi {resi}", 9, animate=0.3 if application() else 0)
     text = _label_line(result, number)
     say(text, quiet)
@@ -278,7 +278,7 @@ def _visit(_self: Any, result: Result, number: int, quiet: int) -> None:
 
 
 def _label_line(result: Result, number: int) -> str:
-    proposal, decision = result.by_id()[number], result.decisions()[number]
+    proposal, decision = result.by_id[number], result.decisions()[number]
     ranks = ", ".join(f"{label} {100 * p:.0f} %" for label, p in proposal.ranks)
     identity = f" as {decision.identity}" if decision.identity else ""
     return f"{number}: {ranks}; confidence {100 * proposal.confidence:.0f} %; {decision.status}{identity}"

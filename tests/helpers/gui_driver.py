@@ -119,7 +119,7 @@ def whole_way():
     QtTest.QTest.qWait(500)
     QtTest.QTest.keyClick(table.view, Qt.Key.Key_2)
     status = lambda n: row_of(panel, n).siblingAtColumn(5).data()  # noqa: E731
-    rank2 = state_of(cmd).results["edseg_1"].by_id()[9].ranks[1][0]
+    rank2 = state_of(cmd).results["edseg_1"].by_id[9].ranks[1][0]
     REPORT["still centred"] = math.dist(cmd.get_position(), site(9)) < 0.1
     REPORT["by key"] = [status(7), status(8), status(9) == f"undecided {rank2}"]
     picture("decided")

@@ -13,6 +13,7 @@ from pymol import CmdException
 
 from places import MODEL, MTZ
 from pymol_edseg import storage
+from pymol_edseg.resolutions import Reflections
 from pymol_edseg.runner import pump
 from pymol_edseg.state import state_of
 
@@ -47,7 +48,8 @@ tell("result", directory=str(out), residues=5, r_work=0.2, r_free=0.25, warnings
 @pytest.fixture
 def engine(cmd: Any, map_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """PyMOL with a map made of reflections, and an engine that pretends; returns a function that says what it does."""
-    cmd.edseg_load_map(str(MTZ), "density")
+    cmd.load(str(map_file), "density")
+    state_of(cmd).resolutions.remember(cmd, "density", 2.0, Reflections.of(MTZ, ()))  # as edseg_load_map does
     folder = tmp_path / "engine"
     (folder / "model").mkdir(parents=True)
     python = folder / "python"
@@ -124,6 +126,7 @@ def test_what_the_engine_is_asked(cmd: Any, engine: Any, map_file: Path) -> None
     assert "--resolution" not in words
     assert " ".join(words[2:]).startswith("--device auto --orientations 1 --residues 95 --cycles 2 --out ")
     # Without the file, the map itself.
+    cmd.set("normalize_ccp4_maps", 0)
     cmd.load(str(map_file), "other")
     write_report(folder, r_work=None, r_free=None)
     cmd.edseg_build("other", 2.5, "MKV", name="mine", color="chain")
@@ -133,6 +136,25 @@ def test_what_the_engine_is_asked(cmd: Any, engine: Any, map_file: Path) -> None
     assert "for want of amplitudes" in cmd.edseg_status()["last message"]
     assert cmd.get_names("objects") == ["density", "built_1", "other", "mine"]
     assert len(set(colors(cmd, "mine and elem C").values())) == 1
+
+
+def test_what_the_user_made_meanwhile_stays(cmd: Any, engine: Any) -> None:
+    engine(BUILD)
+    cmd.edseg_build("density", async_=1)
+    cmd.fragment("trp", "built_1")
+    cmd.set("normalize_ccp4_maps", 0)
+    cmd.set("auto_zoom", 0)
+    run = state_of(cmd).run
+    assert run is not None
+    run.wait(20)
+    pump(cmd)
+    assert cmd.count_atoms("built_1 and resn TRP") == cmd.count_atoms("built_1")
+    assert cmd.get_names("objects") == ["density", "built_1", "built_2", "built_2_map", "built_2_mesh"]
+    # The mesh is at 1.5 standard deviations, whatever the settings are.
+    assert cmd.get_volume_histogram("built_2_map", 1)[3] == pytest.approx(1, abs=0.01)
+    assert (cmd.get("normalize_ccp4_maps"), cmd.get("auto_zoom")) == ("0", "0")
+    cmd.delete("built_2")
+    assert cmd.edseg_build("density") == "built_3"  # the map of built_2 is still there
 
 
 def test_cancel_leaves_nothing(cmd: Any, engine: Any) -> None:
@@ -178,6 +200,7 @@ def test_mistakes_of_the_user(cmd: Any, engine: Any) -> None:
         ({"color": "mood"}, "color is one of"),
         ({"name": "density"}, "already"),
         ({"hand": "left"}, "no argument 'hand'"),
+        ({"async": "yes"}, "async must be a number"),
     ):
         with pytest.raises(CmdException, match=sentence):
             cmd.edseg_build("density", **arguments)

@@ -21,6 +21,7 @@ from scipy.spatial import cKDTree
 from places import MODEL
 from pymol_edseg import storage
 from pymol_edseg.palette import COLORS, LABELS, class_of, file_name, rgb
+from pymol_edseg.runner import pump
 from pymol_edseg.state import state_of
 
 
@@ -201,6 +202,20 @@ def test_session_in_another_pymol(loaded: Any, tmp_path: Path) -> None:
     undone, accepted, names = json.loads(line.removeprefix("REPORT "))
     assert (undone, accepted) == ([6], 6)
     assert "edseg_1_TRP" in names
+
+
+def test_results_loaded_during_a_run_stay(cmd: Any, map_file: Path, finished_run: Path) -> None:
+    cmd.load(str(map_file), "density")
+    assert cmd.edseg_segment("density", 2.0, 95, orientations=1, async_=1) == "edseg_1"
+    assert cmd.edseg_load(str(finished_run / "result")) == "edseg_2"
+    cmd.fragment("trp", "edseg_1")
+    run = state_of(cmd).run
+    assert run is not None
+    while run.active:
+        run.wait(0.2)
+        pump(cmd)
+    assert list(state_of(cmd).results) == ["edseg_2", "edseg_3"]
+    assert cmd.get_type("edseg_1") == "object:molecule"
 
 
 def test_a_crash_takes_no_decision(loaded: Any) -> None:
