@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pymol_edseg import checked
+from pymol_edseg.console import say
 from pymol_edseg.engine_process import Run, Task
 from pymol_edseg.objects import color_residues, scale_color, select_residues
 from pymol_edseg.palette import LABELS
@@ -17,6 +18,8 @@ from pymol_edseg.storage import remove_run
 SCHEMA = "edseg-check/1"
 SHIFTED = "edseg_shifted"
 _GREY = "#B3B3B3"
+#: So many places are listed in the log.
+_TOLD = 20
 #: Colours of a type that is improbable, as probable as not, and certain.
 _SCALE = ((0.0, "#FF0000"), (0.5, "#FFFFFF"), (1.0, "#0000FF"))
 
@@ -105,6 +108,10 @@ def finish_check(cmd: Any, run: Run) -> str:
         select_residues(cmd, SHIFTED, run.name, report.shifted)
     state_of(cmd).checks[run.name] = Check(report.doubts)
     run.warnings = report.warnings
+    for number, doubt in enumerate(report.doubts[:_TOLD], 1):
+        say(f"{number}. {doubt.text}", run.flags.quiet)
+    if len(report.doubts) > _TOLD:
+        say(f"... and {len(report.doubts) - _TOLD} more; edseg_next_doubt goes through all.", run.flags.quiet)
     own = [p for p in report.probabilities.values() if p is not None]
     mean = f", mean probability of their types {sum(own) / len(own):.2f}" if own else ""
     types = len(report.doubts) - report.n_shifts

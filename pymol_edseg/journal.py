@@ -16,11 +16,12 @@ STATUSES = (UNDECIDED, ACCEPTED, REJECTED)
 
 @dataclass(frozen=True)
 class Decision:
-    """The state of one proposal; `identity` and `model` are None until the user gave them."""
+    """The state of one proposal; `identity`, `model` and `comment` are None until the user gave them."""
 
     status: str = UNDECIDED
     identity: str | None = None
     model: str | None = None
+    comment: str | None = None
 
 
 NOTHING = Decision()
@@ -28,12 +29,20 @@ NOTHING = Decision()
 
 @dataclass(frozen=True)
 class Entry:
-    """One action of the user on some proposals: a new status, a new identity, or both."""
+    """One action of the user on some proposals: a new status, identity or comment; `time` is in seconds since 1970."""
 
     ids: tuple[int, ...]
     status: str | None = None
     identity: str | None = None
     model: str | None = None
+    comment: str | None = None
+    time: float | None = None
+
+    def __str__(self) -> str:
+        """Say what was done: ``"3 accepted as ILE"``."""
+        many = f"{len(self.ids)} residue{'' if len(self.ids) == 1 else 's'}"
+        what = self.status or ("commented on" if self.identity is None else "relabelled")
+        return f"{many} {what}" + (f" as {self.identity}" if self.identity else "")
 
 
 @dataclass
@@ -127,12 +136,20 @@ def _entry(values: Mapping[str, Any], known: Collection[int]) -> Entry | None:
         raise ValueError("not a decision on these proposals")
     if identity is not None and not is_identity(identity):
         raise ValueError(f"{identity!r} is not a residue type")
-    return Entry(ids, status, identity, checked.optional(checked.object_name, values["model"]))
+    model = checked.optional(checked.object_name, values["model"])
+    comment = checked.optional(checked.text, values.get("comment"))
+    return Entry(ids, status, identity, model, comment, checked.optional(_time, values.get("time")))
+
+
+def _time(value: Any) -> float:
+    return checked.number(value, 0, 1e12)
 
 
 def _after(decision: Decision, entry: Entry) -> Decision:
     if entry.identity is not None:
         decision = replace(decision, identity=entry.identity)
+    if entry.comment is not None:
+        decision = replace(decision, comment=entry.comment)
     if entry.status is not None:
         decision = replace(decision, status=entry.status, model=entry.model)
     return decision

@@ -10,8 +10,9 @@ from typing import Any
 from pymol import CmdException
 
 from pymol_edseg.console import complain
+from pymol_edseg.focus import label_focus
 from pymol_edseg.objects import free_name, taken_names, update_sites
-from pymol_edseg.palette import is_identity
+from pymol_edseg.palette import identity_of
 from pymol_edseg.session import store_decisions
 from pymol_edseg.state import Result, state_of
 
@@ -51,6 +52,10 @@ def parse_ids(cmd: Any, result: Result, text: str | int | Sequence[int]) -> tupl
     text = text.strip()
     if text.lower() == "all":
         return tuple(sorted(known))
+    if text.lower() == "gaps":
+        if not result.completion or not result.completion.slots:
+            raise CmdException(f"{result.name} fills no gap; name the model that lacks something by edseg_complete.")
+        return tuple(result.completion.slots)
     if re.fullmatch(r"[\d+\-\s,]+", text):
         ids = _numbers(text)
         if missing := sorted(ids - known):
@@ -80,10 +85,8 @@ def _numbers(text: str) -> set[int]:
 
 def parse_identity(text: str) -> str:
     """Return the class or residue that the user named."""
-    name = text.strip().upper()
-    if not is_identity(name):
-        raise CmdException(f"{text!r} is not a residue type: give an amino acid, or a class such as VAL/THR.")
-    return name
+    with user_errors(ValueError):
+        return identity_of(text)
 
 
 def parse_whole(value: str | float, what: str) -> int:
@@ -105,6 +108,7 @@ def parse_number(value: str | float, what: str) -> float:
 def refresh(cmd: Any, result: Result, topic: str = "decisions") -> None:
     """Show and store what has changed in a result."""
     update_sites(cmd, result)
+    label_focus(cmd, result)
     store(cmd, result, topic)
 
 

@@ -6,14 +6,17 @@ from typing import Any
 
 from pymol.Qt import QtCore, QtWidgets
 
+from pymol_edseg.focus import follow_centre
+from pymol_edseg.objects import focused
 from pymol_edseg.panel.call import Caller
 from pymol_edseg.panel.run_box import RunBox
 from pymol_edseg.panel.table_box import TableBox
 from pymol_edseg.panel.view_box import ViewBox
+from pymol_edseg.panel.viewer_keys import ViewerKeys
 from pymol_edseg.state import Result, state_of
 
 _INTERVAL = 400
-_WIDTH, _HEIGHT = 490, 725
+_WIDTH, _HEIGHT = 530, 760
 
 
 class Panel(QtWidgets.QDockWidget):  # type: ignore[misc]
@@ -41,6 +44,8 @@ class Panel(QtWidgets.QDockWidget):  # type: ignore[misc]
         self.results.activated.connect(lambda _: self._show(self.results.currentText()))
         self._picked: set[tuple[str, str]] = set()
         self._objects: list[str] = []
+        if parent is not None:
+            self._keys = ViewerKeys(parent, self.table_box.keys, self._takes_keys)
         self._timer = QtCore.QTimer(self)
         self._timer.setInterval(_INTERVAL)
         self._timer.timeout.connect(self._follow_session)
@@ -64,6 +69,11 @@ class Panel(QtWidgets.QDockWidget):  # type: ignore[misc]
     def result(self) -> Result | None:
         """Return the result that is shown."""
         return state_of(self.cmd).results.get(self.results.currentText())
+
+    def _takes_keys(self) -> bool:
+        """Return whether keys in the viewer are the table's: in focus, while the panel is open."""
+        result = self.result()
+        return self.isVisible() and result is not None and focused(self.cmd, result) is not None
 
     def _heard(self, topic: str) -> None:
         if topic == "run":
@@ -116,6 +126,7 @@ class Panel(QtWidgets.QDockWidget):  # type: ignore[misc]
         result = self.result()
         if result is None or result.sites not in objects:
             return
+        follow_centre(self.cmd, result)
         picked: set[tuple[str, str]] = set()
         where = f"?sele and %{result.sites}"
         if "sele" in self.cmd.get_names("public_selections", 1):

@@ -17,6 +17,7 @@ from pymol.Qt import QtCore, QtWidgets
 import pymol_edseg
 from gui_actions import (
     FOLDER,
+    LEFT,
     PARAMETERS,
     REPORT,
     Heart,
@@ -118,10 +119,10 @@ def whole_way():
     click_row(panel, 9)
     QtTest.QTest.qWait(500)
     QtTest.QTest.keyClick(table.view, Qt.Key.Key_2)
-    status = lambda n: row_of(panel, n).siblingAtColumn(5).data()  # noqa: E731
+    status = lambda n: row_of(panel, n).siblingAtColumn(6).data()  # noqa: E731
     rank2 = state_of(cmd).results["edseg_1"].by_id[9].ranks[1][0]
     REPORT["still centred"] = math.dist(cmd.get_position(), site(9)) < 0.1
-    REPORT["by key"] = [status(7), status(8), status(9) == f"undecided {rank2}"]
+    REPORT["by key"] = [status(7), status(8), status(9) == rank2]
     picture("decided")
     click(table.buttons["Undo"])
     click(table.buttons["Undo"])
@@ -131,16 +132,20 @@ def whole_way():
     click_row(panel, 10)
     click(table.buttons["Accept"])
     REPORT["model"] = cmd.count_atoms("edseg_1_model and name CA")
+    keys_in_the_viewer(panel)
+    several_at_once(panel)
 
     # Classes and level.
+    click(table.buttons["Overview"])
+    REPORT["overview"] = sorted(set(cmd.get_names("objects")) & {"edseg_1_here", "edseg_1_part", "edseg_1_mesh"})
     click(view.nothing)
     REPORT["no surface"] = cmd.get_names_of_type("object:surface")
     view.classes["LEU"].click()
     REPORT["one surface"] = cmd.get_names_of_type("object:surface")
     viewer_picture("one_class")
-    before = cmd.isolevel("edseg_1_LEU", query=1)
+    before = cmd.isolevel("edseg_1_surface", query=1)
     view.level.setValue(view.level.value() + 40)
-    wait_until(lambda: cmd.isolevel("edseg_1_LEU", query=1) > before, 5)
+    wait_until(lambda: cmd.isolevel("edseg_1_surface", query=1) > before, 5)
     click(view.everything)
     view.export_to(str(FOLDER / "export.pdb"))
     REPORT["exported"] = (FOLDER / "export.pdb").exists()
@@ -151,6 +156,52 @@ def whole_way():
     cmd.delete("edseg_1")
     cmd.delete("edseg_1_*")
     wait_until(lambda: table.filter.rowCount() == 0, 5)
+
+
+def keys_in_the_viewer(panel):
+    """Use the mouse in the viewer, then the keys there: they are the table's in focus, and PyMOL's in the overview."""
+    table, viewer = panel.table_box, gui.get_qtwindow().pymolwidget
+    result = state_of(cmd).results["edseg_1"]
+    decided = lambda n: result.decisions()[n].status  # noqa: E731
+    table.order.setCurrentText("least sure first")
+    click_row(panel, 95)
+    QtTest.QTest.mouseClick(viewer, LEFT, pos=QtCore.QPoint(40, 40))
+    QtTest.QTest.keyClick(viewer, Qt.Key.Key_R)
+    REPORT["R in the viewer"] = [decided(95), table.ids()]
+    moves = []
+    for key, modifier in (
+        (Qt.Key.Key_Space, Qt.KeyboardModifier.NoModifier),
+        (Qt.Key.Key_Space, Qt.KeyboardModifier.ShiftModifier),
+        (Qt.Key.Key_Up, Qt.KeyboardModifier.NoModifier),
+        (Qt.Key.Key_Right, Qt.KeyboardModifier.NoModifier),
+    ):
+        QtTest.QTest.keyClick(viewer, key, modifier)
+        moves.append(table.ids())
+    REPORT["moves in the viewer"] = moves
+    REPORT["in focus"] = [atom.resi for atom in cmd.get_model("edseg_1_here").atom]
+    before, names = result.centre, cmd.get_names("objects")
+    cmd.move("x", 4)
+    wait_until(lambda: result.centre != before, 5)
+    REPORT["map follows"] = math.dist(result.centre, cmd.get_position()) < 0.1 and cmd.get_names("objects") == names
+    QtTest.QTest.keyClick(viewer, Qt.Key.Key_O)
+    QtTest.QTest.keyClick(viewer, Qt.Key.Key_R)
+    REPORT["R in the overview"] = decided(94)
+    table.order.setCurrentText("as found")
+    QtTest.QTest.keyClick(viewer, Qt.Key.Key_Escape)
+
+
+def several_at_once(panel):
+    """Accept what is sure, and undo it."""
+    table, result = panel.table_box, state_of(cmd).results["edseg_1"]
+    undecided = {p.id for p in result.proposals if result.decisions()[p.id].status == "undecided"}
+    table.sure.setValue(60)
+    click(table.buttons["Accept all"])
+    accepted = {n for n in undecided if result.decisions()[n].status == "accepted"}
+    REPORT["accepted at once"] = accepted == {n for n in undecided if result.by_id[n].confidence >= 0.6}
+    cmd.edseg_comment("95", "two places")
+    REPORT["status of a comment"] = row_of(panel, 95).siblingAtColumn(6).data()
+    click(table.buttons["Undo"])
+    click(table.buttons["Undo"])
 
 
 def many():

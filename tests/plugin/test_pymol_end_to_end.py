@@ -65,6 +65,8 @@ def vertices(cmd: Any, name: str) -> np.ndarray:
 
 def test_sites_are_those_of_the_engine(loaded: Any, finished_run: Path) -> None:
     result = json.loads((finished_run / "result/result.json").read_text(encoding="utf-8"))
+    assert set(labels_of(loaded, "edseg_1_sites").values()) == {""}
+    loaded.edseg_label("ranks")
     sites, labels = atoms(loaded, "edseg_1_sites"), labels_of(loaded, "edseg_1_sites")
     assert len(sites) == len(result["residues"]) == 95
     for site, residue in zip(sorted(sites, key=lambda a: int(a.resi)), result["residues"], strict=True):
@@ -72,7 +74,8 @@ def test_sites_are_those_of_the_engine(loaded: Any, finished_run: Path) -> None:
         assert site.b == pytest.approx(100 * residue["confidence"], abs=0.01)
         first = residue["ranks"][0]
         assert class_of(site.resn) == first["label"]
-        text = " / ".join(f"{rank['label']} {100 * rank['probability']:.0f}" for rank in residue["ranks"])
+        probable = [rank for rank in residue["ranks"] if rank is first or rank["probability"] >= 0.05]
+        text = " / ".join(f"{rank['label']} {100 * rank['probability']:.0f}" for rank in probable)
         assert labels[residue["id"]] == text
     colors: dict[str, int] = {}
     loaded.iterate("edseg_1_sites", "colors[resi] = color", space={"colors": colors})
@@ -89,7 +92,8 @@ def test_surfaces_lie_in_the_voxels_of_their_class(loaded: Any) -> None:
     present = sorted(set(owners))
     assert len(present) > 8
     for label in present:
-        points = vertices(loaded, f"edseg_1_{label}")
+        loaded.edseg_show(label.replace("_", "/"))
+        points = vertices(loaded, "edseg_1_surface")
         assert len(points) > 20, label
         assert cKDTree(positions[owners == label]).query(points)[0].max() < 0.88
         nearest = owners[everywhere.query(points)[1]]
@@ -100,7 +104,7 @@ def test_surfaces_are_the_level_set_of_the_map(loaded: Any, map_file: Path) -> N
     loaded.edseg_show("VAL+LEU", level=1.2)
     grid = gemmi.read_ccp4_map(str(map_file), setup=True).grid
     stored = gemmi.read_ccp4_map(str(map_file)).grid.array
-    points = vertices(loaded, "edseg_1_LEU")
+    points = vertices(loaded, "edseg_1_surface")
     values = [grid.interpolate_value(gemmi.Position(*p)) for p in points.tolist()]
     # PyMOL shows the map in standard deviations of what the file holds; vertices lie on the edges of its grid.
     seen = (np.array(values) - stored.mean()) / stored.std()
@@ -112,18 +116,21 @@ def test_level_of_the_surfaces_is_the_one_of_the_users_mesh(cmd: Any, map_file: 
     cmd.load(str(map_file), "density")
     cmd.isomesh("mesh", "density", 1.7)
     cmd.edseg_load(str(finished_run / "result"), map_obj="density")
-    assert cmd.isolevel("edseg_1_LEU", query=1) == pytest.approx(1.7)
+    assert cmd.isolevel("edseg_1_surface", query=1) == pytest.approx(1.7)
+    assert "mesh" not in cmd.get_names("objects", 1)  # the whole cell's would hide it all
     cmd.edseg_show("all", level=2.5)
-    assert cmd.isolevel("edseg_1_LEU", query=1) == pytest.approx(2.5)
+    assert cmd.isolevel("edseg_1_surface", query=1) == pytest.approx(2.5)
 
 
 def test_classes_are_switched_singly(loaded: Any) -> None:
+    everything = len(vertices(loaded, "edseg_1_surface"))
     assert loaded.edseg_show("PHE+TRP+TYR") == ("PHE", "TRP", "TYR")
-    surfaces = {n for n in loaded.get_names("objects") if loaded.get_type(n) == "object:surface"}
-    assert surfaces <= {"edseg_1_PHE", "edseg_1_TRP", "edseg_1_TYR"}
-    assert surfaces
+    assert {a.segi for a in atoms(loaded, "edseg_1_voxels")} - {""} <= {"PHE", "TRP", "TYR"}
+    assert 0 < len(vertices(loaded, "edseg_1_surface")) < everything / 2
     loaded.edseg_show("none")
-    assert not [n for n in loaded.get_names("objects") if loaded.get_type(n) == "object:surface"]
+    assert loaded.get_names_of_type("object:surface") == []
+    loaded.edseg_show("all")
+    assert len(vertices(loaded, "edseg_1_surface")) == everything
 
 
 def test_decide_save_reload_export(loaded: Any, tmp_path: Path) -> None:
@@ -147,7 +154,7 @@ def test_decide_save_reload_export(loaded: Any, tmp_path: Path) -> None:
     assert cmd.get_names("all") == names
     assert state_of(cmd).results["edseg_1"].decisions() == before
     assert cmd.edseg_redo() == (30,)
-    assert len(vertices(cmd, "edseg_1_LEU")) > 100
+    assert len(vertices(cmd, "edseg_1_surface")) > 100
 
     sites = {int(a.resi): a for a in atoms(cmd, "edseg_1_sites")}
     for name in ("all.pdb", "all.cif"):
@@ -170,6 +177,7 @@ def test_decide_save_reload_export(loaded: Any, tmp_path: Path) -> None:
     assert [(row["id"], row["identity"]) for row in rows if row["id"] in "30"] == [("3", "ILE"), ("30", "THR")]
     assert cmd.edseg_export(str(tmp_path / "undecided.pdb"), "undecided") == 95 - 5 - 3
     cmd.edseg_export(str(tmp_path / "show.pml"))
+    cmd.edseg_label("ranks")
     labels = labels_of(cmd, "edseg_1_sites")
     cmd.reinitialize()
     cmd.do(f"@{tmp_path / 'show.pml'}")
@@ -190,6 +198,8 @@ def test_session_in_another_pymol(loaded: Any, tmp_path: Path) -> None:
         "undone = cmd.edseg_undo()\n"
         "cmd.edseg_relabel('6', 'TRP')\n"
         "cmd.edseg_accept('7')\n"
+        "cmd.edseg_next()\n"
+        "cmd.edseg_overview()\n"
         "report = [undone, cmd.count_atoms('edseg_1_model and name CA'), cmd.get_names('objects')]\n"
         "print('REPORT', json.dumps(report))\n",
         encoding="utf-8",
@@ -201,7 +211,7 @@ def test_session_in_another_pymol(loaded: Any, tmp_path: Path) -> None:
     assert line, done.stdout + done.stderr
     undone, accepted, names = json.loads(line.removeprefix("REPORT "))
     assert (undone, accepted) == ([6], 6)
-    assert "edseg_1_TRP" in names
+    assert "edseg_1_surface" in names
 
 
 def test_results_loaded_during_a_run_stay(cmd: Any, map_file: Path, finished_run: Path) -> None:
@@ -275,12 +285,13 @@ def test_colors_and_labels(loaded: Any) -> None:
 
 
 def test_walks_visit_everything_once(loaded: Any) -> None:
-    for order in ("confidence", "class", "chain"):
+    for order in ("confidence", "doubt", "class", "chain"):
         seen = [loaded.edseg_next(order, "all") for _ in range(95)]
         assert sorted(seen) == list(range(1, 96)), order
     sites = {int(a.resi): a for a in atoms(loaded, "edseg_1_sites")}
     steps = [math.dist(sites[a].coord, sites[b].coord) for a, b in itertools.pairwise(seen)]
     assert np.median(steps) < 6.5
+    assert loaded.edseg_goto(95) == 95
     assert loaded.edseg_goto(12) == 12
     np.testing.assert_allclose(loaded.get_position(), sites[12].coord, atol=0.1)
     assert loaded.edseg_next(step=-1) == 11

@@ -59,7 +59,7 @@ def test_not_normalised_and_from_reflections(loaded: Any, map_file: Path) -> Non
     assert_same(positions(cmd, "edseg_2"), before)
     # The level of an unnormalised map is in its own units, and so is that of the surfaces.
     found = state_of(cmd).results["edseg_2"].data
-    assert cmd.isolevel("edseg_2_LEU", query=1) == pytest.approx(found.mean + 1.5 * found.sd, rel=1e-3)
+    assert cmd.isolevel("edseg_2_surface", query=1) == pytest.approx(found.mean + 1.5 * found.sd, rel=1e-3)
 
     assert cmd.edseg_load_map(str(CRYSTAL / "data.mtz.gz"), "reflections") == "reflections"
     assert cmd.edseg_segment("reflections", residues=95, orientations=1) == "edseg_3"
@@ -99,8 +99,8 @@ def test_monoclinic_map(cmd: Any, monoclinic: Path, tmp_path: Path) -> None:
         monoclinic, tmp_path / "out", "--resolution", "2.2", "--residues", "95", "--orientations", "1"
     )
     assert_same(positions(cmd, "edseg_1"), expected)
-    voxels = np.array([a.coord for a in atoms(cmd, "edseg_1_voxels and segi LEU")])
-    points = vertices(cmd, "edseg_1_LEU")
+    voxels = np.array([a.coord for a in atoms(cmd, "edseg_1_voxels")])
+    points = vertices(cmd, "edseg_1_surface")
     assert len(points) > 500
     assert cKDTree(voxels).query(points)[0].max() < 0.88
     # The surface goes round the true residues, wherever the crystal's symmetry has put them.
@@ -118,13 +118,15 @@ def test_map_that_was_moved(cmd: Any, map_file: Path, finished_run: Path) -> Non
     result = json.loads((finished_run / "result/result.json").read_text(encoding="utf-8"))
     raw = np.array([residue["position"] for residue in result["residues"]])
     matrix = np.array(cmd.get_object_matrix("density")).reshape(4, 4)
-    for name in ("edseg_1_sites", "edseg_1_LEU"):
+    cmd.edseg_goto(5)
+    assert len(vertices(cmd, "edseg_1_part")) > 10
+    for name in ("edseg_1_sites", "edseg_1_surface", "edseg_1_trace", "edseg_1_mesh", "edseg_1_here"):
         assert cmd.get_object_ttt(name) == pytest.approx(cmd.get_object_ttt("density"), abs=1e-4)
     assert_same(positions(cmd, "edseg_1"), raw @ matrix[:3, :3].T + matrix[:3, 3])
-    points = vertices(cmd, "edseg_1_LEU")
-    leucines = np.array([a.coord for a in atoms(cmd, "edseg_1_sites and resn LEU")])
+    cmd.edseg_overview()
+    points = vertices(cmd, "edseg_1_surface")
     assert len(points) > 100
-    assert cKDTree(leucines).query(points)[0].max() < 7
+    assert cKDTree(positions(cmd, "edseg_1")).query(points)[0].max() < 9
     cmd.edseg_accept("1-3")
     np.testing.assert_allclose(cmd.get_object_matrix("edseg_1_model"), matrix.ravel(), atol=1e-4)
     with pytest.raises(CmdException, match="moved"):
@@ -149,7 +151,7 @@ def test_map_deleted_while_the_run_goes_on(cmd: Any, map_file: Path, finished_ru
     finish(cmd)
     result = json.loads((finished_run / "result/result.json").read_text(encoding="utf-8"))
     assert_same(positions(cmd, "edseg_1"), np.array([residue["position"] for residue in result["residues"]]))
-    assert len(vertices(cmd, "edseg_1_LEU")) > 100
+    assert len(vertices(cmd, "edseg_1_surface")) > 100
 
 
 def test_box_around_a_selection(loaded: Any) -> None:
@@ -177,8 +179,8 @@ def test_brick_with_an_origin(loaded: Any) -> None:
     cmd.edseg_segment("brick", 2.0, orientations=1)
     found = positions(cmd, "edseg_2")
     assert (cKDTree(found).query(everything)[0] < 1.5).mean() > 0.8
-    voxels = np.array([a.coord for a in atoms(cmd, "edseg_2_voxels and segi LEU")])
-    points = vertices(cmd, "edseg_2_LEU")
+    voxels = np.array([a.coord for a in atoms(cmd, "edseg_2_voxels")])
+    points = vertices(cmd, "edseg_2_surface")
     assert len(points) > 100
     assert cKDTree(voxels).query(points)[0].max() < 0.88
 

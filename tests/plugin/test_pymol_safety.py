@@ -107,7 +107,7 @@ def test_labels_are_nothing_but_text_in_scripts(cmd: Any, run: Path, pattern: st
 def test_formats_of_labels_have_only_the_fields_of_proposals(cmd: Any, run: Path, pattern: str) -> None:
     change(run / "journal.json", lambda data: data["details"].update(label=pattern))
     cmd.edseg_load(str(run))
-    assert state_of(cmd).results["edseg_1"].view.label == "ranks"
+    assert state_of(cmd).results["edseg_1"].view.label == "focus"
     with pytest.raises(CmdException, match="not a label format"):
         cmd.edseg_label(pattern)
 

@@ -98,10 +98,26 @@ def test_decisions_by_key_and_button(session: tuple[Path, dict[str, Any]]) -> No
     assert (folder / "export.pdb").read_text(encoding="utf-8").count("ATOM  ") == 95
 
 
+def test_keys_in_the_viewer(session: tuple[Path, dict[str, Any]]) -> None:
+    _, report = session
+    assert report["R in the viewer"] == ["rejected", [94]]
+    assert report["moves in the viewer"] == [[93], [94], [95], [94]]
+    assert report["in focus"] == ["94"]
+    assert report["map follows"] is True
+    assert report["R in the overview"] == "undecided"
+
+
+def test_many_decisions_at_once(session: tuple[Path, dict[str, Any]]) -> None:
+    _, report = session
+    assert report["accepted at once"] is True
+    assert report["status of a comment"] == "rejected *"
+
+
 def test_surfaces_have_the_colors_of_their_classes(session: tuple[Path, dict[str, Any]]) -> None:
     folder, report = session
     assert report["no surface"] == []
-    assert report["one surface"] == ["edseg_1_LEU"]
+    assert report["one surface"] == ["edseg_1_surface"]
+    assert report["overview"] == []
     assert share_of_color(folder / "one_class.png", COLORS["LEU"]) > 0.002
     for label in ("LEU", "VAL/THR", "ASP/ASN", "LYS"):
         assert share_of_color(folder / "surfaces.png", COLORS[label]) > 0.002, label
