@@ -81,9 +81,10 @@ def draw_mesh(cmd: Any, result: Result, centre: list[float]) -> None:
     if name != result.density:
         level = level_in_map(cmd, result, level)
     cmd.delete(result.mesh)
-    with settings(cmd, auto_zoom=0):
+    with settings(cmd, auto_zoom=0, auto_hide_selections=0):
         cmd.pseudoatom(_CENTRE, pos=centre, quiet=1)
-        cmd.isomesh(result.mesh, name, level, _CENTRE, RADIUS, 1, RADIUS, quiet=1)
+        state = result.map.state if result.map and name == result.map.name else 1
+        cmd.isomesh(result.mesh, name, level, _CENTRE, RADIUS, 1, RADIUS, state, quiet=1)
         cmd.delete(_CENTRE)
     cmd.color(_MESH_COLOR, result.mesh)
     cmd.set("mesh_width", 0.6, result.mesh)

@@ -80,7 +80,8 @@ def load_atoms(cmd: Any, name: str, atoms: Iterable[Any], bonds: Iterable[tuple[
         bond.index, bond.order = [first, second], order
         model.bond.append(bond)
     cmd.delete(name)
-    cmd.load_model(model, name, zoom=0)
+    with settings(cmd, auto_hide_selections=0):  # the user's own selection stays as it is
+        cmd.load_model(model, name, zoom=0)
 
 
 def draw_sites(cmd: Any, result: Result) -> None:
@@ -116,7 +117,9 @@ def update_sites(cmd: Any, result: Result) -> None:
         for p in result.proposals
         for d in [decisions[p.id]]
     }
-    cmd.alter(f"%{result.sites}", "resn, s.sphere_scale = values[chain, resi]", space={"values": values})
+    cmd.alter(
+        f"%{result.sites}", "resn, s.sphere_scale = values.get((chain, resi), (resn, 0))", space={"values": values}
+    )
     color_sites(cmd, result)
     show_sites(cmd, result)
 
@@ -126,7 +129,7 @@ def show_sites(cmd: Any, result: Result) -> None:
     number = focused(cmd, result)
     near = None if number is None else _around(result, number)
     texts = labels(result, near)
-    cmd.alter(f"%{result.sites}", "label = texts[chain, resi]", space={"texts": texts})
+    cmd.alter(f"%{result.sites}", "label = texts.get((chain, resi), '')", space={"texts": texts})
     cmd.show("labels", f"%{result.sites}")
     shown = {p.address for p in result.proposals if result.is_listed(p.id) and (near is None or p.id in near)}
     cmd.hide("spheres", f"%{result.sites}")
@@ -223,7 +226,8 @@ def select_residues(cmd: Any, selection: str, model: str, residues: Collection[t
     atoms: list[tuple[tuple[str, str], int]] = []
     cmd.iterate(f"%{model}", "atoms.append(((chain, resi), index))", space={"atoms": atoms})
     chosen = [index for key, index in atoms if key in residues]
-    cmd.select_list(selection, model, chosen, mode="index")
+    with settings(cmd, auto_hide_selections=0):
+        cmd.select_list(selection, model, chosen, mode="index")
     cmd.disable(selection)
     return len(chosen)
 

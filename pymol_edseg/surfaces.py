@@ -69,7 +69,7 @@ def users_level(cmd: Any, result: Result) -> float:
 def map_scale(cmd: Any, result: Result) -> tuple[float, float]:
     """Return mean and standard deviation of the map object: PyMOL may have normalised what the engine read."""
     data = result.data
-    if not result.map or result.map.name not in cmd.get_names_of_type("object:map"):
+    if not result.map or result.map.state > 1 or result.map.name not in cmd.get_names_of_type("object:map"):
         return data.mean, data.sd or 1.0
     mean, sd = cmd.get_volume_histogram(result.map.name, 1)[2:4]
     return (mean, sd) if sd > 0 and max(abs(mean - data.mean), abs(sd - data.sd)) > 0.01 * sd else (data.mean, data.sd)
@@ -102,7 +102,7 @@ def draw_surface(cmd: Any, result: Result) -> None:
         wanted = wanted[0], level_of(cmd, result)
         cmd.delete(result.surface)
         # Only what is to be seen has a segment identifier.
-        cmd.alter(f"%{result.voxels}", "segi = names[chain, resi]", space={"names": names})
+        cmd.alter(f"%{result.voxels}", "segi = names.get((chain, resi), '')", space={"names": names})
         carved_surface(cmd, result, result.surface, f"%{result.voxels} and not segi ''")
     result.drawn = wanted
     color_voxels(cmd, result)
@@ -137,12 +137,13 @@ def carved_surface(cmd: Any, result: Result, name: str, where: str) -> None:
         # Open-source PyMOL says for each surface that it lacks the first algorithm, and takes the second.
         cmd.set("isosurface_algorithm", 1, quiet=1)
     radius = CARVE * (result.data.voxel_spacing or 1.0)
-    with settings(cmd, auto_zoom=0):
+    with settings(cmd, auto_zoom=0, auto_hide_selections=0):
         if result.ramp not in cmd.get_names("objects"):
             cmd.ramp_new(result.ramp, result.voxels, [0, _RAMP * radius], ["atomic", "atomic"], quiet=1)
             cmd.disable(result.ramp)
         density, level = density_of(cmd, result)
-        cmd.isosurface(name, density, level, where, radius, 1, radius, quiet=1)
+        state = result.map.state if result.map and density == result.map.name else 1
+        cmd.isosurface(name, density, level, where, radius, 1, radius, state, quiet=1)
     cmd.color(result.ramp, name)
     cmd.set("transparency", TRANSPARENCY, name, quiet=1)
     cmd.set("two_sided_lighting", 1, name, quiet=1)

@@ -69,6 +69,8 @@ class TableBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         self.order.currentTextChanged.connect(lambda text: self.view.sortByColumn(*_ORDERS[text]))
         self.view.selectionModel().currentRowChanged.connect(self._go)
         self._quiet = False
+        #: While a row is being chosen, it must not be scrolled away from below the mouse.
+        self.going = False
 
     def _lay_out(self) -> None:
         view = self.view
@@ -83,6 +85,7 @@ class TableBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         view.horizontalHeader().setStretchLastSection(True)
         for column, text in enumerate(("2000", "ASP/ASN 100", *2 * ("ASP/ASN 50",), "100 %", "chain")):
             view.setColumnWidth(column, view.fontMetrics().boundingRect(text).width() + 10)
+        view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         view.setMinimumHeight(140)
         filters = QtWidgets.QHBoxLayout()
         for widget in (self.label, self.status, self.least, self.order):
@@ -282,4 +285,8 @@ class TableBox(QtWidgets.QGroupBox):  # type: ignore[misc]
     def _go(self, index: Any, _: Any = None) -> None:
         if self.result is not None and index.isValid() and not self._quiet:
             number = self.model.proposals[self.filter.mapToSource(index).row()].id
-            self.call(edseg_goto, number, name=self.result.name, echo=False)
+            self.going = True
+            try:
+                self.call(edseg_goto, number, name=self.result.name, echo=False)
+            finally:
+                self.going = False

@@ -28,6 +28,8 @@ class Panel(QtWidgets.QDockWidget):  # type: ignore[misc]
         self.cmd = cmd
         self.message = QtWidgets.QLabel()
         self.message.setWordWrap(True)
+        # Without text it keeps its place, so that nothing moves below a click.
+        self.message.setMinimumHeight(self.message.fontMetrics().lineSpacing())
         call = Caller(cmd, self.show_message)
         self.results = QtWidgets.QComboBox()
         self.run_box, self.table_box, self.view_box = RunBox(call), TableBox(call), ViewBox(call)
@@ -64,7 +66,6 @@ class Panel(QtWidgets.QDockWidget):  # type: ignore[misc]
         """Show a line below the run; an error in red."""
         self.message.setText(text)
         self.message.setStyleSheet("color: #C24E00; font-weight: bold" if error else "")
-        self.message.setVisible(bool(text))
 
     def result(self) -> Result | None:
         """Return the result that is shown."""
@@ -93,7 +94,9 @@ class Panel(QtWidgets.QDockWidget):  # type: ignore[misc]
 
     def _follow_current(self) -> None:
         result = self.result()
-        if result is not None and result.current and result.current not in self.table_box.ids():
+        if result is None or result.current is None or self.table_box.going:
+            return
+        if result.current not in self.table_box.ids():
             self.table_box.select([result.current])
 
     def _follow_results(self) -> None:
@@ -128,7 +131,7 @@ class Panel(QtWidgets.QDockWidget):  # type: ignore[misc]
             return
         follow_centre(self.cmd, result)
         picked: set[tuple[str, str]] = set()
-        where = f"?sele and %{result.sites}"
+        where = f"?sele and (%{result.sites} or ?{result.trace} or ?{result.here})"
         if "sele" in self.cmd.get_names("public_selections", 1):
             self.cmd.iterate(where, "picked.add((chain, resi))", space={"picked": picked})
         if picked and picked != self._picked:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,30 +11,11 @@ import pytest
 from pymol import CmdException
 
 from places import MODEL, MTZ
+from pretend_engine import pretend_engine
 from pymol_edseg import storage
 from pymol_edseg.resolutions import Reflections
 from pymol_edseg.runner import pump
 from pymol_edseg.state import state_of
-
-#: An engine that does what `build.py` beside it says, and writes its command line to `words.json`.
-FAKE = """#!{python}
-import json, os, shutil, sys, time
-from pathlib import Path
-if "--version" in sys.argv:
-    print("edseg 0.1.0")
-    sys.exit()
-here = Path(__file__).parent
-words = sys.argv[3:]
-(here / "words.json").write_text(json.dumps(words))
-def tell(event, **values):
-    print(json.dumps(dict(event=event, **values)), flush=True)
-if words[0] == "convert":
-    shutil.copyfile(here / "density.ccp4", words[2])
-    print(json.dumps(dict(event="result", resolution=2.0)))
-    sys.exit()
-out = Path(words[words.index("--out") + 1])
-exec((here / "does.py").read_text())
-"""
 
 BUILD = """
 for stage in ("read", "segment", "trace", "build", "refine", "trace", "build", "refine", "polish", "write"):
@@ -52,9 +32,7 @@ def engine(cmd: Any, map_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     state_of(cmd).resolutions.remember(cmd, "density", 2.0, Reflections.of(MTZ, ()))  # as edseg_load_map does
     folder = tmp_path / "engine"
     (folder / "model").mkdir(parents=True)
-    python = folder / "python"
-    python.write_text(FAKE.format(python=sys.executable), encoding="utf-8")
-    python.chmod(0o755)
+    python = pretend_engine(folder)
     (folder / "density.ccp4").write_bytes(map_file.read_bytes())
     cmd.load(str(MODEL), "known")
     cmd.save(str(folder / "model/model.cif"), "known and polymer and resi 30-34")

@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from places import MODEL
+from pretend_engine import WAITS, pretend_engine
 from pymol_edseg import storage
 from pymol_edseg.palette import COLORS, LABELS, class_of, file_name, rgb
 from pymol_edseg.runner import pump
@@ -214,11 +216,16 @@ def test_session_in_another_pymol(loaded: Any, tmp_path: Path) -> None:
     assert "edseg_1_surface" in names
 
 
-def test_results_loaded_during_a_run_stay(cmd: Any, map_file: Path, finished_run: Path) -> None:
+def test_results_loaded_during_a_run_stay(
+    cmd: Any, map_file: Path, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cmd.load(str(map_file), "density")
-    assert cmd.edseg_segment("density", 2.0, 95, orientations=1, async_=1) == "edseg_1"
+    monkeypatch.setenv("EDSEG_PYTHON", str(pretend_engine(tmp_path / "engine", WAITS)))
+    shutil.copytree(finished_run / "result", tmp_path / "engine/result")
+    assert cmd.edseg_segment("density", 2.0, 95, async_=1) == "edseg_1"
     assert cmd.edseg_load(str(finished_run / "result")) == "edseg_2"
     cmd.fragment("trp", "edseg_1")
+    (tmp_path / "engine/go on").touch()
     run = state_of(cmd).run
     assert run is not None
     while run.active:

@@ -36,7 +36,9 @@ def test_focus_shows_one_residue_and_its_neighbours(loaded: Any) -> None:
     result = state_of(loaded).results["edseg_1"]
     assert shown(loaded) == set(range(1, 96))
     assert labelled(loaded) == {}
+    loaded.select("sele", "edseg_1_sites and resi 12", enable=1)
     assert loaded.edseg_next("doubt") == 95
+    assert loaded.get_names("public_selections", 1) == ["sele"]
     proposal = result.by_id[95]
     near = {p.id for p in result.proposals if p.id != 95 and math.dist(p.position, proposal.position) < 12}
     assert shown(loaded) == near

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from test_pymol_end_to_end import atoms, vertices
 
 from edseg_engine.io.read import read_map
 from places import CRYSTAL, ROOT
+from pretend_engine import WAITS, pretend_engine
 from pymol_edseg.runner import pump
 from pymol_edseg.state import state_of
 
@@ -110,8 +112,12 @@ def test_monoclinic_map(cmd: Any, monoclinic: Path, tmp_path: Path) -> None:
     assert np.mean(inside) > outside.mean() + outside.std()
 
 
-def test_map_that_was_moved(cmd: Any, map_file: Path, finished_run: Path) -> None:
-    cmd.load(str(map_file), "density")
+def test_state_that_is_shown_of_a_map_that_was_moved(
+    cmd: Any, map_file: Path, monoclinic: Path, finished_run: Path
+) -> None:
+    cmd.load(str(monoclinic), "density", 1)
+    cmd.load(str(map_file), "density", 2)
+    cmd.set("state", 2, "density")
     cmd.translate([30, 0, 0], object="density")
     cmd.rotate("x", 40, object="density", camera=0)
     cmd.edseg_segment("density", 2.0, 95, orientations=1)
@@ -133,25 +139,22 @@ def test_map_that_was_moved(cmd: Any, map_file: Path, finished_run: Path) -> Non
         cmd.edseg_segment("density", selection="edseg_1_sites", orientations=1)
 
 
-def test_state_that_is_shown(cmd: Any, map_file: Path, monoclinic: Path, finished_run: Path) -> None:
-    cmd.load(str(monoclinic), "states", 1)
-    cmd.load(str(map_file), "states", 2)
-    cmd.set("state", 2, "states")
-    cmd.edseg_segment("states", 2.0, 95, orientations=1)
-    result = json.loads((finished_run / "result/result.json").read_text(encoding="utf-8"))
-    assert_same(positions(cmd, "edseg_1"), np.array([residue["position"] for residue in result["residues"]]))
-
-
-def test_map_deleted_while_the_run_goes_on(cmd: Any, map_file: Path, finished_run: Path) -> None:
+def test_map_deleted_while_the_run_goes_on(
+    cmd: Any, map_file: Path, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cmd.load(str(map_file), "density")
-    cmd.edseg_segment("density", 2.0, 95, async_=1, orientations=1)
+    monkeypatch.setenv("EDSEG_PYTHON", str(pretend_engine(tmp_path / "engine", WAITS)))
+    shutil.copytree(finished_run / "result", tmp_path / "engine/result")
+    cmd.edseg_segment("density", 2.0, 95, async_=1)
     with pytest.raises(CmdException, match="still running"):
-        cmd.edseg_segment("density", 2.0, orientations=1)
+        cmd.edseg_segment("density", 2.0)
     cmd.delete("density")
+    (tmp_path / "engine/go on").touch()
     finish(cmd)
-    result = json.loads((finished_run / "result/result.json").read_text(encoding="utf-8"))
-    assert_same(positions(cmd, "edseg_1"), np.array([residue["position"] for residue in result["residues"]]))
+    assert cmd.count_atoms("edseg_1_sites") == 95
     assert len(vertices(cmd, "edseg_1_surface")) > 100
+    cmd.edseg_next()
+    assert cmd.get_extent("edseg_1_mesh")[0] == pytest.approx([x - 9 for x in cmd.get_position()], abs=0.1)
 
 
 def test_box_around_a_selection(loaded: Any) -> None:

@@ -240,7 +240,7 @@ def test_damaged_sessions_leave_the_atoms(cmd: Any, run: Path) -> None:
         if state_of(cmd).results:
             restored += 1
             cmd.edseg_label("rank1")
-            cmd.edseg_accept("12")
+            cmd.edseg_accept(state_of(cmd).results["edseg_1"].proposals[-1].id)
         assert cmd.count_atoms("edseg_1_sites") == 12
     assert 20 < restored < 180
 
