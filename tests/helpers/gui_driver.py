@@ -15,7 +15,6 @@ from pathlib import Path
 from pymol import cmd, gui
 from pymol.Qt import QtCore, QtWidgets
 
-import pymol_edseg
 from gui_actions import (
     FOLDER,
     LEFT,
@@ -182,9 +181,11 @@ def keys_in_the_viewer(panel):
         moves.append(table.ids())
     REPORT["moves in the viewer"] = moves
     REPORT["in focus"] = [atom.resi for atom in cmd.get_model("edseg_1_here").atom]
+    wait_until(lambda: math.dist(cmd.get_position(), site(94)) < 0.1 and math.dist(result.centre, site(94)) < 0.1, 20)
+    QtTest.QTest.qWait(500)  # for the end of the view's animation
     before, names = result.centre, cmd.get_names("objects")
     cmd.move("x", 4)
-    wait_until(lambda: result.centre != before, 5)
+    wait_until(lambda: result.centre != before, 20)
     REPORT["map follows"] = math.dist(result.centre, cmd.get_position()) < 0.1 and cmd.get_names("objects") == names
     QtTest.QTest.keyClick(viewer, Qt.Key.Key_O)
     QtTest.QTest.keyClick(viewer, Qt.Key.Key_R)
@@ -258,8 +259,7 @@ def pictures():
 
 def script():
     """Run a script in the window: it waits for the engine, and the window stays alive."""
-    heart = Heart()
-    pymol_edseg.__init_plugin__()
+    panel, heart = open_by_menu(), Heart()
     cmd.load(PARAMETERS["map"], "density")
     file = FOLDER / "script.pml"
     file.write_text("edseg_segment density, 2.0, 95\nedseg_accept 1-3\n", encoding="utf-8")
@@ -273,12 +273,12 @@ def script():
     wait_until(lambda: "edseg_1_model" in cmd.get_names("objects"))
     REPORT["beats while the script waited"] = sum(beats)
     REPORT["accepted"] = cmd.count_atoms("edseg_1_model and name CA")
-    smaller()
+    smaller(panel)
 
 
-def smaller():
+def smaller(panel):
     """Make the window smaller, go on drawing, and call Qt often."""
-    panel, none = open_by_menu(), sys.getrefcount(None)
+    none = sys.getrefcount(None)
     cmd.delete("all")
     cmd.fragment("trp")
     cmd.show_as("spheres")
