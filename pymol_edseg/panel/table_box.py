@@ -13,6 +13,7 @@ from pymol_edseg.commands.history import edseg_redo, edseg_undo
 from pymol_edseg.commands.walk import edseg_goto, edseg_overview
 from pymol_edseg.journal import STATUSES, UNDECIDED
 from pymol_edseg.palette import LABELS
+from pymol_edseg.panel.batch_box import BatchBox, per_cent
 from pymol_edseg.panel.call import Caller
 from pymol_edseg.panel.table import CHAIN, CONFIDENCE, BarDelegate, ProposalFilter, ProposalModel
 from pymol_edseg.state import Result
@@ -30,15 +31,6 @@ _ORDERS = {
 }
 
 
-def _per_cent(prefix: str, value: int) -> Any:
-    field = QtWidgets.QSpinBox()
-    field.setRange(0, 100)
-    field.setPrefix(prefix)
-    field.setSuffix(" %")
-    field.setValue(value)
-    return field
-
-
 class TableBox(QtWidgets.QGroupBox):  # type: ignore[misc]
     """The table of one result with its filters and buttons."""
 
@@ -53,13 +45,13 @@ class TableBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         self.label.addItems(["all classes", *LABELS])
         self.status = QtWidgets.QComboBox()
         self.status.addItems(["any status", *STATUSES])
-        self.least = _per_cent("≥ ", 0)
+        self.least = per_cent("≥ ", 0)
         self.least.setToolTip("Show only proposals of at least this confidence")
         self.view = QtWidgets.QTableView()
         self.order = QtWidgets.QComboBox()
         self.order.addItems(list(_ORDERS))
         self.order.setToolTip("The order in which space and the arrow keys go on")
-        self.sure, self.unsure = (_per_cent(title, value) for title, value in (("≥ ", 80), ("< ", 20)))
+        self.batch = BatchBox(call)
         self.buttons: dict[str, Any] = {}
         #: What keys do, here and in the viewer: with and without shift.
         self.keys: dict[str, Callable[[], Any]] = {}
@@ -83,7 +75,7 @@ class TableBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         view.verticalHeader().hide()
         view.verticalHeader().setDefaultSectionSize(22)
         view.horizontalHeader().setStretchLastSection(True)
-        for column, text in enumerate(("2000", "ASP/ASN 100", *2 * ("ASP/ASN 50",), "100 %", "chain")):
+        for column, text in enumerate(("2000", "ASP/ASN 100", *2 * ("ASP/ASN 50",), "100 %", "A 1000 +")):
             view.setColumnWidth(column, view.fontMetrics().boundingRect(text).width() + 10)
         view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         view.setMinimumHeight(140)
@@ -96,7 +88,7 @@ class TableBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         layout.addLayout(filters)
         layout.addWidget(view, 1)
         layout.addLayout(self._decide_row())
-        layout.addLayout(self._batch_row())
+        layout.addWidget(self.batch)
         self._add_keys()
 
     def _decide_row(self) -> Any:
@@ -105,6 +97,7 @@ class TableBox(QtWidgets.QGroupBox):  # type: ignore[misc]
             ("Accept", "A", self.accept),
             ("Reject", "R", self.reject),
             ("Comment", "C", self.comment),
+            ("Overview", "O", self.overview),
             ("Undo", "U", lambda: self._of_result(edseg_undo)),
             ("Redo", "Y", lambda: self._of_result(edseg_redo)),
         )
@@ -115,24 +108,8 @@ class TableBox(QtWidgets.QGroupBox):  # type: ignore[misc]
             self.keys[key] = action
             row.addWidget(button)
         row.insertWidget(2, self._relabel_button())
-        return row
-
-    def _batch_row(self) -> Any:
-        row = QtWidgets.QHBoxLayout()
-        batches = (
-            ("Accept all", self.sure, lambda: self._of_all(edseg_accept, min_confidence=self.sure.value())),
-            ("Reject all", self.unsure, lambda: self._of_all(edseg_reject, below=self.unsure.value())),
-        )
-        for text, field, action in batches:
-            self.buttons[text] = button = QtWidgets.QPushButton(text)
-            button.setToolTip("Those that are undecided and of this confidence")
-            button.clicked.connect(lambda _=False, action=action: action())
-            row.addWidget(button)
-            row.addWidget(field)
-        self.buttons["Overview"] = overview = QtWidgets.QPushButton("Overview")
-        overview.setToolTip("Show all of the result again: key O")
-        overview.clicked.connect(self.overview)
-        row.addWidget(overview)
+        for button in self.buttons.values():  # all seven in the width of the panel
+            button.setMinimumWidth(button.fontMetrics().boundingRect(button.text()).width() + 12)
         return row
 
     def _add_keys(self) -> None:
@@ -146,7 +123,6 @@ class TableBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         ):
             for key in keys:
                 self.keys[key] = functools.partial(self.step, step, undecided)
-        self.keys["O"] = self.overview
         for key, action in self.keys.items():
             self._key(key, action)
 
@@ -171,6 +147,7 @@ class TableBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         self.setTitle(f"Proposals of {result.name}" if result else "Proposals")
         for button in self.buttons.values():
             button.setEnabled(result is not None)
+        self.batch.show_result(result)
 
     def follow_decisions(self) -> None:
         """Show what was decided meanwhile."""
@@ -272,10 +249,6 @@ class TableBox(QtWidgets.QGroupBox):  # type: ignore[misc]
             ids = self.call(command, name=self.result.name)
             if isinstance(ids, tuple) and ids:
                 self.select(list(ids))
-
-    def _of_all(self, command: Callable[..., Any], **limit: Any) -> None:
-        if self.result is not None:
-            self.call(command, "all", **limit, name=self.result.name)
 
     def _filter(self) -> None:
         label = self.label.currentText() if self.label.currentIndex() else ""

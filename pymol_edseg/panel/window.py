@@ -71,6 +71,11 @@ class Panel(QtWidgets.QDockWidget):  # type: ignore[misc]
         """Return the result that is shown."""
         return state_of(self.cmd).results.get(self.results.currentText())
 
+    def _models(self) -> list[str]:
+        """Return the models that are not of a result."""
+        own = tuple(f"{name}_" for name in state_of(self.cmd).results)
+        return [name for name in self.cmd.get_names_of_type("object:molecule") if not name.startswith(own)]
+
     def _takes_keys(self) -> bool:
         """Return whether keys in the viewer are the table's: in focus, while the panel is open."""
         result = self.result()
@@ -122,6 +127,7 @@ class Panel(QtWidgets.QDockWidget):  # type: ignore[misc]
         if objects != self._objects:
             self._objects = objects
             self.run_box.follow_maps()
+            self.table_box.batch.follow_models(self._models())
             if list(state_of(self.cmd).live(self.cmd)) != [
                 self.results.itemText(i) for i in range(self.results.count())
             ]:

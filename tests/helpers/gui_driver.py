@@ -199,8 +199,8 @@ def several_at_once(panel):
     """Accept what is sure, and undo it."""
     table, result = panel.table_box, state_of(cmd).results["edseg_1"]
     undecided = {p.id for p in result.proposals if result.decisions()[p.id].status == "undecided"}
-    table.sure.setValue(60)
-    click(table.buttons["Accept all"])
+    table.batch.sure.setValue(60)
+    click(table.batch.buttons["Accept all"])
     accepted = {n for n in undecided if result.decisions()[n].status == "accepted"}
     REPORT["accepted at once"] = accepted == {n for n in undecided if result.by_id[n].confidence >= 0.6}
     cmd.edseg_comment("95", "two places")
@@ -282,6 +282,7 @@ def smaller(panel):
     cmd.delete("all")
     cmd.fragment("trp")
     cmd.show_as("spheres")
+    cmd.reset()
     cmd.color("0x009E73")  # the colour of LEU
     picture("larger")
     window = gui.get_qtwindow()
