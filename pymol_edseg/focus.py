@@ -95,7 +95,8 @@ def draw_mesh(cmd: Any, result: Result, centre: list[float]) -> None:
 
 def show_map(cmd: Any, name: str) -> None:
     """Draw a map that was just loaded, and look at it."""
-    cmd.isomesh(name + MESH, name, SIGMA, quiet=1)
+    mean, sd = cmd.get_volume_histogram(name, 1)[2:4]
+    cmd.isomesh(name + MESH, name, mean + SIGMA * sd, quiet=1)
     cmd.color(_MESH_COLOR, name + MESH)
     if int(cmd.get("auto_zoom")):
         cmd.zoom(name)

@@ -136,6 +136,9 @@ def carved_surface(cmd: Any, result: Result, name: str, where: str) -> None:
     if not int(cmd.get("isosurface_algorithm")):
         # Open-source PyMOL says for each surface that it lacks the first algorithm, and takes the second.
         cmd.set("isosurface_algorithm", 1, quiet=1)
+    if int(cmd.get("two_sided_lighting")) < 0:
+        # The insides, where a surface is cut, are black in ray-traced pictures unless this is set for all objects.
+        cmd.set("two_sided_lighting", 1, quiet=1)
     radius = CARVE * (result.data.voxel_spacing or 1.0)
     with settings(cmd, auto_zoom=0, auto_hide_selections=0):
         if result.ramp not in cmd.get_names("objects"):
@@ -146,7 +149,6 @@ def carved_surface(cmd: Any, result: Result, name: str, where: str) -> None:
         cmd.isosurface(name, density, level, where, radius, 1, radius, state, quiet=1)
     cmd.color(result.ramp, name)
     cmd.set("transparency", TRANSPARENCY, name, quiet=1)
-    cmd.set("two_sided_lighting", 1, name, quiet=1)
     cmd.group(result.name, f"{name} {result.ramp}", quiet=1)
     move(cmd, result, name)
 

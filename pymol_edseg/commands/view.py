@@ -10,9 +10,9 @@ from pymol import CmdException, cmd
 
 from pymol_edseg.commands.common import find_result, parse_number, refresh, store, user_errors
 from pymol_edseg.console import complain, say
-from pymol_edseg.focus import refresh_surface
+from pymol_edseg.focus import leave_focus, refresh_surface
 from pymol_edseg.label_format import check_format
-from pymol_edseg.objects import color_sites, color_voxels, confidence_range
+from pymol_edseg.objects import color_sites, color_voxels, confidence_range, focused, show_sites
 from pymol_edseg.palette import parse_classes
 from pymol_edseg.records import COLOR_MODES
 from pymol_edseg.state import Result
@@ -66,7 +66,8 @@ def edseg_show(
     DESCRIPTION
 
         Shows the density of the undecided residues of some classes, in the
-        colours of the classes. Returns the classes that are shown.
+        colours of the classes, and leaves the focus on one residue. Returns the
+        classes that are shown.
 
     USAGE
 
@@ -106,6 +107,9 @@ def edseg_show(
                 result.view = replace(before, shown=chosen)
                 if given is not None:
                     set_level(_self, result, given)
+                if focused(_self, result) is not None:  # there, no class would be seen to come or go
+                    leave_focus(_self, result)
+                    show_sites(_self, result)
                 refresh_surface(_self, result)
         except (ValueError, SurfaceError):
             result.view = before

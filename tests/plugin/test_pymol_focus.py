@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from pymol import CmdException
 
-from places import MODEL
+from places import MODEL, MTZ
+from pretend_engine import pretend_engine
 from pymol_edseg.completion import slots
 from pymol_edseg.focus import SLAB
 from pymol_edseg.journal import ACCEPTED
 from pymol_edseg.label_format import format_label
-from pymol_edseg.runner import pump
 from pymol_edseg.state import Completion, state_of
 
 DATA = Path(__file__).with_name("data")
@@ -62,11 +62,16 @@ def test_focus_shows_one_residue_and_its_neighbours(loaded: Any) -> None:
     loaded.edseg_next("chain")
     assert loaded.get_view()[11] == pytest.approx(depth, abs=0.01)
 
+    loaded.edseg_show("all", level=1.1)  # a level alone stays there
+    assert loaded.isolevel("edseg_1_part", query=1) == pytest.approx(1.1)
     loaded.edseg_overview()
     assert shown(loaded) == set(range(1, 96))
     assert labelled(loaded) == {}
     assert not {"edseg_1_here", "edseg_1_part", "edseg_1_mesh"} & set(loaded.get_names("objects"))
     assert "edseg_1_surface" in loaded.get_names("objects", 1)
+    loaded.edseg_goto(3)
+    loaded.edseg_show("LEU")
+    assert "edseg_1_here" not in loaded.get_names("objects")
 
 
 def test_decisions_in_focus_are_drawn_in_the_overview(loaded: Any) -> None:
@@ -247,15 +252,24 @@ def test_coot_gets_a_list_and_labels(cmd: Any, tmp_path: Path) -> None:
     assert places[1][0] == texts[1][0] + ' (accepted: it\'s "here"\\)'
 
 
-def test_engine_speaks_in_the_words_of_the_plugin(cmd: Any, map_file: Path) -> None:
+def test_engine_speaks_in_the_words_of_the_plugin(
+    cmd: Any, map_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cmd.load(str(map_file), "density")
-    cmd.edseg_segment("density", 2.0, device="cuda", async_=1)
-    run = state_of(cmd).run
-    assert run is not None
-    while run.active:
-        run.wait(0.1)
-        pump(cmd)
-    assert run.status.state == "done" or "choose device=cpu or auto." in run.status.message
+    said = "tell('error', message='No device: choose --device cpu or auto, --residues 95, or another --weights.')"
+    monkeypatch.setenv("EDSEG_PYTHON", str(pretend_engine(tmp_path / "engine", said)))
+    with pytest.raises(CmdException, match="choose device=cpu or auto, residues=95, or another weights="):
+        cmd.edseg_segment("density", 2.0)
+
+
+def test_maps_are_shown_when_they_are_loaded(cmd: Any) -> None:
+    cmd.set("normalize_ccp4_maps", 0)
+    cmd.edseg_load_map(str(MTZ), "density")
+    mean, sd = cmd.get_volume_histogram("density", 1)[2:4]
+    assert cmd.isolevel("density_mesh", query=1) == pytest.approx(mean + 1.5 * sd, rel=1e-4)
+    cmd.delete("density")
+    with pytest.raises(CmdException, match="'density_mesh' already exists"):
+        cmd.edseg_load_map(str(MTZ), "density")
 
 
 def test_completions_of_others_are_checked(cmd: Any) -> None:
