@@ -48,7 +48,7 @@ def show_focus(cmd: Any, result: Result, number: int) -> None:
     label_focus(cmd, result)
     show_sites(cmd, result)
     _look(cmd, result, view, entered)
-    draw_mesh(cmd, result, _position(cmd, result))
+    draw_mesh(cmd, result, list(proposal.position))
 
 
 def label_focus(cmd: Any, result: Result) -> None:
@@ -108,11 +108,6 @@ def follow_centre(cmd: Any, result: Result) -> None:
         centre = cmd.get_position()
         if result.centre is None or math.dist(centre, result.centre) > _MOVED:
             draw_mesh(cmd, result, centre)
-
-
-def _position(cmd: Any, result: Result) -> list[float]:
-    """Return where the residue in focus is, in the map's own frame."""
-    return list(cmd.get_coords(f"%{result.here}", 1)[0])
 
 
 def _look(cmd: Any, result: Result, view: tuple[float, ...], entered: bool) -> None:

@@ -33,7 +33,8 @@ def test_the_tour_runs(tmp_path: Path) -> None:
     told = done.stdout + done.stderr
     assert "Error" not in told, told
     assert "edseg_1: 95 residues found" in told
-    assert len(gemmi.read_structure(str(tmp_path / "residues.cif"))[0][0]) == 95
+    structure = gemmi.read_structure(str(tmp_path / "residues.cif"))
+    assert len(structure[0][0]) == 95
     accepted = gemmi.read_structure(str(tmp_path / "accepted.pdb"))[0][0]
     assert {residue.seqid.num for residue in accepted} >= {40, 42, 43, 44, 45}
     assert [residue.name for residue in accepted if residue.seqid.num == 42] == ["ILE"]

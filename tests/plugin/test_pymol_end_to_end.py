@@ -22,6 +22,7 @@ from scipy.spatial import cKDTree
 from places import MODEL
 from pretend_engine import WAITS, pretend_engine
 from pymol_edseg import storage
+from pymol_edseg.ordering import order_of
 from pymol_edseg.palette import COLORS, LABELS, class_of, file_name, rgb
 from pymol_edseg.runner import pump
 from pymol_edseg.state import state_of
@@ -292,13 +293,17 @@ def test_colors_and_labels(loaded: Any) -> None:
 
 
 def test_walks_visit_everything_once(loaded: Any) -> None:
-    for order in ("confidence", "doubt", "class", "chain"):
-        seen = [loaded.edseg_next(order, "all") for _ in range(95)]
-        assert sorted(seen) == list(range(1, 96)), order
+    result = state_of(loaded).results["edseg_1"]
+    orders = {by: order_of(result, by) for by in ("confidence", "doubt", "class", "chain")}
+    for by, order in orders.items():
+        assert sorted(order) == list(range(1, 96)), by
+        loaded.edseg_goto(order[-3])
+        assert [loaded.edseg_next(by, "all") for _ in range(6)] == [*order[-2:], *order[:4]], by
+        assert loaded.edseg_next(by, "all", -5) == order[-2], by
     sites = {int(a.resi): a for a in atoms(loaded, "edseg_1_sites")}
-    steps = [math.dist(sites[a].coord, sites[b].coord) for a, b in itertools.pairwise(seen)]
+    steps = [math.dist(sites[a].coord, sites[b].coord) for a, b in itertools.pairwise(orders["chain"])]
     assert np.median(steps) < 6.5
-    assert loaded.edseg_goto(95) == 95
+    assert orders["confidence"] == list(range(1, 96)) == orders["doubt"][::-1]
     assert loaded.edseg_goto(12) == 12
     np.testing.assert_allclose(loaded.get_position(), sites[12].coord, atol=0.1)
     assert loaded.edseg_next(step=-1) == 11

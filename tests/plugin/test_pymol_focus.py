@@ -267,6 +267,7 @@ def test_maps_are_shown_when_they_are_loaded(cmd: Any) -> None:
     cmd.edseg_load_map(str(MTZ), "density")
     mean, sd = cmd.get_volume_histogram("density", 1)[2:4]
     assert cmd.isolevel("density_mesh", query=1) == pytest.approx(mean + 1.5 * sd, rel=1e-4)
+    assert state_of(cmd).resolutions.find(cmd, "density") == pytest.approx(2.0, abs=0.05)
     cmd.delete("density")
     with pytest.raises(CmdException, match="'density_mesh' already exists"):
         cmd.edseg_load_map(str(MTZ), "density")
