@@ -11,6 +11,7 @@ from pymol_edseg.engine_process import Run, Task
 from pymol_edseg.objects import color_residues, free_name, scale_color, settings
 from pymol_edseg.proposals import read_cell, read_space_group
 from pymol_edseg.state import state_of
+from pymol_edseg.surfaces import hide_cell
 
 SCHEMA = "edseg-build/1"
 MODEL_MAP = "model.ccp4"
@@ -49,6 +50,9 @@ def finish_build(cmd: Any, run: Run) -> str:
     color_by_probability(cmd, run.name, residues)
     if (run.results / MODEL_MAP).exists():
         _show_map(cmd, run, d_min)
+    hide_cell(cmd, run.map, f"{run.name}_")
+    if int(cmd.get("auto_zoom")):
+        cmd.zoom(f"%{run.name}", 3)
     if run.map.moved:
         for name in {run.name + part for part in PARTS} & set(cmd.get_names("objects")):
             cmd.set_object_ttt(name, list(run.map.moved))

@@ -7,7 +7,7 @@ from typing import Any
 
 from pymol_edseg.console import application
 from pymol_edseg.label_format import format_label
-from pymol_edseg.objects import atom, focused, load_atoms, move, settings, show_sites
+from pymol_edseg.objects import atom, color_sites, focused, load_atoms, move, settings, show_sites
 from pymol_edseg.state import Result
 from pymol_edseg.surfaces import SIGMA, carved_surface, draw_surface, level_in_map, level_of
 
@@ -46,6 +46,7 @@ def show_focus(cmd: Any, result: Result, number: int) -> None:
     cmd.disable(result.surface)
     _draw_part(cmd, result, number)
     label_focus(cmd, result)
+    color_sites(cmd, result)
     show_sites(cmd, result)
     _look(cmd, result, view, entered)
     draw_mesh(cmd, result, list(proposal.position))

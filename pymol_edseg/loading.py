@@ -17,7 +17,7 @@ from pymol_edseg.proposals import read_result
 from pymol_edseg.records import MapReference, ViewSettings
 from pymol_edseg.session import damage, decisions_from_json, is_run, store_decisions
 from pymol_edseg.state import Result, state_of
-from pymol_edseg.surfaces import SurfaceError, draw_surface, drawings, load_density
+from pymol_edseg.surfaces import SurfaceError, draw_surface, hide_cell, load_density
 
 #: How results are named.
 STEM = "edseg"
@@ -83,9 +83,7 @@ def show(cmd: Any, result: Result, results: Path) -> None:
     except SurfaceError:
         result.view = replace(result.view, shown=())
     update_models(cmd, result)
-    for name, _, whole in list(drawings(cmd, result)):
-        if whole:  # the cell's mesh would hide it all
-            cmd.disable(name)
+    hide_cell(cmd, result.map, f"{result.name}_")
     if int(cmd.get("auto_zoom")):
         cmd.zoom(f"%{result.sites}", 3)
     if problem := store_decisions(result):

@@ -15,6 +15,7 @@ from typing import Any
 from pymol_edseg.journal import UNDECIDED
 from pymol_edseg.objects import color_voxels, move, settings
 from pymol_edseg.palette import file_name
+from pymol_edseg.records import MapReference
 from pymol_edseg.state import Result
 
 #: A surface belongs to the voxels nearer than this many voxel spacings: just enough to leave no gaps between them.
@@ -45,22 +46,35 @@ def load_density(cmd: Any, result: Result, folder: Path) -> None:
     cmd.group(result.name, f"{result.voxels} {result.density}", quiet=1)
 
 
-def drawings(cmd: Any, result: Result) -> Iterator[tuple[str, float, bool]]:
-    """Yield the user's meshes and surfaces of the map that are shown: name, level, and whether it is of all the map."""
-    own = set(cmd.get_names("objects", 1)) if result.map else set()
+def drawings(cmd: Any, density: MapReference | None, own: str) -> Iterator[tuple[str, float, bool]]:
+    """Yield the user's meshes and surfaces of a map that are shown: name, level, and whether it is of all the map.
+
+    Parameters
+    ----------
+    own
+        How the plugin's own begin.
+    """
+    shown = set(cmd.get_names("objects", 1)) if density else set()
     for kind in ("object:mesh", "object:surface"):
         for name in cmd.get_names_of_type(kind):
-            if name in own and not name.startswith(f"{result.name}_"):
+            if name in shown and not name.startswith(own):
                 states = cmd.get_session(name)["names"][0][5][2]
                 for state in filter(None, states):
-                    if result.map and state[1] == result.map.name:
+                    if density and state[1] == density.name:
                         # Carved or drawn around a selection, it has the positions of atoms.
                         yield name, float(state[8]), not any(isinstance(part, list) for part in state[11:13])
 
 
+def hide_cell(cmd: Any, density: MapReference | None, own: str) -> None:
+    """Hide meshes and surfaces of a whole map, which would hide what was found in it."""
+    for name, _, whole in list(drawings(cmd, density, own)):
+        if whole:
+            cmd.disable(name)
+
+
 def users_level(cmd: Any, result: Result) -> float:
     """Return the level at which the user sees the map: that of its mesh or surface, else 1.5 standard deviations."""
-    for _, level, _ in drawings(cmd, result):
+    for _, level, _ in drawings(cmd, result.map, f"{result.name}_"):
         mean, sd = map_scale(cmd, result)
         return result.data.mean + result.data.sd * (level - mean) / sd
     return result.data.mean + SIGMA * result.data.sd

@@ -74,12 +74,15 @@ def colors(cmd: Any, selection: str) -> dict[str, tuple[float, ...]]:
 
 def test_model_and_map_are_shown(cmd: Any, engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
     folder = engine(BUILD)
+    cmd.isomesh("cell", "density", 1.5)
     assert cmd.edseg_build("density", sequence="acdefgh", cycles=1, quiet=0) == "built_1"
     said = capsys.readouterr().out
     assert "5 of 7 residues built, R 0.200, R-free 0.250" in said
     assert "The map is small." in said
     assert said.count("Refining ...") == 2
-    assert cmd.get_names("objects") == ["density", "built_1", "built_1_map", "built_1_mesh"]
+    assert cmd.get_names("objects") == ["density", "cell", "built_1", "built_1_map", "built_1_mesh"]
+    assert "cell" not in cmd.get_names("objects", 1)  # it would hide the model
+    assert cmd.get_position() == pytest.approx(cmd.centerofmass("built_1"), abs=4)
     *cell, spacegroup = cmd.get_symmetry("built_1")
     assert cell == pytest.approx([45.4, 45.4, 87.9, 90, 90, 120], abs=1e-3)
     assert spacegroup == "P 32 2 1"

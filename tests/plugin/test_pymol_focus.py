@@ -46,6 +46,9 @@ def test_focus_shows_one_residue_and_its_neighbours(loaded: Any) -> None:
     (here,) = loaded.get_model("edseg_1_here").atom
     assert labelled(loaded, "edseg_1_here") == {95: format_label("ranks", proposal, None)}
     assert loaded.get_position() == pytest.approx(here.coord, abs=0.01)
+    colors: list[int] = []
+    loaded.iterate("edseg_1_here or edseg_1_sites and resi 95", "colors.append(color)", space={"colors": colors})
+    assert colors[0] == colors[1]
     view = loaded.get_view()
     assert view[16] - view[15] == pytest.approx(SLAB, abs=0.1)
     enabled = set(loaded.get_names("objects", 1))
