@@ -89,7 +89,7 @@ class ProposalModel(QtCore.QAbstractTableModel):  # type: ignore[misc]
         if column == CHAIN:
             return self.places[proposal.id][0]
         # What is undecided needs no word.
-        words = (decision.status.replace(UNDECIDED, ""), decision.identity, "*" if decision.comment else "")
+        words = (decision.identity, "*" if decision.comment else "", decision.status.replace(UNDECIDED, ""))
         return " ".join(filter(None, words))
 
     def _sort_value(self, proposal: Proposal, decision: Decision, column: int) -> Any:

@@ -75,7 +75,7 @@ class TableBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         view.verticalHeader().hide()
         view.verticalHeader().setDefaultSectionSize(22)
         view.horizontalHeader().setStretchLastSection(True)
-        for column, text in enumerate(("2000", "ASP/ASN 100", *2 * ("ASP/ASN 50",), "100 %", "A 1000 +")):
+        for column, text in enumerate(("2000", "ASP/ASN 100", *2 * ("ASP/ASN 50",), "100 %", "chain +")):
             view.setColumnWidth(column, view.fontMetrics().boundingRect(text).width() + 10)
         view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         view.setMinimumHeight(140)
