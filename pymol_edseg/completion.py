@@ -20,13 +20,14 @@ def complete(cmd: Any, result: Result, model: str) -> Completion:
     """List only what a model lacks, at the symmetry copies nearest to it; raises `SurfaceError` as the surface does."""
     restore(cmd, result)
     built = built_residues(cmd, model, result, result.proposals)
-    near = Neighbours(result.crystal, built.values(), SAME)
-    keys, has = list(built), {}
+    keys, places = [slot for slot, _ in built], [place for _, place in built]
+    near = Neighbours(result.crystal, places, SAME)
+    has: dict[int, Slot] = {}
     for p in result.proposals:
         if contact := near.within(p.anchor):
             has[p.id] = keys[contact.other]
     lacking = [p for p in result.proposals if p.id not in has]
-    known = Neighbours(result.crystal, built.values(), NEIGHBOUR)
+    known = Neighbours(result.crystal, places, NEIGHBOUR)
     completion = Completion(model, nearest_images(result, lacking, known), slots(result.stretches, has, set(keys)))
     _show(cmd, result, completion)
     return completion

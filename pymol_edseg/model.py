@@ -234,12 +234,12 @@ def already_built(cmd: Any, result: Result, model: str, proposals: Sequence[Prop
 
 
 def _built(cmd: Any, model: str, result: Result, proposals: Sequence[Proposal]) -> list[Position]:
-    return list(built_residues(cmd, model, result, proposals).values())
+    return [place for _, place in built_residues(cmd, model, result, proposals)]
 
 
 def built_residues(
     cmd: Any, model: str, result: Result, proposals: Sequence[Proposal]
-) -> dict[tuple[str, int], Position]:
+) -> list[tuple[tuple[str, int], Position]]:
     """Return the residues (chain, number) of a model that are not of the result, and where they are (Å).
 
     The place is what the anchors of the proposals compare with: of CA, or of the centroid.
@@ -248,8 +248,8 @@ def built_residues(
     where = f"%{model} and not {_own(result)} and not solvent and not hydro"
     cmd.iterate_state(1, where, "atoms[chain, resv, segi + resi][name] = (x, y, z)", space={"atoms": atoms})
     voted = any(p.atoms for p in proposals)
-    places: dict[tuple[str, int], Position] = {}
+    places: list[tuple[tuple[str, int], Position]] = []
     for (chain, number, _), named in atoms.items():
         x, y, z = (math.fsum(axis) / len(named) for axis in zip(*named.values(), strict=True))
-        places[chain, number] = named["CA"] if voted and "CA" in named else (x, y, z)
+        places.append(((chain, number), named["CA"] if voted and "CA" in named else (x, y, z)))
     return places

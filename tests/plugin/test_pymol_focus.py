@@ -149,7 +149,10 @@ def test_a_gap_is_filled_under_its_numbers(loaded: Any, tmp_path: Path) -> None:
     a, _, c = cmd.get_symmetry("known")[:3]
     for name in ("partial", "known"):
         cmd.alter_state(1, name, "x, z = x - a, z + c", space={"a": a, "c": c})
+    cmd.alter("partial and resi 52", "resi = '51A'")  # an insertion code is no other residue's number
+    cmd.sort("partial")
     lacking = cmd.edseg_complete("partial")
+    assert 10 <= len(lacking) < 16
     completion = state_of(cmd).results["edseg_1"].completion
     assert {("A", n) for n in range(20, 30)} <= set(completion.slots.values())
     assert set(completion.slots) <= set(lacking)
@@ -162,7 +165,7 @@ def test_a_gap_is_filled_under_its_numbers(loaded: Any, tmp_path: Path) -> None:
     assert max(math.dist(atom.coord, true[atom.resi]) for atom in filled) < 3
     joints = cmd.get_model("partial and (resi 19+29 and name C or resi 20+30 and name N)")
     assert len(joints.bond) == 2
-    numbers = [int(atom.resi) for atom in cmd.get_model("partial and name CA").atom]
+    numbers = [atom.resi_number for atom in cmd.get_model("partial and name CA").atom]
     assert numbers == sorted(numbers)
 
     cmd.save(str(tmp_path / "session.pse"))
