@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from pymol_edseg import checked
 from pymol_edseg.crystal import pymol_symbol
 from pymol_edseg.engine_process import Run, Task
-from pymol_edseg.objects import color_residues, scale_color
+from pymol_edseg.objects import color_residues, free_name, scale_color, settings
 from pymol_edseg.proposals import read_cell, read_space_group
 from pymol_edseg.state import state_of
+from pymol_edseg.surfaces import hide_cell
 
 SCHEMA = "edseg-build/1"
 MODEL_MAP = "model.ccp4"
+#: How models are named, and what follows the name in those of the objects: the model, its map and the mesh of that.
+STEM, PARTS = "built", ("", "_map", "_mesh")
 _GREY = "#9A9A9A"
 #: Å around the atoms, and standard deviations, of the mesh that shows the density.
 _CARVE, _SIGMA = 2.0, 1.5
-
-
-def map_name(name: str) -> str:
-    """Return the name of the map object of a model."""
-    return f"{name}_map"
-
-
-def mesh_name(name: str) -> str:
-    """Return the name of the mesh of a model's map."""
-    return f"{name}_mesh"
 
 
 def convert_map(run: Run) -> None:
@@ -39,11 +31,8 @@ def convert_map(run: Run) -> None:
 
 def finish_build(cmd: Any, run: Run) -> str:
     """Show a model and its map; raises ValueError if its files cannot be read."""
-    path = run.results / "build.json"
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if data["schema"] != SCHEMA:
-            raise ValueError(f"it is not an {SCHEMA} file")
+        data = checked.document(run.results / "build.json", SCHEMA)
         residues = {(str(r["chain"]), str(r["number"])): _probability(r) for r in data["residues"]}
         chains = data["chains"]
         built = sum(checked.whole(chain["built"], 0, 10**6) for chain in chains)
@@ -51,16 +40,21 @@ def finish_build(cmd: Any, run: Run) -> str:
         crystal = read_cell(data["cell"]), read_space_group(data["spacegroup"])
         r_work, r_free, d_min = (checked.optional(checked.number, data[k]) for k in ("r_work", "r_free", "resolution"))
         run.warnings = tuple(map(checked.text, data["warnings"]))
-    except (OSError, RecursionError, *checked.DAMAGE) as error:
+    except (OSError, *checked.DAMAGE) as error:
         raise ValueError(f"The model in {run.results} cannot be read: {error}.") from error
+    # In the hours that this may take, the user may have made something of that name.
+    run.name = free_name(cmd, STEM, PARTS, run.name)
     cmd.load(str(run.results / "model.cif"), run.name, zoom=0, quiet=1)
     cmd.set_symmetry(run.name, *crystal[0], pymol_symbol(crystal[1]), quiet=1)
     _show_model(cmd, run.name)
     color_by_probability(cmd, run.name, residues)
     if (run.results / MODEL_MAP).exists():
         _show_map(cmd, run, d_min)
+    hide_cell(cmd, run.map, f"{run.name}_")
+    if int(cmd.get("auto_zoom")):
+        cmd.zoom(f"%{run.name}", 3)
     if run.map.moved:
-        for name in {run.name, map_name(run.name), mesh_name(run.name)} & set(cmd.get_names("objects")):
+        for name in {run.name + part for part in PARTS} & set(cmd.get_names("objects")):
             cmd.set_object_ttt(name, list(run.map.moved))
     fit = "not refined, for want of amplitudes" if r_free is None else f"R {r_work:.3f}, R-free {r_free:.3f}"
     return f"{built} of {length} residues built, {fit}. Files: {run.results}"
@@ -87,9 +81,10 @@ def color_by_probability(cmd: Any, name: str, values: Mapping[tuple[str, str], f
 
 
 def _show_map(cmd: Any, run: Run, d_min: float | None) -> None:
-    density, mesh = map_name(run.name), mesh_name(run.name)
-    cmd.load(str(run.results / MODEL_MAP), density, zoom=0, quiet=1)
-    cmd.isomesh(mesh, density, _SIGMA, f"%{run.name}", carve=_CARVE, quiet=1)
+    density, mesh = (run.name + part for part in PARTS[1:])
+    with settings(cmd, normalize_ccp4_maps=1, auto_zoom=0):
+        cmd.load(str(run.results / MODEL_MAP), density, zoom=0, quiet=1)
+        cmd.isomesh(mesh, density, _SIGMA, f"%{run.name}", carve=_CARVE, quiet=1)
     cmd.color("grey60", mesh)
     (run.results / MODEL_MAP).unlink()
     if d_min is not None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -12,6 +14,17 @@ T = TypeVar("T")
 _NAME = re.compile(r"(?!(?:all|none|same)$)[A-Za-z0-9_.+^-]{1,200}", re.IGNORECASE)
 #: What goes wrong in reading a value of any JSON type as another.
 DAMAGE = (KeyError, IndexError, TypeError, ValueError, OverflowError, AttributeError)
+
+
+def document(path: Path, schema: str) -> Any:
+    """Return the content of a JSON file of a schema; raises OSError, or an error of `DAMAGE`."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if data["schema"] != schema:
+        raise ValueError(f"it is not an {schema} file")
+    return data
 
 
 def number(value: Any, low: float = -1e9, high: float = 1e9) -> float:

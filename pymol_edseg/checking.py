@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pymol_edseg import checked
+from pymol_edseg.console import say
 from pymol_edseg.engine_process import Run, Task
 from pymol_edseg.objects import color_residues, scale_color, select_residues
 from pymol_edseg.palette import LABELS
@@ -18,6 +18,8 @@ from pymol_edseg.storage import remove_run
 SCHEMA = "edseg-check/1"
 SHIFTED = "edseg_shifted"
 _GREY = "#B3B3B3"
+#: So many places are listed in the log.
+_TOLD = 20
 #: Colours of a type that is improbable, as probable as not, and certain.
 _SCALE = ((0.0, "#FF0000"), (0.5, "#FFFFFF"), (1.0, "#0000FF"))
 
@@ -43,21 +45,11 @@ class Report:
 
 def read_report(folder: Path) -> Report:
     """Read ``check.json``; raises ValueError if it cannot be read."""
-    path = folder / "check.json"
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if data["schema"] != SCHEMA:
-            raise ValueError(f"it is not an {SCHEMA} file")
+        data = checked.document(folder / "check.json", SCHEMA)
         residues = [_residue(values) for values in data["residues"]]
         order = [key for key, *_ in residues]
-        doubts: list[tuple[int, Doubt]] = []
-        for values in data["shifts"]:
-            chain, first, last = (_text(values[key]) for key in ("chain", "first", "last"))
-            start, end = order.index((chain, first)), order.index((chain, last))
-            by, evidence = checked.whole(values["by"], -100, 100), checked.number(values["evidence"])
-            built, fitting = checked.text(values["built"]), checked.text(values["fitting"])
-            said = f"{chain} {first} to {last}: built {built}, fits {fitting} ({by:+d}, evidence {evidence:.0f})"
-            doubts.append((start, Doubt(tuple(order[start : end + 1]), said)))
+        doubts = [_shift(values, order) for values in data["shifts"]]
         doubts += [
             (i, Doubt((key,), f"{key[0]} {said}".strip()))
             for i, (key, _, said, shift) in enumerate(residues)
@@ -70,8 +62,18 @@ def read_report(folder: Path) -> Report:
             len(data["shifts"]),
             tuple(map(checked.text, data["warnings"])),
         )
-    except (OSError, RecursionError, *checked.DAMAGE) as error:
+    except (OSError, *checked.DAMAGE) as error:
         raise ValueError(f"The check in {folder} cannot be read: {error}.") from error
+
+
+def _shift(values: Mapping[str, Any], order: Sequence[tuple[str, str]]) -> tuple[int, Doubt]:
+    """Return a stretch that fits better a few residues off, and where in the order of residues it begins."""
+    chain, first, last = (_text(values[key]) for key in ("chain", "first", "last"))
+    start, end = order.index((chain, first)), order.index((chain, last))
+    by, evidence = checked.whole(values["by"], -100, 100), checked.number(values["evidence"])
+    built, fitting = checked.text(values["built"]), checked.text(values["fitting"])
+    said = f"{chain} {first} to {last}: built {built}, fits {fitting} ({by:+d}, evidence {evidence:.0f})"
+    return start, Doubt(tuple(order[start : end + 1]), said)
 
 
 def _residue(values: Mapping[str, Any]) -> tuple[tuple[str, str], float | None, str, int]:
@@ -106,6 +108,10 @@ def finish_check(cmd: Any, run: Run) -> str:
         select_residues(cmd, SHIFTED, run.name, report.shifted)
     state_of(cmd).checks[run.name] = Check(report.doubts)
     run.warnings = report.warnings
+    for number, doubt in enumerate(report.doubts[:_TOLD], 1):
+        say(f"{number}. {doubt.text}", run.flags.quiet)
+    if len(report.doubts) > _TOLD:
+        say(f"... and {len(report.doubts) - _TOLD} more; edseg_next_doubt goes through all.", run.flags.quiet)
     own = [p for p in report.probabilities.values() if p is not None]
     mean = f", mean probability of their types {sum(own) / len(own):.2f}" if own else ""
     types = len(report.doubts) - report.n_shifts

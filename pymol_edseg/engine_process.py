@@ -6,6 +6,7 @@ import collections
 import contextlib
 import json
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from pymol_edseg.storage import MAP, RESULT, remove_run
 #: How a run begins, with its share of the whole.
 START = {"start": ("Starting the engine", 0.05)}
 _GRACE = 5.0
+#: From this fraction of the whole on, the time left can be judged.
+_JUDGED = 0.15
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ class Run:
         How the command that started it reports.
     warnings
         Sentences for the user, once it is done.
+    status, said
+        Where it stands, and what the log said last.
     """
 
     task: Task
@@ -93,7 +98,9 @@ class Run:
     flags: RunFlags = field(default_factory=RunFlags)
     warnings: tuple[str, ...] = ()
     status: Status = Status()
+    said: Status = Status()
     events: queue.SimpleQueue[Status] = field(default_factory=queue.SimpleQueue, repr=False)
+    _began: float = field(default=0.0, repr=False)
     _reached: float = field(default=0.0, repr=False)
     _child: subprocess.Popen[str] | None = field(default=None, repr=False)
     _cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
@@ -118,7 +125,13 @@ class Run:
         """The stages of the run, from its start."""
         return {**START, **self.task.stages}
 
+    def seconds_left(self) -> float | None:
+        """Return how long the run will still take, judged by what it has taken; None while it is too early to say."""
+        done, passed = self.status.fraction, time.monotonic() - self._began
+        return passed * (1 - done) / done if done > _JUDGED and passed > _GRACE else None
+
     def start(self) -> None:
+        self._began = time.monotonic()
         self._thread = threading.Thread(target=self._work, name=f"edseg {self.name}", daemon=True)
         self._thread.start()
 
@@ -209,7 +222,7 @@ class Run:
         elif kind == "result":
             return Status("done", list(self.stages)[-1], 1.0)
         elif kind == "error":
-            return Status("failed", message=str(event.get("message", "The engine failed.")))
+            return Status("failed", message=_in_own_words(str(event.get("message", "The engine failed."))))
         return None
 
     def _kill_if_it_stays(self, child: subprocess.Popen[str]) -> None:
@@ -221,6 +234,12 @@ class Run:
             time.sleep(0.05)
         if child.poll() is None:
             child.kill()
+
+
+def _in_own_words(message: str) -> str:
+    """Return a message of the engine with the arguments of the commands: ``--device cpu`` is ``device=cpu`` here."""
+    named = re.sub(r"--([a-z]+)[ =](auto|cpu|cuda|mps|[\d.]*\d)", r"\1=\2", message)
+    return re.sub(r"--([a-z]+)", r"\1=", named)
 
 
 def _died(code: int, tail: Sequence[str]) -> str:

@@ -1,16 +1,19 @@
-"""Labelled centroids as files: PDB, mmCIF, CSV, and a script for a PyMOL without the plugin."""
+"""Labelled centroids as files: PDB, mmCIF, CSV, and scripts for Coot and for a PyMOL without the plugin."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from pymol_edseg.engine import VERSION
 from pymol_edseg.journal import ACCEPTED, UNDECIDED
+from pymol_edseg.label_format import format_label
 from pymol_edseg.objects import labels
 from pymol_edseg.palette import COLORS, LABELS, class_of, file_name, pdb_name
 from pymol_edseg.proposals import Proposal
+from pymol_edseg.records import ViewSettings
 from pymol_edseg.state import Result
 
 WHAT: dict[str, tuple[str, ...]] = {
@@ -28,7 +31,7 @@ def exported(result: Result, what: str, form: str) -> tuple[str, int]:
     what
         ``"all"``, ``"accepted"`` or ``"undecided"``.
     form
-        ``"pdb"``, ``"cif"``, ``"csv"`` or ``"pml"``.
+        ``"pdb"``, ``"cif"``, ``"csv"``, ``"pml"`` or ``"py"``.
     """
     decisions = result.decisions()
     chosen = [p for p in result.proposals if decisions[p.id].status in WHAT[what]]
@@ -101,18 +104,19 @@ def _csv(result: Result, chosen: Sequence[Proposal]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     ranks = [column for i in (1, 2, 3) for column in (f"label{i}", f"p{i}")]
     probabilities = [f"p_{label}" for label in LABELS]
-    writer.writerow(["id", "x", "y", "z", *ranks, "confidence", "n_voxels", *probabilities, "status", "identity"])
+    decided = ["status", "identity", "comment"]
+    writer.writerow(["id", "x", "y", "z", *ranks, "confidence", "n_voxels", *probabilities, *decided])
     for p in chosen:
         position = (f"{x:.3f}" for x in p.position)
         named = (value for label, q in p.ranks for value in (label, f"{q:.4f}"))
         all_p = (f"{p.probabilities[label]:.4f}" for label in LABELS)
-        status = decisions[p.id].status
-        writer.writerow([p.id, *position, *named, f"{p.confidence:.4f}", p.n_voxels, *all_p, status, names[p.id]])
+        said = decisions[p.id].status, names[p.id], decisions[p.id].comment or ""
+        writer.writerow([p.id, *position, *named, f"{p.confidence:.4f}", p.n_voxels, *all_p, *said])
     return text.getvalue()
 
 
 def _pml(result: Result, chosen: Sequence[Proposal]) -> str:
-    names, texts = result.identities(), labels(result)
+    names, texts = result.identities(), labels(replace(result, view=_labelled(result.view)))
     lines = [f"# Residues found by edseg {VERSION}: labelled pseudo-atoms at their centroids, coloured by class."]
     for label in sorted({class_of(names[p.id]) for p in chosen}):
         red, green, blue = (int(COLORS[label][i : i + 2], 16) for i in (1, 3, 5))
@@ -125,10 +129,41 @@ def _pml(result: Result, chosen: Sequence[Proposal]) -> str:
             f"/cmd.pseudoatom({_quoted(result.sites)}, name='CA', elem='C', resn={_quoted(pdb_name(names[p.id]))}, "
             f"resi={_quoted(number)}, chain={_quoted(chain)}, b={100 * p.confidence:.2f}, q=1, "
             f"pos=[{x:.3f}, {y:.3f}, {z:.3f}], color={_quoted(f'edseg_{file_name(class_of(names[p.id]))}')}, "
-            f"label={_quoted(texts[p.id])})"
+            f"label={_quoted(texts[p.address])})"
         )
     lines += [f"show_as spheres labels, {result.name}_sites", f"set sphere_scale, 0.35, {result.name}_sites", ""]
     return "\n".join(lines)
+
+
+def _coot(result: Result, chosen: Sequence[Proposal]) -> str:
+    """Return a Python script for Coot: a list of places to go to, and labels there."""
+    decisions, lines = result.decisions(), []
+    for p in chosen:
+        d = decisions[p.id]
+        x, y, z = p.position
+        text = f"{p.id} {format_label('ranks', p, d.identity)}"
+        comment = f": {d.comment}" if d.comment else ""
+        lines.append(f"    [{_quoted(text)}, {_quoted(d.status + comment)}, {x:.3f}, {y:.3f}, {z:.3f}],")
+    return "\n".join(
+        [f"# Residues found by edseg {VERSION}. In Coot: Calculate, Run Script.", "places = [", *lines, _IN_COOT]
+    )
+
+
+_IN_COOT = """]
+try:
+    from coot import place_text
+    from coot_gui import interesting_things_gui
+except ImportError:
+    pass  # scripts of Coot 0.9 have both at hand
+for text, status, x, y, z in places:
+    place_text(text, x, y, z, 1)
+interesting_things_gui("edseg", [[text + " (" + status + ")", x, y, z] for text, status, x, y, z in places])
+"""
+
+
+def _labelled(view: ViewSettings) -> ViewSettings:
+    """Return a view with labels: in a PyMOL without the plugin there is no focus."""
+    return replace(view, label="ranks") if view.label == "focus" else view
 
 
 def _quoted(text: str) -> str:
@@ -142,4 +177,5 @@ FORMATS: Mapping[str, Callable[[Result, Sequence[Proposal]], str]] = {
     "cif": _cif,
     "csv": _csv,
     "pml": _pml,
+    "py": _coot,
 }

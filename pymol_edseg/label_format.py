@@ -10,11 +10,14 @@ from pymol_edseg.proposals import Proposal
 
 #: Named label formats; anything else is a format string with the same fields.
 LABEL_FORMATS: dict[str, str] = {
+    "focus": "{label}",
     "ranks": "{label1} {p1:.0f} / {label2} {p2:.0f} / {label3} {p3:.0f}",
     "rank1": "{label} {p1:.0f}",
     "id": "{id} {label}",
     "none": "",
 }
+#: Ranks of a smaller probability are left out of labels.
+LEAST = 0.05
 _LONGEST = 200
 _WHOLE, _NUMBER, _WORD = r"[<>^]?\d{0,2}d?", r"[<>^]?\d{0,2}(\.\d)?[fg]?", r"[<>^]?\d{0,2}"
 #: The fields, each with the format specifications that make sense: a width, and the precision of a number.
@@ -49,8 +52,12 @@ def check_format(pattern: str) -> str:
 
 
 def format_label(pattern: str, proposal: Proposal, identity: str | None) -> str:
-    """Fill a label format; an identity that the user gave stands in front of the ranks."""
+    """Fill a label format, without improbable ranks; an identity that the user gave stands in front of them."""
+    ranks = pattern == "ranks"
     pattern = LABEL_FORMATS.get(pattern, pattern)
+    if ranks:
+        parts = pattern.split(" / ")
+        pattern = " / ".join(parts[i] for i, (_, p) in enumerate(proposal.ranks) if i == 0 or p >= LEAST)
     fields: Mapping[str, object] = {
         "id": proposal.id,
         "label": identity or proposal.label,

@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from pymol_edseg import storage
+from pymol_edseg.completion import complete
 from pymol_edseg.console import complain
 from pymol_edseg.engine_process import Run, Task
 from pymol_edseg.model import update_models
-from pymol_edseg.objects import define_colors, draw_sites, update_sites
+from pymol_edseg.objects import define_colors, draw_sites, draw_trace, free_name, update_sites
 from pymol_edseg.palette import LABELS
 from pymol_edseg.proposals import read_result
 from pymol_edseg.records import MapReference, ViewSettings
 from pymol_edseg.session import damage, decisions_from_json, is_run, store_decisions
 from pymol_edseg.state import Result, state_of
-from pymol_edseg.surfaces import SurfaceError, draw_surfaces, load_density
+from pymol_edseg.surfaces import SurfaceError, draw_surface, hide_cell, load_density
+
+#: How results are named.
+STEM = "edseg"
 
 
 def load(cmd: Any, name: str, folder: Path, map_reference: MapReference | None = None) -> Result:
@@ -42,12 +46,17 @@ def load(cmd: Any, name: str, folder: Path, map_reference: MapReference | None =
         result.folder = folder
     if lost:
         complain(f"{damage(name, lost)} {_set_aside(folder) if result.folder else ''}".rstrip())
+    partial = result.completion
+    result.complete(None)
     show(cmd, result, results)
+    if partial and partial.model in cmd.get_names_of_type("object:molecule"):
+        complete(cmd, result, partial.model)
     return result
 
 
 def finish_segmentation(cmd: Any, run: Run) -> str:
     """Show what a run has found; raises ValueError."""
+    run.name = free_name(cmd, STEM, wanted=run.name)
     result = load(cmd, run.name, run.folder, run.map)
     run.warnings = result.data.warnings
     return f"{len(result.proposals)} residues found."
@@ -65,14 +74,18 @@ def show(cmd: Any, result: Result, results: Path) -> None:
     state = state_of(cmd)
     define_colors(cmd)
     draw_sites(cmd, result)
+    draw_trace(cmd, result)
     load_density(cmd, result, results)
     state.results[result.name] = result
     update_sites(cmd, result)
     try:
-        draw_surfaces(cmd, result)
+        draw_surface(cmd, result)
     except SurfaceError:
         result.view = replace(result.view, shown=())
     update_models(cmd, result)
+    hide_cell(cmd, result.map, f"{result.name}_")
+    if int(cmd.get("auto_zoom")):
+        cmd.zoom(f"%{result.sites}", 3)
     if problem := store_decisions(result):
         complain(problem)
     state.changed("results")

@@ -12,6 +12,7 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from pymol_edseg.crystal import Contact, Image, Neighbours, Position, pymol_symbol
@@ -25,7 +26,7 @@ from pymol_edseg.tracing import residue_numbers
 #: A residue nearer (Å) to a proposal, or to a copy by symmetry, is the same one.
 SAME = 2.0
 #: Centroids of neighbours along a chain are at most about this far apart (Å).
-_NEIGHBOUR = 7.5
+NEIGHBOUR = 7.5
 #: C and N nearer (Å) than this are bonded, if their residues are neighbours.
 _BOND = 2.5
 _BONDS = (("N", "CA", 1), ("CA", "C", 1), ("C", "O", 2), ("CA", "CB", 1))
@@ -41,7 +42,7 @@ def update_models(cmd: Any, result: Result, before: Iterable[str] = ()) -> None:
     before
         Models that held residues of the result until now.
     """
-    decisions, proposals = result.decisions(), result.by_id()
+    decisions, proposals = result.decisions(), result.by_id
     wanted: dict[str, list[Proposal]] = defaultdict(list)
     for number in result.journal.accepted():
         wanted[decisions[number].model or model_name(result)].append(proposals[number])
@@ -73,19 +74,44 @@ def _replace_atoms(cmd: Any, result: Result, model: str, accepted: Sequence[Prop
     else:
         cmd.remove(f"%{model} and {_own(result)}")
         if accepted:
-            images = _images(result, accepted, _built(cmd, model, result, accepted))
+            images = _placed(cmd, result, model, accepted)
             temporary = cmd.get_unused_name("_edseg")
-            load_atoms(cmd, temporary, *_residues(result, accepted, images, _free_chain(cmd, model)))
+            slots = result.completion.slots if result.completion and result.completion.model == model else {}
+            load_atoms(cmd, temporary, *_residues(result, accepted, images, _free_chain(cmd, model), slots))
             _show(cmd, temporary)
+            _join_segments(cmd, model, temporary)
             cmd.copy_to(model, temporary, rename="", zoom=0, quiet=1)
             cmd.delete(temporary)
+            _join_chains(cmd, model, [slots[p.id] for p in accepted if p.id in slots])
     # Files without a crystal have no cell, or one of 1 Å.
     if accepted and not (others and (cmd.get_symmetry(model) or [1.0])[0] != 1.0):
         cmd.set_symmetry(model, *result.data.cell, pymol_symbol(result.data.spacegroup), quiet=1)
 
 
+def _join_segments(cmd: Any, model: str, new: str) -> None:
+    """Give new residues of a chain the segment identifier that the chain has, so that they are sorted into it."""
+    segments: dict[str, str] = {}
+    cmd.iterate(f"%{model} and name CA", "segments[chain] = segi", space={"segments": segments})
+    cmd.alter(f"%{new}", "segi = segments.get(chain, '')", space={"segments": segments})
+
+
+def _join_chains(cmd: Any, model: str, slots: Sequence[tuple[str, int]]) -> None:
+    """Bond residues that fill a gap to what stands beside it."""
+    for chain, number in slots:
+        for before in (number - 1, number):
+            first = f"%{model} and chain '{chain}' and resi {before} and name C"
+            second = f"%{model} and chain '{chain}' and resi {before + 1} and name N"
+            ends = [cmd.get_coords(atom, 1) for atom in (first, second)]
+            if all(xyz is not None and len(xyz) == 1 for xyz in ends) and math.dist(ends[0][0], ends[1][0]) < _BOND:
+                cmd.bond(first, second)
+
+
 def _residues(
-    result: Result, accepted: Sequence[Proposal], images: Mapping[int, Image], chain: str = ""
+    result: Result,
+    accepted: Sequence[Proposal],
+    images: Mapping[int, Image],
+    chain: str = "",
+    slots: Mapping[int, tuple[str, int]] = MappingProxyType({}),
 ) -> tuple[list[Any], list[tuple[int, int, int]]]:
     """Return the atoms of accepted residues, and the bonds between them.
 
@@ -96,37 +122,38 @@ def _residues(
     images
         The symmetry copies that they are to be, by their ids; where there is none, they are in their own place.
     chain
-        Name of the chain; by default A, and what follows it for more residues than a chain can have.
+        Name of the chain, for those without a slot; by default A, and what follows it when a chain is full.
+    slots
+        Chains and numbers of those that fill a gap.
     """
     names = result.identities()
     voted = any(p.atoms for p in accepted)
     numbers = residue_numbers(result.stretches, [p.id for p in accepted]) if voted else {}
-    geometry = {p.id: _moved(result, p.id, images.get(p.id)) for p in accepted}
+    geometry = {p.id: result.residue(p.id, images.get(p.id)) for p in accepted}
     links = _links(result, geometry)
     for before, after in links:
         geometry[before] = turn_oxygen(geometry[before], geometry[after])
     atoms: list[Any] = []
     index: dict[tuple[int, str], int] = {}
-    for p in sorted(accepted, key=lambda p: numbers.get(p.id, p.id)):
+    for p in sorted(accepted, key=lambda p: (slots.get(p.id, ("~", 0)), numbers.get(p.id, p.id))):
         for name, xyz in geometry[p.id].items():
             if name == "CB" and names[p.id] == "GLY":
                 continue
             made = atom(p, names[p.id])
             made.name, made.symbol, made.coord, made.custom = name, name[0], list(xyz), result.name
-            if p.id in numbers:
+            if p.id in slots:
+                made.chain, made.resi_number = slots[p.id]
+                made.resi = str(made.resi_number)
+            elif p.id in numbers:
                 part, number = divmod(numbers[p.id] - 1, _RESIDUES_PER_CHAIN)
                 made.chain, made.resi, made.resi_number = _CHAINS[part % len(_CHAINS)], str(number + 1), number + 1
-            made.chain = chain or made.chain
+            if p.id not in slots:
+                made.chain = chain or made.chain
             index[p.id, name] = len(atoms)
             atoms.append(made)
     inner = (((p.id, first), (p.id, second), order) for p in accepted for first, second, order in _BONDS)
     bonds = [*inner, *(((before, "C"), (after, "N"), 1) for before, after in links)]
     return atoms, [(index[a], index[b], order) for a, b, order in bonds if a in index and b in index]
-
-
-def _moved(result: Result, number: int, image: Image | None) -> dict[str, Position]:
-    atoms = result.residues[number]
-    return {name: result.crystal.move(image, xyz) for name, xyz in atoms.items()} if image else dict(atoms)
 
 
 def _links(result: Result, geometry: Mapping[int, Mapping[str, Position]]) -> list[tuple[int, int]]:
@@ -136,15 +163,30 @@ def _links(result: Result, geometry: Mapping[int, Mapping[str, Position]]) -> li
     return [(a, b) for a, b in both if math.dist(geometry[a]["C"], geometry[b]["N"]) < _BOND]
 
 
-def _images(result: Result, accepted: Sequence[Proposal], built: Iterable[Position]) -> dict[int, Image]:
-    """Return the symmetry copies of proposals that are nearest to what is built.
+def _placed(cmd: Any, result: Result, model: str, accepted: Sequence[Proposal]) -> dict[int, Image]:
+    """Return the symmetry copies that accepted residues have in a model; what was placed before stays."""
+    before = result.placed.get(model, {})
+    images = {p.id: before[p.id] for p in accepted if p.id in before}
+    built = _built(cmd, model, result, accepted)
+    built += [result.crystal.move(images[p.id], p.anchor) for p in accepted if p.id in images]
+    known = Neighbours(result.crystal, built, NEIGHBOUR)
+    actions = result.journal.accepted()
+    # Action by action, so that it is the same if all are placed anew, as after a session was loaded.
+    for _, group in itertools.groupby((p for p in accepted if p.id not in before), key=lambda p: actions[p.id]):
+        images |= nearest_images(result, list(group), known)
+    result.placed[model] = images
+    return images
+
+
+def nearest_images(result: Result, proposals: Sequence[Proposal], known: Neighbours) -> dict[int, Image]:
+    """Return the symmetry copies of proposals that are nearest to what is known to be built, and add them to that.
 
     What is placed counts as built, and the nearest comes first, so that a part that is missing stays whole. Where
-    nothing is near, the first that was accepted is next.
+    nothing is near, the first of the proposals is next.
     """
-    crystal, anchors = result.crystal, {p.id: p.anchor for p in accepted}
+    crystal, anchors = result.crystal, {p.id: p.anchor for p in proposals}
     ids = list(anchors)
-    known, others = (Neighbours(crystal, places, _NEIGHBOUR) for places in (built, anchors.values()))
+    others = Neighbours(crystal, anchors.values(), NEIGHBOUR)
     heap = [(contact, number) for number in ids if (contact := known.within(anchors[number]))]
     heapq.heapify(heap)
     images: dict[int, Image] = {}
@@ -192,13 +234,22 @@ def already_built(cmd: Any, result: Result, model: str, proposals: Sequence[Prop
 
 
 def _built(cmd: Any, model: str, result: Result, proposals: Sequence[Proposal]) -> list[Position]:
-    """Return where a model has residues that are not of the result (Å): what the proposals' anchors compare with."""
-    atoms: dict[tuple[str, str, str], dict[str, Position]] = defaultdict(dict)
+    return [place for _, place in built_residues(cmd, model, result, proposals)]
+
+
+def built_residues(
+    cmd: Any, model: str, result: Result, proposals: Sequence[Proposal]
+) -> list[tuple[tuple[str, int], Position]]:
+    """Return the residues (chain, number) of a model that are not of the result, and where they are (Å).
+
+    The place is what the anchors of the proposals compare with: of CA, or of the centroid.
+    """
+    atoms: dict[tuple[str, int, str], dict[str, Position]] = defaultdict(dict)
     where = f"%{model} and not {_own(result)} and not solvent and not hydro"
-    cmd.iterate_state(1, where, "atoms[segi, chain, resi][name] = (x, y, z)", space={"atoms": atoms})
+    cmd.iterate_state(1, where, "atoms[chain, resv, segi + resi][name] = (x, y, z)", space={"atoms": atoms})
     voted = any(p.atoms for p in proposals)
-    places = []
-    for named in atoms.values():
+    places: list[tuple[tuple[str, int], Position]] = []
+    for (chain, number, _), named in atoms.items():
         x, y, z = (math.fsum(axis) / len(named) for axis in zip(*named.values(), strict=True))
-        places.append(named["CA"] if voted and "CA" in named else (x, y, z))
+        places.append(((chain, number), named["CA"] if voted and "CA" in named else (x, y, z)))
     return places

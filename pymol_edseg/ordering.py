@@ -10,19 +10,28 @@ from pymol_edseg.palette import LABELS
 from pymol_edseg.proposals import Proposal
 from pymol_edseg.state import Result
 
-ORDERS = ("confidence", "class", "chain")
+ORDERS = ("confidence", "doubt", "class", "chain")
 
 #: Centroids of neighbours along a chain are at most about this far apart (Å).
 _NEIGHBOUR = 7.5
 
 
 def order_of(result: Result, by: str) -> list[int]:
-    """Return the ids of all proposals ordered by ``"confidence"``, ``"class"`` or ``"chain"``."""
+    """Return the ids of all proposals in one of `ORDERS`.
+
+    They are the surest first, the least sure first, by class, or along the chain with long stretches first.
+    """
     surest = sorted(result.proposals, key=lambda p: (-p.confidence, p.id))
     if by == "class":
         classes = result.classes()
         surest.sort(key=lambda p: LABELS.index(classes[p.id]))
-    return _along_chain(surest) if by == "chain" else [p.id for p in surest]
+    if by == "doubt":
+        surest.reverse()
+    if by != "chain":
+        return [p.id for p in surest]
+    if any(p.atoms for p in surest):
+        return [number for stretch in sorted(result.stretches, key=len, reverse=True) for number in stretch]
+    return _along_chain(surest)
 
 
 def _along_chain(surest: list[Proposal]) -> list[int]:

@@ -32,6 +32,12 @@ _PDB_NAMES = {"VAL/THR": "VAL", "ASP/ASN": "ASX", "GLU/GLN": "GLX"}
 #: The class of each residue name that a user can give.
 _CLASS_OF = {name: label for label in LABELS for name in (label, *label.split("/"))}
 _CLASS_OF |= {"ASX": "ASP/ASN", "GLX": "GLU/GLN"}
+#: Residues by their one-letter names, as a user may type them.
+_LETTERS = {
+    "A": "ALA", "R": "ARG", "N": "ASN", "D": "ASP", "C": "CYS", "Q": "GLN", "E": "GLU", "G": "GLY", "H": "HIS",
+    "I": "ILE", "L": "LEU", "K": "LYS", "M": "MET", "F": "PHE", "P": "PRO", "S": "SER", "T": "THR", "W": "TRP",
+    "Y": "TYR", "V": "VAL",
+}  # fmt: skip
 #: All three-letter residue names that atoms of the plugin can have.
 NAMES: tuple[str, ...] = tuple(name for name in _CLASS_OF if "/" not in name)
 
@@ -44,6 +50,14 @@ def pdb_name(identity: str) -> str:
 def class_of(identity: str) -> str:
     """Return the class of a class or residue name such as ``"THR"``; raises KeyError."""
     return _CLASS_OF[identity]
+
+
+def identity_of(text: str) -> str:
+    """Return the class or residue that a user named, also by one letter; raises ValueError."""
+    name = _LETTERS.get(text.strip().upper(), text.strip().upper())
+    if not is_identity(name):
+        raise ValueError(f"{text!r} is not a residue type: give an amino acid, or a class such as VAL/THR.")
+    return name
 
 
 def is_identity(text: str) -> bool:

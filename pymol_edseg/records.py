@@ -55,7 +55,7 @@ class ViewSettings:
     """
 
     color: str = "class"
-    label: str = "ranks"
+    label: str = "focus"
     min_confidence: float = 0.0
     shown: tuple[str, ...] = ()
     level: float | None = None

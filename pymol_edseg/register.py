@@ -10,7 +10,7 @@ from pymol import cmd
 from pymol.shortcut import Shortcut
 
 from pymol_edseg import session
-from pymol_edseg.commands import build, check, decide, files, segment, view
+from pymol_edseg.commands import build, check, decide, files, history, segment, view, walk
 from pymol_edseg.commands.common import result_names
 from pymol_edseg.label_format import LABEL_FORMATS
 from pymol_edseg.map_export import map_names
@@ -41,13 +41,17 @@ COMMANDS: dict[Callable[..., Any], tuple[list[Any] | None, ...]] = {
     view.edseg_color: ([_words(*COLOR_MODES), "mode", ""], _RESULT),
     view.edseg_show: (_CLASSES, None, _RESULT),
     view.edseg_label: ([_words(*LABEL_FORMATS), "format", ""], None, _RESULT),
-    view.edseg_goto: (_ATOMS, _RESULT),
-    view.edseg_next: ([_words(*ORDERS), "order", ""], None, None, _RESULT),
+    walk.edseg_goto: (_ATOMS, _RESULT),
+    walk.edseg_overview: (_RESULT,),
+    walk.edseg_complete: ([cmd.object_sc, "object", ""], _RESULT),
+    walk.edseg_next: ([_words(*ORDERS), "order", ""], None, None, _RESULT),
     decide.edseg_accept: (_ATOMS, None, [cmd.object_sc, "object", ""], _RESULT),
     decide.edseg_reject: (_ATOMS, _RESULT),
     decide.edseg_relabel: (_ATOMS, None, _RESULT),
-    decide.edseg_undo: (_RESULT,),
-    decide.edseg_redo: (_RESULT,),
+    decide.edseg_comment: (_ATOMS, None, _RESULT),
+    history.edseg_undo: (_RESULT,),
+    history.edseg_redo: (_RESULT,),
+    history.edseg_log: (None, _RESULT),
     files.edseg_load: (None, None, _MAP),
     files.edseg_load_map: (),
     files.edseg_export: (None, [_words("all", "accepted", "undecided"), "what", ""], _RESULT),

@@ -37,6 +37,8 @@ class Reflections:
         words = tuple(map(checked.text, values["words"]))
         if not set(words[::2]) <= set(_OPTIONS) or len(words) % 2:
             raise ValueError(f"{words!r} are not options")
+        if not Path(checked.text(values["path"])).is_absolute():
+            raise ValueError(f"{values['path']!r} is not the path of a file")
         size = checked.whole(values["size"], 0, 10**15)
         return cls(checked.text(values["path"]), words, size, checked.number(values["changed"], 0, 1e12))
 

@@ -13,6 +13,8 @@ from pymol_edseg.state import State, state_of
 from pymol_edseg.storage import remove_run
 
 _INTERVAL = 0.1
+#: The log tells when a run has come farther by this fraction of the whole.
+_STEP = 0.1
 
 
 def begin(cmd: Any, run: Run) -> None:
@@ -69,12 +71,13 @@ def pump(cmd: Any) -> None:
     run = state.run
     if run is None or not run.active:
         return
-    stage = run.status.stage
     news = run.poll()
     for status in news:
-        if status.state == "running" and status.stage != stage:
-            stage = status.stage
-            say(f"{run.stages[stage][0]} ...", run.flags.quiet)
+        if status.state == "running" and (
+            status.stage != run.said.stage or status.fraction - run.said.fraction > _STEP
+        ):
+            run.said = status
+            say(f"{run.stages[status.stage][0]} ... {100 * status.fraction:.0f} %", run.flags.quiet)
     if run.status.state == "done":
         _finish(cmd, state, run)
     elif run.status.state in ("failed", "cancelled"):

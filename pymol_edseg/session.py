@@ -6,6 +6,7 @@ What was stored by earlier versions is brought to the present schema; what is da
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from pymol_edseg.objects import define_colors
 from pymol_edseg.palette import LABELS
 from pymol_edseg.proposals import Segmentation
 from pymol_edseg.records import MapReference, ViewSettings, to_json
-from pymol_edseg.state import Check, Result, State, state_of
+from pymol_edseg.state import Check, Completion, Result, State, state_of
 
 #: Key in PyMOL's session, and version of what is stored there.
 KEY, SCHEMA = "edseg", "edseg-session/2"
@@ -32,6 +33,7 @@ def decisions_to_json(result: Result) -> dict[str, Any]:
         "map": to_json(result.map),
         "view": to_json(result.view),
         "journal": result.journal.to_json(),
+        "completion": result.completion.to_json() if result.completion else None,
     }
 
 
@@ -42,13 +44,17 @@ def decisions_from_json(name: str, data: Segmentation, stored: Any, lost: list[s
     if not values:
         return Result(name, data, view=ViewSettings(shown=LABELS))
     ids = {proposal.id for proposal in data.proposals}
-    return Result(
+    result = Result(
         name,
         data,
         checked.kept(lambda: checked.optional(MapReference.from_json, values["map"]), None, "the map's name", lost),
         ViewSettings.from_json(values.get("view", {}), lost),
         Journal.from_json(values.get("journal"), ids, lost),
     )
+    if (kept := values.get("completion")) is not None:
+        read = functools.partial(Completion.from_json, kept, ids, result.crystal)
+        result.completion = checked.kept(read, None, "the model to complete", lost)
+    return result
 
 
 def is_run(folder: Path) -> bool:

@@ -2,22 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pymol_edseg import checked
-from pymol_edseg.crystal import Crystal, Position
+from pymol_edseg.crystal import Crystal, Image, Position
 from pymol_edseg.engine_process import Run
 from pymol_edseg.geometry import ideal_residue
-from pymol_edseg.journal import Decision, Journal
+from pymol_edseg.journal import ACCEPTED, NOTHING, Decision, Journal
 from pymol_edseg.palette import class_of
 from pymol_edseg.proposals import Proposal, Segmentation
 from pymol_edseg.records import MapReference, ViewSettings
 from pymol_edseg.resolutions import Resolutions
 from pymol_edseg.tracing import trace
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a partial model lacks.
+
+    Attributes
+    ----------
+    images
+        The proposals that it lacks, by their ids, and the symmetry copies that lie beside it.
+    slots
+        Chain and number that those in a gap of the model would have.
+    """
+
+    model: str
+    images: Mapping[int, Image]
+    slots: Mapping[int, tuple[str, int]]
+
+    def to_json(self) -> dict[str, Any]:
+        images = [[number, image.operation, list(image.shift)] for number, image in self.images.items()]
+        return {"model": self.model, "images": images, "slots": [[n, *slot] for n, slot in self.slots.items()]}
+
+    @classmethod
+    def from_json(cls, stored: Any, known: Collection[int], crystal: Crystal) -> Completion:
+        """Read what `to_json` made; raises an error of `checked.DAMAGE`."""
+        images: dict[int, Image] = {}
+        for number, operation, shift in stored["images"]:
+            u, v, w = (checked.whole(x, -1000, 1000) for x in shift)
+            images[number] = Image(checked.whole(operation, 0, len(crystal.operations) - 1), (u, v, w))
+        slots = {n: (checked.text(chain), checked.whole(i, -9999, 10**6)) for n, chain, i in stored["slots"]}
+        if not set(images) | set(slots) <= set(known):
+            raise ValueError("the completion is not of these proposals")
+        return cls(checked.object_name(stored["model"]), images, slots)
 
 
 @dataclass
@@ -36,6 +69,8 @@ class Result:
         The run's folder, with its files; None until there is one.
     current
         The proposal visited last.
+    completion
+        The partial model that is to be completed, and what it lacks.
     """
 
     name: str
@@ -45,10 +80,31 @@ class Result:
     journal: Journal = field(default_factory=Journal)
     folder: Path | None = None
     current: int | None = None
+    completion: Completion | None = None
+    #: The symmetry copies that accepted residues were put at, by model and id: there they stay.
+    placed: dict[str, dict[int, Image]] = field(default_factory=dict)
+    #: Where the map is drawn around, in focus (Å).
+    centre: tuple[float, ...] | None = None
+    #: What the surface shows: addresses of residues, and its level.
+    drawn: tuple[frozenset[tuple[str, str]], float | None] | None = None
+    _residues: dict[tuple[int, Image | None], dict[str, Position]] = field(default_factory=dict, repr=False)
 
     @property
     def proposals(self) -> tuple[Proposal, ...]:
-        return self.data.proposals
+        """The proposals, at the symmetry copies where they are shown."""
+        return tuple(self.by_id.values())
+
+    def is_listed(self, number: int) -> bool:
+        """Return whether a proposal is to be shown: all are, unless a partial model has them."""
+        return self.completion is None or number in self.completion.images
+
+    def complete(self, completion: Completion | None) -> None:
+        """Show only what a partial model lacks, or all again."""
+        self.completion = completion
+        self.__dict__.pop("by_id", None)
+        self._residues.clear()
+        self.placed.clear()
+        self.drawn = None
 
     @property
     def sites(self) -> str:
@@ -62,6 +118,34 @@ class Result:
     def density(self) -> str:
         return f"{self.name}_density"
 
+    @property
+    def surface(self) -> str:
+        return f"{self.name}_surface"
+
+    @property
+    def ramp(self) -> str:
+        """The ramp that gives surfaces the colours of the voxels."""
+        return f"{self.name}_ramp"
+
+    @property
+    def trace(self) -> str:
+        return f"{self.name}_trace"
+
+    @property
+    def here(self) -> str:
+        """The pseudo-atom of the residue in focus; it exists in this view only."""
+        return f"{self.name}_here"
+
+    @property
+    def part(self) -> str:
+        """The surface of the residue in focus."""
+        return f"{self.name}_part"
+
+    @property
+    def mesh(self) -> str:
+        """The map around the centre of the view, in focus."""
+        return f"{self.name}_mesh"
+
     @cached_property
     def crystal(self) -> Crystal:
         """The symmetry; a map without crystal has the space group P 1."""
@@ -70,19 +154,40 @@ class Result:
     @cached_property
     def stretches(self) -> list[list[int]]:
         """The ids of the proposals as stretches of chain."""
-        return trace(self.proposals, self.crystal)
+        return trace(self.data.proposals, self.crystal)
+
+    def residue(self, number: int, image: Image | None = None) -> Mapping[str, Position]:
+        """Return the atoms (Å) of a proposal, or of a symmetry copy of it.
+
+        They are of ideal geometry, or one CA at the centroid where atoms are not voted for.
+        """
+        if (number, image) not in self._residues:
+            proposal = self.by_id[number]
+            if image is not None:
+                atoms = {name: self.crystal.move(image, xyz) for name, xyz in self.residue(number).items()}
+            else:
+                atoms = ideal_residue(proposal.atoms) if proposal.atoms else {"CA": proposal.position}
+            self._residues[number, image] = atoms
+        return self._residues[number, image]
 
     @cached_property
-    def residues(self) -> dict[int, dict[str, Position]]:
-        """The atoms (Å) of every proposal in ideal geometry; the centroid as CA where atoms are not voted for."""
-        return {p.id: ideal_residue(p.atoms) if p.atoms else {"CA": p.position} for p in self.proposals}
+    def by_id(self) -> Mapping[int, Proposal]:
+        """The proposals by their ids."""
+        images = self.completion.images if self.completion else {}
+        return {p.id: self._at(p, images[p.id]) if p.id in images else p for p in self.data.proposals}
 
-    def by_id(self) -> dict[int, Proposal]:
-        return {proposal.id: proposal for proposal in self.proposals}
+    def _at(self, proposal: Proposal, image: Image) -> Proposal:
+        """Return a symmetry copy of a proposal."""
+        atoms = {name: self.crystal.move(image, xyz) for name, xyz in proposal.atoms.items()}
+        return replace(proposal, position=self.crystal.move(image, proposal.position), atoms=atoms)
+
+    def models(self) -> set[str]:
+        """Return the models that hold accepted residues."""
+        return {d.model for d in self.journal.decisions().values() if d.status == ACCEPTED and d.model}
 
     def decisions(self) -> dict[int, Decision]:
         """Return the decision on every proposal, also the undecided ones."""
-        return {proposal.id: Decision() for proposal in self.proposals} | self.journal.decisions()
+        return dict.fromkeys((proposal.id for proposal in self.proposals), NOTHING) | dict(self.journal.decisions())
 
     def classes(self) -> dict[int, str]:
         """Return the class of every proposal: that of the user's identity where there is one, else rank 1."""

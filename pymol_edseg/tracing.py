@@ -42,13 +42,13 @@ def residue_numbers(stretches: Sequence[Sequence[int]], order: Sequence[int]) ->
     The first of a stretch reserves numbers for all of it, so that residues keep theirs when more are accepted. Between
     stretches a number is left out, unless both are residues alone.
     """
-    home = {number: stretch for stretch in stretches for number in stretch}
+    home = {number: (stretch, place) for stretch in stretches for place, number in enumerate(stretch)}
     start: dict[int, int] = {}
     free, last = 1, 0
     for number in order:
-        stretch = home[number]
+        stretch, _ = home[number]
         if stretch[0] not in start:
             gap = 1 if last and max(last, len(stretch)) > 1 else 0
             start[stretch[0]] = free + gap
             free, last = free + gap + len(stretch), len(stretch)
-    return {number: start[home[number][0]] + home[number].index(number) for number in order}
+    return {number: start[stretch[0]] + place for number in order for stretch, place in [home[number]]}

@@ -18,10 +18,15 @@ from edseg_engine.results.records import ResidueProposal, Segmentation
 from edseg_engine.results.residue_voxels import ResidueVoxels, density_around
 
 _APART, _VOXELS, _GRID = 5.2, 35, 0.7
+#: Where a residue votes N, CA, C, O, CB and the CA of its neighbours to be (Å), for chains along the third axis.
+_ATOMS = np.array([
+    (0.0, 0.0, -1.5), (0.0, 0.0, 0.0), (1.2, 0.0, 0.9), (2.2, 0.0, 0.3), (-0.8, 1.2, 0.5),
+    (0.0, 0.0, _APART), (0.0, 0.0, -_APART),
+])  # fmt: skip
 
 
 def write_many(folder: Path, n: int) -> Path:
-    """Write a result of `n` residues, 35 voxels each, with density at 2 Å sampling, and return its folder."""
+    """Write a result of `n` residues in chains, 35 voxels each, with density at 2 Å sampling, and return its folder."""
     rng = np.random.default_rng(0)
     edge = int(np.ceil(n ** (1 / 3)))
     lattice = np.stack(np.meshgrid(*3 * [np.arange(edge)], indexing="ij"), -1).reshape(-1, 3)[:n]
@@ -31,7 +36,9 @@ def write_many(folder: Path, n: int) -> Path:
     for i, (position, p) in enumerate(zip(positions, probabilities, strict=True)):
         mixed = np.roll(p, rng.integers(len(LABELS)))
         x, y, z = position.tolist()
-        proposals.append(ResidueProposal(i + 1, (x, y, z), tuple(mixed.tolist()), float(mixed.max()), _VOXELS))
+        atoms = tuple(map(tuple, (position + _ATOMS).tolist()))
+        probable = tuple(mixed.tolist())
+        proposals.append(ResidueProposal(i + 1, (x, y, z), probable, float(mixed.max()), _VOXELS, atoms))
 
     residue = np.repeat(np.arange(1, n + 1), _VOXELS)
     # A chain of steps of a voxel from each centroid, as the density of a residue is.

@@ -35,14 +35,25 @@ def timed(name, function, *arguments):
     start, cpu = time.perf_counter(), time.process_time()
     function(*arguments)
     times[name] = time.perf_counter() - start, time.process_time() - cpu
-timed("load: atoms, labels, colours", lambda: cmd.edseg_load(sys.argv[-1]))
-timed("surfaces of all classes, computed and written", lambda: (cmd.rebuild(), cmd.get_mtl_obj()))
-timed("accept 1", cmd.edseg_accept, "1")
-timed("accept 100", cmd.edseg_accept, "101-200")
-timed("reject 1 (surfaces anew)", lambda: (cmd.edseg_reject("2"), cmd.rebuild()))
+def draw():
+    cmd.rebuild()
+    cmd.get_mtl_obj()
+timed("load: atoms, trace, colours", lambda: cmd.edseg_load(sys.argv[-1]))
+timed("its surface, computed and written", draw)
+timed("first step to a residue, in focus", lambda: cmd.edseg_goto("1000"))
+timed("a step to the next", cmd.edseg_next)
+timed("a step along the chain", lambda: cmd.edseg_next("chain"))
+timed("accept 1 in focus", cmd.edseg_accept, "1")
+timed("reject 1 in focus", cmd.edseg_reject, "2")
 timed("undo", cmd.edseg_undo)
-timed("label", cmd.edseg_label, "rank1")
-timed("next along the chain", cmd.edseg_next, "chain")
+timed("overview, with the surface anew", lambda: (cmd.edseg_overview(), draw()))
+timed("accept 100 in the overview", cmd.edseg_accept, "101-200")
+timed("label all", cmd.edseg_label, "rank1")
+for number in range(20):
+    cmd.pseudoatom("partial", pos=[0, 4 * number, 0], resi=str(number), chain="Z", name="CA")
+timed("accept the rest, beside a partial model", lambda: cmd.edseg_accept("all", model="partial"))
+timed("reject 1 of them", lambda: cmd.edseg_reject(sys.argv[-2]))
+timed("accept 1 of them again", lambda: cmd.edseg_accept(sys.argv[-2], model="partial"))
 timed("save session", cmd.get_session)
 print("TIMES", json.dumps(times))
 """
@@ -82,7 +93,8 @@ def start_up(repeats: int = 5) -> tuple[float, float, float]:
 
 def show(folder: Path) -> dict[str, tuple[float, float]]:
     """Return the seconds of each step of showing and deciding about a result."""
-    return run_pymol(_SHOW, str(folder))
+    last = len(list((folder / "residues.csv").read_text(encoding="utf-8").splitlines())) - 1
+    return run_pymol(_SHOW, str(last), str(folder))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ _BYTES_PER_VOXEL, _BYTES_PER_VALUE = 60, 16
 #: Bytes of the libraries and the network, whatever the map.
 BYTES_FIXED = 1.2e9
 #: Weight of the network that votes for atoms in the mean of both networks' answers.
-_SHARE_BESIDE = 0.25
+_SHARE_BESIDE = 0.4
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any
 from pymol import CmdException, cmd, util
 
 from pymol_edseg import storage
-from pymol_edseg.building import BUILD, finish_build, map_name, mesh_name
-from pymol_edseg.commands.common import new_name, parse_number
-from pymol_edseg.commands.start import network_options, prepare, sequence_file, start
+from pymol_edseg.building import BUILD, PARTS, STEM, finish_build
+from pymol_edseg.commands.common import new_name, no_more, parse_number, parse_whole
+from pymol_edseg.commands.start import contents, network_options, prepare, start
 from pymol_edseg.engine_process import Run
 from pymol_edseg.state import state_of
 
@@ -91,38 +91,26 @@ def edseg_build(
 
         edseg_segment, edseg_check, edseg_cancel
     """
-    async_, quiet = int(kwargs.pop("async", async_)), int(quiet)
-    if kwargs:
-        raise CmdException(f"edseg_build has no argument {next(iter(kwargs))!r}.")
+    async_, quiet = parse_whole(kwargs.pop("async", async_), "async"), int(quiet)
+    no_more(kwargs, "edseg_build")
     if color not in COLORS:
         raise CmdException(f"color is one of {', '.join(COLORS)}, not {color!r}.")
     known = state_of(_self).resolutions.find(_self, map_obj)
     prepared = prepare(_self, map_obj, resolution)
     source = state_of(_self).resolutions.source(_self, map_obj)
     options = network_options(_self, device, weights, orientations)
-    if residues != "":
-        options += ["--residues", f"{parse_number(residues, 'residues'):g}"]
-    if cycles != "":
-        options += ["--cycles", f"{parse_number(cycles, 'cycles'):g}"]
-    name = _free_name(_self, name)
+    content = contents(_self, residues, sequence)
+    most = ["--cycles", f"{parse_number(cycles, 'cycles'):g}"] if cycles != "" else []
+    name = new_name(_self, name, STEM, PARTS)
 
     def arguments(folder: Path) -> list[str]:
         words = [str(folder / storage.MAP)] if source is None else [source.path, *source.words]
         if source is None or prepared.d_min != known:
             words += ["--resolution", f"{prepared.d_min:g}"]
-        given = ["--sequence", sequence_file(_self.exp_path(sequence), folder)] if sequence else []
-        return [*words, *options, *given]
+        return [*words, *options, *content(folder), *most]
 
     task = BUILD if color == "probability" else replace(BUILD, finish=_finish_by_chain)
     start(_self, task, name, prepared, arguments, async_, quiet)
-    return name
-
-
-def _free_name(_self: Any, name: str) -> str:
-    """Return a name for a model whose map and mesh are free, too."""
-    name = new_name(_self, name, "built")
-    for made in (map_name(name), mesh_name(name)):
-        new_name(_self, made)
     return name
 
 

@@ -9,6 +9,7 @@ from pymol import CmdException, cmd
 
 from pymol_edseg import storage
 from pymol_edseg.checking import CHECK
+from pymol_edseg.commands.common import no_more, parse_whole
 from pymol_edseg.commands.start import network_options, prepare, start
 from pymol_edseg.console import application, say
 from pymol_edseg.objects import select_residues
@@ -70,27 +71,32 @@ def edseg_check(
 
         edseg_next_doubt, edseg_build, edseg_segment
     """
-    async_, quiet = int(kwargs.pop("async", async_)), int(quiet)
-    if kwargs:
-        raise CmdException(f"edseg_check has no argument {next(iter(kwargs))!r}.")
+    async_, quiet = parse_whole(kwargs.pop("async", async_), "async"), int(quiet)
+    no_more(kwargs, "edseg_check")
     if model not in _self.get_names_of_type("object:molecule"):
         raise CmdException(f"There is no model {model!r}.")
     if not _self.count_atoms(f"%{model} and name CA"):
         raise CmdException(f"{model} has no protein to check.")
     prepared = prepare(_self, map_obj, resolution)
     options = ["--resolution", f"{prepared.d_min:g}", *network_options(_self, device, weights, orientations)]
-    # PDB files have one letter for a chain.
-    big = _self.count_atoms(f"%{model}") > _MOST_IN_PDB or any(len(c) > 1 for c in _self.get_chains(f"%{model}"))
-    file = "model.cif" if big else "model.pdb"
+    file = "model.pdb" if _fits_pdb(_self, model) else "model.cif"
     text = _self.get_str(file.rpartition(".")[2], f"%{model}", -1)
 
     def arguments(folder: Path) -> list[str]:
         return [str(folder / file), str(folder / storage.MAP), *options]
 
-    state_of(_self).checks.pop(model, None)
+    before = state_of(_self).checks.get(model)
     start(_self, CHECK, model, prepared, arguments, async_, quiet, {file: text.encode()})
     check = state_of(_self).checks.get(model)
-    return len(check.doubts) if check else 0
+    return len(check.doubts) if check and check is not before else 0
+
+
+def _fits_pdb(_self: Any, model: str) -> bool:
+    """Return whether a PDB file can hold a model: it has one letter for a chain, and four digits for a residue."""
+    found: set[tuple[str, int]] = set()
+    _self.iterate(f"%{model}", "found.add((chain, resv))", space={"found": found})
+    fits = all(len(chain) <= 1 and -1000 < number < 10_000 for chain, number in found)
+    return fits and _self.count_atoms(f"%{model}") <= _MOST_IN_PDB
 
 
 def edseg_next_doubt(step: str | int = 1, model: str = "", quiet: str | int = 1, *, _self: Any = cmd) -> str:
@@ -123,7 +129,7 @@ def edseg_next_doubt(step: str | int = 1, model: str = "", quiet: str | int = 1,
     name, check = _find_check(_self, model)
     if not check.doubts:
         raise CmdException(f"Nothing in {name} disagrees with the map.")
-    here, step = check.current, int(step)
+    here, step = check.current, parse_whole(step, "step")
     check.current = (-1 if here is None and step > 0 else here or 0) + step
     check.current %= len(check.doubts)
     doubt = check.doubts[check.current]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pymol import CmdException
 
 from pymol_edseg.console import complain
-from pymol_edseg.objects import update_sites
-from pymol_edseg.palette import is_identity
+from pymol_edseg.focus import label_focus
+from pymol_edseg.objects import free_name, taken_names, update_sites
+from pymol_edseg.palette import identity_of
 from pymol_edseg.session import store_decisions
 from pymol_edseg.state import Result, state_of
 
@@ -51,6 +52,10 @@ def parse_ids(cmd: Any, result: Result, text: str | int | Sequence[int]) -> tupl
     text = text.strip()
     if text.lower() == "all":
         return tuple(sorted(known))
+    if text.lower() == "gaps":
+        if not result.completion or not result.completion.slots:
+            raise CmdException(f"{result.name} fills no gap; name the model that lacks something by edseg_complete.")
+        return tuple(result.completion.slots)
     if re.fullmatch(r"[\d+\-\s,]+", text):
         ids = _numbers(text)
         if missing := sorted(ids - known):
@@ -80,10 +85,16 @@ def _numbers(text: str) -> set[int]:
 
 def parse_identity(text: str) -> str:
     """Return the class or residue that the user named."""
-    name = text.strip().upper()
-    if not is_identity(name):
-        raise CmdException(f"{text!r} is not a residue type: give an amino acid, or a class such as VAL/THR.")
-    return name
+    with user_errors(ValueError):
+        return identity_of(text)
+
+
+def parse_whole(value: str | float, what: str) -> int:
+    """Return a whole number that the user gave."""
+    number = parse_number(value, what)
+    if not number.is_integer():
+        raise CmdException(f"{what} must be a whole number, not {value!r}.")
+    return int(number)
 
 
 def parse_number(value: str | float, what: str) -> float:
@@ -97,6 +108,7 @@ def parse_number(value: str | float, what: str) -> float:
 def refresh(cmd: Any, result: Result, topic: str = "decisions") -> None:
     """Show and store what has changed in a result."""
     update_sites(cmd, result)
+    label_focus(cmd, result)
     store(cmd, result, topic)
 
 
@@ -107,14 +119,27 @@ def store(cmd: Any, result: Result, topic: str = "decisions") -> None:
     state_of(cmd).changed(topic)
 
 
-def new_name(cmd: Any, name: str, stem: str = "edseg") -> str:
-    """Return a name for new objects: the user's, or the first free one of edseg_1, edseg_2, ... (or another stem)."""
-    taken = {taken.lower() for taken in cmd.get_names("all")}
-    if name.lower() in taken:
-        raise CmdException(f"An object {name!r} already exists; delete it or choose another name.")
-    if name and name != cmd.get_legal_name(name):
+def no_more(arguments: Mapping[str, Any], command: str) -> None:
+    """Refuse arguments that a command does not have."""
+    if arguments:
+        raise CmdException(f"{command} has no argument {next(iter(arguments))!r}.")
+
+
+def new_name(cmd: Any, name: str, stem: str = "", parts: Sequence[str] = ("",)) -> str:
+    """Return a name for new objects: the user's, or the first free one of stem_1, stem_2, ...
+
+    Parameters
+    ----------
+    parts
+        What follows the name in those of the objects.
+    """
+    if not name:
+        return free_name(cmd, stem, parts)
+    if name != cmd.get_legal_name(name):
         raise CmdException(f"{name!r} cannot be the name of an object; use letters, digits and underscores.")
-    return name or next(free for free in (f"{stem}_{i}" for i in range(1, len(taken) + 2)) if free not in taken)
+    if taken := [name + part for part in parts if (name + part).lower() in taken_names(cmd)]:
+        raise CmdException(f"An object {taken[0]!r} already exists; delete it or choose another name.")
+    return name
 
 
 def preference(name: str) -> str | None:

@@ -1,19 +1,19 @@
-"""Commands that decide about proposals, and take decisions back."""
+"""Commands that decide about proposals, and comment on them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from pymol import CmdException, cmd
 
-from pymol_edseg.commands.common import find_result, parse_identity, parse_ids, refresh
-from pymol_edseg.console import complain, say
-from pymol_edseg.journal import ACCEPTED, REJECTED, UNDECIDED, Entry
-from pymol_edseg.model import already_built, model_name, update_models
+from pymol_edseg import checked
+from pymol_edseg.commands.acting import act, chosen_ids, many, of_confidence
+from pymol_edseg.commands.common import find_result, no_more, parse_identity, parse_ids, user_errors
+from pymol_edseg.console import say
+from pymol_edseg.journal import ACCEPTED, REJECTED, Entry
+from pymol_edseg.model import already_built, model_name
 from pymol_edseg.state import Result
-from pymol_edseg.surfaces import SurfaceError, draw_surfaces
 
 
 def edseg_accept(
@@ -21,6 +21,7 @@ def edseg_accept(
     as_: str = "",
     model: str = "",
     name: str = "",
+    min_confidence: str | float = "",
     quiet: str | int = 1,
     *,
     _self: Any = cmd,
@@ -37,24 +38,28 @@ def edseg_accept(
 
     USAGE
 
-        edseg_accept ids [, as [, model [, name ]]]
+        edseg_accept ids [, as [, model [, name [, min_confidence ]]]]
 
     ARGUMENTS
 
-        ids = numbers and ranges such as 3+7-12, an atom selection, or all: those that
-            are undecided
+        ids = numbers and ranges such as 3+7-12, an atom selection, all: those that
+            are undecided, or gaps: those that edseg_complete has numbers for
 
-        as = residue type to accept them as {default: that of rank 1}
+        as = residue type to accept them as, in three letters or one {default: that
+            of rank 1}
 
-        model = object to add them to {default: NAME_model}
+        model = object to add them to {default: NAME_model, or the model of
+            edseg_complete}
 
         name = name of the result {default: the last one}
+
+        min_confidence = only those of at least this confidence, in per cent
 
     EXAMPLE
 
         edseg_accept 3+7-12
         edseg_accept 4, as=ILE
-        edseg_accept b > 80, model=my_model
+        edseg_accept all, min_confidence=80, model=my_model
 
     SEE ALSO
 
@@ -62,21 +67,25 @@ def edseg_accept(
     """
     result = find_result(_self, name)
     identity = parse_identity(given) if (given := str(kwargs.pop("as", as_))) else None
-    if kwargs:
-        raise CmdException(f"edseg_accept has no argument {next(iter(kwargs))!r}.")
-    chosen = _chosen(_self, result, ids)
-    model = model or model_name(result)
+    no_more(kwargs, "edseg_accept")
+    chosen = of_confidence(result, chosen_ids(_self, result, ids), min_confidence, "")
+    model = model or (result.completion.model if result.completion else model_name(result))
     _check_model(_self, result, model)
     built = _built(_self, result, model, chosen)
     chosen = tuple(number for number in chosen if number not in built)
-    done = _act(_self, result, Entry(chosen, ACCEPTED, identity, model))
+    done = act(_self, result, Entry(chosen, ACCEPTED, identity, model))
     also = f"; {len(built)} already in {model}" if built else ""
-    say(f"{len(done)} accepted{also}.", int(quiet))
+    say(f"{many(done, 'accepted')}{also}.", int(quiet))
     return done
 
 
 def edseg_reject(
-    ids: str | int | Sequence[int], name: str = "", quiet: str | int = 1, *, _self: Any = cmd
+    ids: str | int | Sequence[int],
+    name: str = "",
+    below: str | float = "",
+    quiet: str | int = 1,
+    *,
+    _self: Any = cmd,
 ) -> tuple[int, ...]:
     """
     DESCRIPTION
@@ -86,7 +95,7 @@ def edseg_reject(
 
     USAGE
 
-        edseg_reject ids [, name ]
+        edseg_reject ids [, name [, below ]]
 
     ARGUMENTS
 
@@ -95,17 +104,20 @@ def edseg_reject(
 
         name = name of the result {default: the last one}
 
+        below = only those of less confidence than this, in per cent
+
     EXAMPLE
 
-        edseg_reject b < 20
+        edseg_reject all, below=20
 
     SEE ALSO
 
         edseg_accept, edseg_undo
     """
     result = find_result(_self, name)
-    done = _act(_self, result, Entry(_chosen(_self, result, ids), REJECTED))
-    say(f"{len(done)} rejected.", int(quiet))
+    chosen = of_confidence(result, chosen_ids(_self, result, ids), "", below)
+    done = act(_self, result, Entry(chosen, REJECTED))
+    say(f"{many(done, 'rejected')}.", int(quiet))
     return done
 
 
@@ -132,7 +144,8 @@ def edseg_relabel(
 
         ids = numbers and ranges such as 3+7-12, an atom selection, or all
 
-        as = residue type: one of the 20 amino acids, or a class such as VAL/THR
+        as = residue type: one of the 20 amino acids, in three letters or one, or a
+            class such as VAL/THR
 
         name = name of the result {default: the last one}
 
@@ -146,117 +159,48 @@ def edseg_relabel(
     """
     result = find_result(_self, name)
     identity = parse_identity(str(kwargs.pop("as", as_)))
-    if kwargs:
-        raise CmdException(f"edseg_relabel has no argument {next(iter(kwargs))!r}.")
-    done = _act(_self, result, Entry(parse_ids(_self, result, ids), identity=identity))
-    say(f"{len(done)} are now {identity}.", int(quiet))
+    no_more(kwargs, "edseg_relabel")
+    done = act(_self, result, Entry(parse_ids(_self, result, ids), identity=identity))
+    say(f"{many(done, 'is' if len(done) == 1 else 'are')} now {identity}.", int(quiet))
     return done
 
 
-def edseg_undo(name: str = "", quiet: str | int = 1, *, _self: Any = cmd) -> tuple[int, ...]:
+def edseg_comment(
+    ids: str | int | Sequence[int], text: str = "", name: str = "", quiet: str | int = 1, *, _self: Any = cmd
+) -> tuple[int, ...]:
     """
     DESCRIPTION
 
-        Undoes the last edseg_accept, edseg_reject or edseg_relabel. Returns the
-        ids that it concerned.
+        Notes a comment on proposals, whatever is decided about them; it is in the
+        table, in edseg_log and in exported CSV files. Returns the ids that were
+        changed.
 
     USAGE
 
-        edseg_undo [ name ]
+        edseg_comment ids, text [, name ]
 
     ARGUMENTS
+
+        ids = numbers and ranges such as 3+7-12, an atom selection, or all
+
+        text = a line of text; nothing takes the comment away
 
         name = name of the result {default: the last one}
 
     EXAMPLE
 
-        edseg_reject all
-        edseg_undo
+        edseg_comment 12, side chain in two places
 
     SEE ALSO
 
-        edseg_redo
+        edseg_log, edseg_accept
     """
-    return _travel(_self, name, int(quiet), back=True)
-
-
-def edseg_redo(name: str = "", quiet: str | int = 1, *, _self: Any = cmd) -> tuple[int, ...]:
-    """
-    DESCRIPTION
-
-        Repeats what edseg_undo undid. Returns the ids that it concerned.
-
-    USAGE
-
-        edseg_redo [ name ]
-
-    ARGUMENTS
-
-        name = name of the result {default: the last one}
-
-    EXAMPLE
-
-        edseg_undo
-        edseg_redo
-
-    SEE ALSO
-
-        edseg_undo
-    """
-    return _travel(_self, name, int(quiet), back=False)
-
-
-def _travel(_self: Any, name: str, quiet: int, back: bool) -> tuple[int, ...]:
     result = find_result(_self, name)
-    models, classes = _models(result), _drawn(result)
-    entry = result.journal.undo() if back else result.journal.redo()
-    if entry is None:
-        raise CmdException(f"There is nothing to {'undo' if back else 'redo'} in {result.name}.")
-    _redraw(_self, result, models, classes)
-    say(f"{'Undone' if back else 'Redone'}: {_describe(entry)}.", quiet)
-    return entry.ids
-
-
-def _describe(entry: Entry) -> str:
-    what = entry.status or "relabelled"
-    return f"{len(entry.ids)} {what}" + (f" as {entry.identity}" if entry.identity else "")
-
-
-def _act(_self: Any, result: Result, entry: Entry) -> tuple[int, ...]:
-    changed = result.journal.would_change(entry)
-    if changed:
-        models, classes = _models(result), _drawn(result)
-        result.journal.add(Entry(changed, entry.status, entry.identity, entry.model))
-        _redraw(_self, result, models, classes)
-    return changed
-
-
-def _models(result: Result) -> set[str]:
-    return {d.model for d in result.journal.decisions().values() if d.status == ACCEPTED and d.model}
-
-
-def _drawn(result: Result) -> dict[int, str]:
-    """Return the class that each proposal's voxels are drawn in; nothing for the rejected."""
-    decisions = result.journal.decisions()
-    return {
-        number: "" if (d := decisions.get(number)) and d.status == REJECTED else label
-        for number, label in result.classes().items()
-    }
-
-
-def _redraw(_self: Any, result: Result, models: set[str], classes: dict[int, str]) -> None:
-    update_models(_self, result, models)
-    drawn = _drawn(result)
-    changed = {
-        label for number in drawn for label in {drawn[number], classes[number]} if drawn[number] != classes[number]
-    }
-    if result.view.shown and changed:
-        try:
-            draw_surfaces(_self, result, changed - {""})
-        except SurfaceError as error:  # what the user has deleted must not keep them from deciding
-            result.view = replace(result.view, shown=())
-            complain(str(error))
-    refresh(_self, result)
+    with user_errors(ValueError):
+        comment = checked.text(str(text))
+    done = act(_self, result, Entry(parse_ids(_self, result, ids), comment=comment))
+    say(f"{many(done, 'commented on' if comment else 'without comment')}.", int(quiet))
+    return done
 
 
 def _check_model(_self: Any, result: Result, model: str) -> None:
@@ -269,15 +213,6 @@ def _check_model(_self: Any, result: Result, model: str) -> None:
 def _built(_self: Any, result: Result, model: str, chosen: Sequence[int]) -> set[int]:
     if model not in _self.get_names("objects"):
         return set()
-    proposals, decisions = result.by_id(), result.decisions()
+    proposals, decisions = result.by_id, result.decisions()
     undecided = [proposals[n] for n in chosen if decisions[n].status != ACCEPTED or decisions[n].model != model]
     return already_built(_self, result, model, undecided)
-
-
-def _chosen(_self: Any, result: Result, ids: str | int | Sequence[int]) -> tuple[int, ...]:
-    """Return the ids that the user named; "all" are those that are undecided, lest decisions be overridden."""
-    chosen = parse_ids(_self, result, ids)
-    if isinstance(ids, str) and ids.strip().lower() == "all":
-        decisions = result.decisions()
-        chosen = tuple(number for number in chosen if decisions[number].status == UNDECIDED)
-    return chosen

@@ -13,7 +13,8 @@ from pymol_edseg.commands.common import find_result, new_name, parse_number, pre
 from pymol_edseg.console import application, say
 from pymol_edseg.engine import EngineError, find_engine
 from pymol_edseg.export import FORMATS, WHAT, exported
-from pymol_edseg.loading import load
+from pymol_edseg.focus import MESH, show_map
+from pymol_edseg.loading import STEM, load
 from pymol_edseg.records import MapReference
 from pymol_edseg.resolutions import Reflections
 from pymol_edseg.state import state_of
@@ -57,7 +58,7 @@ def edseg_load(folder: str = "", name: str = "", map_obj: str = "", quiet: str |
     for result in state_of(_self).live(_self).values():
         if result.folder == path:
             raise CmdException(f"These results are already open as {result.name}.")
-    name = new_name(_self, name)
+    name = new_name(_self, name, STEM)
     with user_errors(ValueError):
         result = load(_self, name, path, MapReference(map_obj) if map_obj else None)
     say(f"{name}: {len(result.proposals)} residues from {path}.", int(quiet))
@@ -78,7 +79,8 @@ def edseg_load_map(
     DESCRIPTION
 
         Loads reflections as a map, which open-source PyMOL cannot do, and
-        remembers their resolution. Returns the name of the map.
+        remembers their resolution. The map is shown as NAME_mesh, at 1.5 standard
+        deviations. Returns the name of the map.
 
     USAGE
 
@@ -104,7 +106,7 @@ def edseg_load_map(
         edseg_segment
     """
     path = Path(_self.exp_path(file)).resolve()
-    name = new_name(_self, name or _self.get_legal_name(path.name.split(".")[0]))
+    name = new_name(_self, name or _self.get_legal_name(path.name.split(".")[0]), parts=("", MESH))
     options = [word for key, value in (("--f", f), ("--phi", phi)) if value for word in (key, value)]
     if resolution != "":
         options += ["--resolution", f"{parse_number(resolution, 'resolution'):g}"]
@@ -113,6 +115,7 @@ def edseg_load_map(
         target = Path(folder) / "map.ccp4"
         d_min = find_engine(preference).convert(path, target, options, app.processEvents if app else lambda: None)
         _self.load(str(target), name, quiet=1)
+        show_map(_self, name)
         source = Reflections.of(path, tuple(options))
     if d_min is not None:
         state_of(_self).resolutions.remember(_self, name, round(d_min, 2), source)
@@ -132,8 +135,9 @@ def edseg_export(file: str, what: str = "all", name: str = "", quiet: str | int 
 
     ARGUMENTS
 
-        file = name ending in .pdb, .cif, .csv or .pml. A .pml script shows the
-            centroids in a PyMOL that has no plugin.
+        file = name ending in .pdb, .cif, .csv, .pml or .py. A .pml script shows the
+            centroids in a PyMOL that has no plugin; a .py script labels them in
+            Coot, with a list to go through them.
 
         what = all, accepted or undecided {default: all}
 

@@ -8,11 +8,11 @@ from typing import Any
 from pymol import CmdException, cmd
 
 from pymol_edseg import storage
-from pymol_edseg.commands.common import new_name, parse_number, preference
-from pymol_edseg.commands.start import network_options, prepare, sequence_file, start
+from pymol_edseg.commands.common import new_name, no_more, parse_number, parse_whole, preference
+from pymol_edseg.commands.start import contents, network_options, prepare, start
 from pymol_edseg.console import application, say
 from pymol_edseg.engine import PREFERENCE, VERSION, EngineError, find_engine
-from pymol_edseg.loading import SEGMENT
+from pymol_edseg.loading import SEGMENT, STEM
 from pymol_edseg.map_export import ExportedMap
 from pymol_edseg.runner import pump
 from pymol_edseg.state import state_of
@@ -94,23 +94,20 @@ def edseg_segment(
 
         edseg_cancel, edseg_status, edseg_show, edseg_accept, edseg_load
     """
-    async_, quiet = int(kwargs.pop("async", async_)), int(quiet)
-    if kwargs:
-        raise CmdException(f"edseg_segment has no argument {next(iter(kwargs))!r}.")
+    async_, quiet = parse_whole(kwargs.pop("async", async_), "async"), int(quiet)
+    no_more(kwargs, "edseg_segment")
     prepared = prepare(_self, map_obj, resolution)
     if region not in REGIONS:
         raise CmdException(f"region is one of {', '.join(REGIONS)}, not {region!r}.")
     options = ["--resolution", f"{prepared.d_min:g}", "--region", region, "--voxels"]
     options += network_options(_self, device, weights, orientations)
-    if residues != "":
-        options += ["--residues", f"{parse_number(residues, 'residues'):g}"]
+    words = contents(_self, residues, sequence)
     if selection:
         options += ["--box", *_box(_self, selection, parse_number(buffer, "buffer"), prepared.density)]
-    name = new_name(_self, name)
+    name = new_name(_self, name, STEM)
 
     def arguments(folder: Path) -> list[str]:
-        given = ["--sequence", sequence_file(_self.exp_path(sequence), folder)] if sequence else []
-        return [str(folder / storage.MAP), *options, *given]
+        return [str(folder / storage.MAP), *options, *words(folder)]
 
     start(_self, SEGMENT, name, prepared, arguments, async_, quiet)
     return name

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,14 @@ def network_options(_self: Any, device: str, weights: str, orientations: str | i
     return options
 
 
+def contents(_self: Any, residues: str | int, sequence: str) -> Callable[[Path], list[str]]:
+    """Return what makes the words about the contents of the map, for the folder of the run."""
+    count = [] if residues == "" else ["--residues", f"{parse_number(residues, 'residues'):g}"]
+    return lambda folder: (
+        [*count, "--sequence", _sequence_file(_self.exp_path(sequence), folder)] if sequence else count
+    )
+
+
 def start(
     _self: Any,
     task: Task,
@@ -79,7 +88,8 @@ def start(
     """
     folder = _run_folder(name, {storage.MAP: prepared.density.data, **(files or {})})
     try:
-        words = arguments(folder)
+        with _writing():
+            words = arguments(folder)
     except CmdException:
         storage.remove_run(folder)
         raise
@@ -96,7 +106,7 @@ def start(
             raise CmdException(end.message)
 
 
-def sequence_file(sequence: str, folder: Path) -> str:
+def _sequence_file(sequence: str, folder: Path) -> str:
     """Return the path of a sequence file, that of the user or one with the letters that they gave."""
     if Path(sequence).is_file():
         return str(Path(sequence).resolve())
@@ -114,7 +124,7 @@ def _in_script(_self: Any) -> bool:
 
 
 def _run_folder(name: str, files: Mapping[str, bytes]) -> Path:
-    try:
+    with _writing():
         folder = storage.new_run_folder(name)
         try:
             for file, data in files.items():
@@ -122,9 +132,16 @@ def _run_folder(name: str, files: Mapping[str, bytes]) -> Path:
         except OSError:
             storage.remove_run(folder)
             raise
+    return folder
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    """Turn errors of writing to the folder of a run into a sentence for the user."""
+    try:
+        yield
     except OSError as error:
         where, variable = storage.runs_folder(), storage.RUNS_VARIABLE
         raise CmdException(
             f"Cannot write the map to {where} ({error.strerror}); free some space there, or set {variable}."
         ) from error
-    return folder

@@ -8,13 +8,30 @@ from typing import Any
 from pymol.Qt import QtWidgets
 
 from pymol_edseg.commands.build import edseg_build
+from pymol_edseg.commands.common import preference
+from pymol_edseg.commands.files import edseg_load_map
 from pymol_edseg.commands.segment import REGIONS, edseg_cancel, edseg_segment
 from pymol_edseg.commands.start import DEVICES
+from pymol_edseg.engine import EngineError, find_engine
 from pymol_edseg.map_export import map_names
 from pymol_edseg.panel.call import Caller
 from pymol_edseg.state import state_of
 
 _AROUND = "around selection"
+
+
+def _beside(field: Any, button: Any) -> Any:
+    """Return a widget with a field and a button beside it."""
+    both = QtWidgets.QWidget()
+    row = QtWidgets.QHBoxLayout(both)
+    row.setContentsMargins(0, 0, 0, 0)
+    row.addWidget(field, 1)
+    row.addWidget(button)
+    return both
+
+
+def _spoken(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
@@ -24,6 +41,9 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         super().__init__("Map", parent)
         self.call = call
         self.map = QtWidgets.QComboBox()
+        self.open = QtWidgets.QPushButton("Load map …")
+        self.open.setToolTip("Open a map, or reflections with map coefficients")
+        self.engine = QtWidgets.QLabel()
         self.resolution = QtWidgets.QLineEdit()
         self.resolution.setPlaceholderText("Å, e.g. 2.8")
         self.contents = QtWidgets.QLineEdit()
@@ -45,6 +65,7 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         self.progress.setRange(0, 1000)
         self.progress.setFormat("")
         self._lay_out()
+        self.open.clicked.connect(self._ask_map)
         self.map.currentTextChanged.connect(self._prefill)
         self.region.currentTextChanged.connect(lambda text: self.selection.setEnabled(text == _AROUND))
         self.start.clicked.connect(self._start)
@@ -59,14 +80,9 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         grid = QtWidgets.QGridLayout(self)
         grid.setContentsMargins(6, 6, 6, 6)
         grid.setVerticalSpacing(4)
-        contents = QtWidgets.QWidget()
-        beside = QtWidgets.QHBoxLayout(contents)
-        beside.setContentsMargins(0, 0, 0, 0)
-        beside.addWidget(self.contents, 1)
-        beside.addWidget(self.browse)
         rows = (
-            (("Map", self.map), ("Resolution", self.resolution)),
-            (("Residues", contents),),
+            (("Map", _beside(self.map, self.open)), ("Resolution", self.resolution)),
+            (("Residues", _beside(self.contents, self.browse)),),
             (("Region", self.region), ("Device", self.device)),
             (("Selection", self.selection),),
         )
@@ -80,6 +96,7 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         buttons.addWidget(self.stop)
         buttons.addWidget(self.progress, 1)
         grid.addLayout(buttons, len(rows), 0, 1, 4)
+        grid.addWidget(self.engine, len(rows) + 1, 0, 1, 4)
         grid.setColumnStretch(1, 2)
         grid.setColumnStretch(3, 1)
 
@@ -114,10 +131,30 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         self.stop.setEnabled(active)
         if run is not None and active:
             self.progress.setValue(round(1000 * run.status.fraction))
-            self.progress.setFormat(f"{run.title} %p%")
+            left = run.seconds_left()
+            self.progress.setFormat(f"{run.title} %p%" + ("" if left is None else f", {_spoken(left)} left"))
         else:
             self.progress.setValue(1000 if run is not None and run.status.state == "done" else 0)
             self.progress.setFormat("" if run is None else run.status.state)
+            self._tell_engine()
+
+    def _tell_engine(self) -> None:
+        """Say which engine there is."""
+        try:
+            engine = find_engine(preference)
+        except EngineError as error:
+            self.engine.setText("No engine")
+            self.engine.setToolTip(str(error))
+        else:
+            self.engine.setText(f"Engine: {engine.source}")
+            self.engine.setToolTip(" ".join(engine.command))
+
+    def _ask_map(self) -> None:
+        forms = "Maps and reflections (*.mtz *.cif *.ccp4 *.map *.mrc *.mtz.gz *.cif.gz);;All files (*)"
+        path, _ = QtWidgets.QFileDialog.getOpenFileName(self, "Map", "", forms)
+        if path:
+            self.call(edseg_load_map, path)
+            self.follow_maps()
 
     def _ask_file(self) -> None:
         forms = "Sequences (*.fasta *.fa *.faa *.seq *.pir *.txt);;All files (*)"

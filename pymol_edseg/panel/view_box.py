@@ -113,7 +113,7 @@ class ViewBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         self._call(edseg_export, path, self.what.currentText())
 
     def _ask_file(self) -> None:
-        forms = "mmCIF (*.cif);;PDB (*.pdb);;CSV (*.csv);;PyMOL script (*.pml)"
+        forms = "mmCIF (*.cif);;PDB (*.pdb);;CSV (*.csv);;PyMOL script (*.pml);;Coot script (*.py)"
         path, _ = QtWidgets.QFileDialog.getSaveFileName(self, "Export proposals", "residues.cif", forms)
         if path:
             self.export_to(path)

@@ -6,14 +6,17 @@ from typing import Any
 
 from pymol.Qt import QtCore, QtWidgets
 
+from pymol_edseg.focus import follow_centre
+from pymol_edseg.objects import focused
 from pymol_edseg.panel.call import Caller
 from pymol_edseg.panel.run_box import RunBox
 from pymol_edseg.panel.table_box import TableBox
 from pymol_edseg.panel.view_box import ViewBox
+from pymol_edseg.panel.viewer_keys import ViewerKeys
 from pymol_edseg.state import Result, state_of
 
 _INTERVAL = 400
-_WIDTH, _HEIGHT = 490, 725
+_WIDTH, _HEIGHT = 530, 760
 
 
 class Panel(QtWidgets.QDockWidget):  # type: ignore[misc]
@@ -25,6 +28,8 @@ class Panel(QtWidgets.QDockWidget):  # type: ignore[misc]
         self.cmd = cmd
         self.message = QtWidgets.QLabel()
         self.message.setWordWrap(True)
+        # Without text it keeps its place, so that nothing moves below a click.
+        self.message.setMinimumHeight(self.message.fontMetrics().lineSpacing())
         call = Caller(cmd, self.show_message)
         self.results = QtWidgets.QComboBox()
         self.run_box, self.table_box, self.view_box = RunBox(call), TableBox(call), ViewBox(call)
@@ -41,6 +46,8 @@ class Panel(QtWidgets.QDockWidget):  # type: ignore[misc]
         self.results.activated.connect(lambda _: self._show(self.results.currentText()))
         self._picked: set[tuple[str, str]] = set()
         self._objects: list[str] = []
+        if parent is not None:
+            self._keys = ViewerKeys(parent, self.table_box.keys, self._takes_keys)
         self._timer = QtCore.QTimer(self)
         self._timer.setInterval(_INTERVAL)
         self._timer.timeout.connect(self._follow_session)
@@ -59,11 +66,20 @@ class Panel(QtWidgets.QDockWidget):  # type: ignore[misc]
         """Show a line below the run; an error in red."""
         self.message.setText(text)
         self.message.setStyleSheet("color: #C24E00; font-weight: bold" if error else "")
-        self.message.setVisible(bool(text))
 
     def result(self) -> Result | None:
         """Return the result that is shown."""
         return state_of(self.cmd).results.get(self.results.currentText())
+
+    def _models(self) -> list[str]:
+        """Return the models that are not of a result."""
+        own = tuple(f"{name}_" for name in state_of(self.cmd).results)
+        return [name for name in self.cmd.get_names_of_type("object:molecule") if not name.startswith(own)]
+
+    def _takes_keys(self) -> bool:
+        """Return whether keys in the viewer are the table's: in focus, while the panel is open."""
+        result = self.result()
+        return self.isVisible() and result is not None and focused(self.cmd, result) is not None
 
     def _heard(self, topic: str) -> None:
         if topic == "run":
@@ -83,7 +99,9 @@ class Panel(QtWidgets.QDockWidget):  # type: ignore[misc]
 
     def _follow_current(self) -> None:
         result = self.result()
-        if result is not None and result.current and result.current not in self.table_box.ids():
+        if result is None or result.current is None or self.table_box.going:
+            return
+        if result.current not in self.table_box.ids():
             self.table_box.select([result.current])
 
     def _follow_results(self) -> None:
@@ -109,6 +127,7 @@ class Panel(QtWidgets.QDockWidget):  # type: ignore[misc]
         if objects != self._objects:
             self._objects = objects
             self.run_box.follow_maps()
+            self.table_box.batch.follow_models(self._models())
             if list(state_of(self.cmd).live(self.cmd)) != [
                 self.results.itemText(i) for i in range(self.results.count())
             ]:
@@ -116,8 +135,9 @@ class Panel(QtWidgets.QDockWidget):  # type: ignore[misc]
         result = self.result()
         if result is None or result.sites not in objects:
             return
+        follow_centre(self.cmd, result)
         picked: set[tuple[str, str]] = set()
-        where = f"?sele and %{result.sites}"
+        where = f"?sele and (%{result.sites} or ?{result.trace} or ?{result.here})"
         if "sele" in self.cmd.get_names("public_selections", 1):
             self.cmd.iterate(where, "picked.add((chain, resi))", space={"picked": picked})
         if picked and picked != self._picked:

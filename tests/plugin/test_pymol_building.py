@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,29 +11,11 @@ import pytest
 from pymol import CmdException
 
 from places import MODEL, MTZ
+from pretend_engine import pretend_engine
 from pymol_edseg import storage
+from pymol_edseg.resolutions import Reflections
 from pymol_edseg.runner import pump
 from pymol_edseg.state import state_of
-
-#: An engine that does what `build.py` beside it says, and writes its command line to `words.json`.
-FAKE = """#!{python}
-import json, os, shutil, sys, time
-from pathlib import Path
-if "--version" in sys.argv:
-    print("edseg 0.1.0")
-    sys.exit()
-here = Path(__file__).parent
-words = sys.argv[3:]
-(here / "words.json").write_text(json.dumps(words))
-def tell(event, **values):
-    print(json.dumps(dict(event=event, **values)), flush=True)
-if words[0] == "convert":
-    shutil.copyfile(here / "density.ccp4", words[2])
-    print(json.dumps(dict(event="result", resolution=2.0)))
-    sys.exit()
-out = Path(words[words.index("--out") + 1])
-exec((here / "does.py").read_text())
-"""
 
 BUILD = """
 for stage in ("read", "segment", "trace", "build", "refine", "trace", "build", "refine", "polish", "write"):
@@ -47,12 +28,11 @@ tell("result", directory=str(out), residues=5, r_work=0.2, r_free=0.25, warnings
 @pytest.fixture
 def engine(cmd: Any, map_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """PyMOL with a map made of reflections, and an engine that pretends; returns a function that says what it does."""
-    cmd.edseg_load_map(str(MTZ), "density")
+    cmd.load(str(map_file), "density")
+    state_of(cmd).resolutions.remember(cmd, "density", 2.0, Reflections.of(MTZ, ()))  # as edseg_load_map does
     folder = tmp_path / "engine"
     (folder / "model").mkdir(parents=True)
-    python = folder / "python"
-    python.write_text(FAKE.format(python=sys.executable), encoding="utf-8")
-    python.chmod(0o755)
+    python = pretend_engine(folder)
     (folder / "density.ccp4").write_bytes(map_file.read_bytes())
     cmd.load(str(MODEL), "known")
     cmd.save(str(folder / "model/model.cif"), "known and polymer and resi 30-34")
@@ -94,12 +74,15 @@ def colors(cmd: Any, selection: str) -> dict[str, tuple[float, ...]]:
 
 def test_model_and_map_are_shown(cmd: Any, engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
     folder = engine(BUILD)
+    cmd.isomesh("cell", "density", 1.5)
     assert cmd.edseg_build("density", sequence="acdefgh", cycles=1, quiet=0) == "built_1"
     said = capsys.readouterr().out
     assert "5 of 7 residues built, R 0.200, R-free 0.250" in said
     assert "The map is small." in said
     assert said.count("Refining ...") == 2
-    assert cmd.get_names("objects") == ["density", "built_1", "built_1_map", "built_1_mesh"]
+    assert cmd.get_names("objects") == ["density", "cell", "built_1", "built_1_map", "built_1_mesh"]
+    assert "cell" not in cmd.get_names("objects", 1)  # it would hide the model
+    assert cmd.get_position() == pytest.approx(cmd.centerofmass("built_1"), abs=4)
     *cell, spacegroup = cmd.get_symmetry("built_1")
     assert cell == pytest.approx([45.4, 45.4, 87.9, 90, 90, 120], abs=1e-3)
     assert spacegroup == "P 32 2 1"
@@ -124,6 +107,7 @@ def test_what_the_engine_is_asked(cmd: Any, engine: Any, map_file: Path) -> None
     assert "--resolution" not in words
     assert " ".join(words[2:]).startswith("--device auto --orientations 1 --residues 95 --cycles 2 --out ")
     # Without the file, the map itself.
+    cmd.set("normalize_ccp4_maps", 0)
     cmd.load(str(map_file), "other")
     write_report(folder, r_work=None, r_free=None)
     cmd.edseg_build("other", 2.5, "MKV", name="mine", color="chain")
@@ -133,6 +117,25 @@ def test_what_the_engine_is_asked(cmd: Any, engine: Any, map_file: Path) -> None
     assert "for want of amplitudes" in cmd.edseg_status()["last message"]
     assert cmd.get_names("objects") == ["density", "built_1", "other", "mine"]
     assert len(set(colors(cmd, "mine and elem C").values())) == 1
+
+
+def test_what_the_user_made_meanwhile_stays(cmd: Any, engine: Any) -> None:
+    engine(BUILD)
+    cmd.edseg_build("density", async_=1)
+    cmd.fragment("trp", "built_1")
+    cmd.set("normalize_ccp4_maps", 0)
+    cmd.set("auto_zoom", 0)
+    run = state_of(cmd).run
+    assert run is not None
+    run.wait(20)
+    pump(cmd)
+    assert cmd.count_atoms("built_1 and resn TRP") == cmd.count_atoms("built_1")
+    assert cmd.get_names("objects") == ["density", "built_1", "built_2", "built_2_map", "built_2_mesh"]
+    # The mesh is at 1.5 standard deviations, whatever the settings are.
+    assert cmd.get_volume_histogram("built_2_map", 1)[3] == pytest.approx(1, abs=0.01)
+    assert (cmd.get("normalize_ccp4_maps"), cmd.get("auto_zoom")) == ("0", "0")
+    cmd.delete("built_2")
+    assert cmd.edseg_build("density") == "built_3"  # the map of built_2 is still there
 
 
 def test_cancel_leaves_nothing(cmd: Any, engine: Any) -> None:
@@ -178,6 +181,7 @@ def test_mistakes_of_the_user(cmd: Any, engine: Any) -> None:
         ({"color": "mood"}, "color is one of"),
         ({"name": "density"}, "already"),
         ({"hand": "left"}, "no argument 'hand'"),
+        ({"async": "yes"}, "async must be a number"),
     ):
         with pytest.raises(CmdException, match=sentence):
             cmd.edseg_build("density", **arguments)

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from pymol import CmdException
 
+from full_disk import file_size_limit
 from places import MODEL
 from pymol_edseg import storage
 from pymol_edseg.checking import CHECK
+from pymol_edseg.commands.check import _fits_pdb
 from pymol_edseg.engine import Engine
 from pymol_edseg.engine_process import Run
 from pymol_edseg.palette import LABELS
@@ -145,6 +147,24 @@ def test_mistakes_of_the_user(model: Any) -> None:
     with pytest.raises(CmdException, match="'hand'"):
         model.edseg_check("known", "density", 2.0, hand="left")
     assert state_of(model).run is None
+
+
+def test_a_check_that_does_not_start_takes_no_earlier_one_away(model: Any, map_file: Path) -> None:
+    finish(model, report())
+    model.load(str(map_file), "density")
+    with file_size_limit(10_000), pytest.raises(CmdException, match="Cannot write"):
+        model.edseg_check("known", "density", 2.0)
+    assert "looks like PHE" in model.edseg_next_doubt()
+    with pytest.raises(CmdException, match="whole number"):
+        model.edseg_next_doubt("0.5")
+
+
+def test_models_that_pdb_files_cannot_hold_are_handed_over_as_mmcif(model: Any) -> None:
+    assert _fits_pdb(model, "known")
+    model.alter("known and resi 5", "resi = '12005'")
+    assert not _fits_pdb(model, "known")
+    model.alter("known", "resi, chain = '1', 'AA'")
+    assert not _fits_pdb(model, "known")
 
 
 def test_the_engine_finds_a_wrong_residue(model: Any, map_file: Path) -> None:

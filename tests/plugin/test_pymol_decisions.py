@@ -109,12 +109,12 @@ def test_accepted_residues_join_the_model_where_it_is(shown: Any) -> None:
     a, b, _ = result.data.cell[:3]
     # A model of the neighbours of the first residues, in another cell of the crystal.
     for number in (1, 2):
-        x, y, z = result.by_id()[number].position
+        x, y, z = result.by_id[number].position
         shown.pseudoatom("partial", pos=[x + a + 4, y - 2 * b, z], resi=str(number), chain="A", name="CA")
     assert shown.edseg_accept("1-2", model="partial") == (1, 2)
     joined = {int(atom.resi): atom for atom in shown.get_model("%partial and chain B").atom}
     for number in (1, 2):
-        x, y, z = result.by_id()[number].position
+        x, y, z = result.by_id[number].position
         assert joined[number].coord == pytest.approx([x + a, y - 2 * b, z], abs=0.01)
     shown.edseg_undo()
     assert shown.count_atoms("partial") == 2

@@ -11,7 +11,7 @@ from pathlib import Path
 import gemmi
 from PIL import Image
 
-from places import ROOT
+from places import MODEL, ROOT
 from pymol_edseg import register
 from pymol_edseg.palette import GROUPS
 
@@ -33,10 +33,19 @@ def test_the_tour_runs(tmp_path: Path) -> None:
     told = done.stdout + done.stderr
     assert "Error" not in told, told
     assert "edseg_1: 95 residues found" in told
-    assert len(gemmi.read_structure(str(tmp_path / "residues.cif"))[0][0]) == 95
+    structure = gemmi.read_structure(str(tmp_path / "residues.cif"))
+    assert len(structure[0][0]) == 95
     accepted = gemmi.read_structure(str(tmp_path / "accepted.pdb"))[0][0]
     assert {residue.seqid.num for residue in accepted} >= {40, 42, 43, 44, 45}
     assert [residue.name for residue in accepted if residue.seqid.num == 42] == ["ILE"]
+    known, completed = (gemmi.read_structure(str(path)) for path in (MODEL, tmp_path / "completed.pdb"))
+    removed, filled = (
+        {residue.seqid.num: residue["CA"][0].pos for residue in structure[0]["A"] if 20 <= residue.seqid.num < 30}
+        for structure in (known, completed)
+    )
+    assert list(filled) == list(range(20, 30))
+    assert max(filled[n].dist(removed[n]) for n in filled) < 3
+    assert "interesting_things_gui" in (tmp_path / "residues.py").read_text(encoding="utf-8")
     assert (tmp_path / "session.pse").stat().st_size > 100_000
     assert (tmp_path / "residues.csv").exists()
     assert "pseudoatom" in (tmp_path / "residues.pml").read_text(encoding="utf-8")
@@ -49,6 +58,6 @@ def test_commands_groups_and_pictures_are_there() -> None:
     groups = re.findall(r"^\| ([a-z]+) \| ([A-Z].*) \|$", TEXT, re.MULTILINE)
     assert {group: classes.split(", ") for group, classes in groups} == {g: list(c) for g, c in GROUPS.items()}
     pictures = re.findall(r"!\[.+?\]\((.+?)\)", TEXT)
-    assert len(pictures) == 3
+    assert len(pictures) == 4
     for picture in pictures:
         assert Image.open(ROOT / "docs" / picture).size[0] > 1000

@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -19,8 +20,11 @@ import pytest
 from scipy.spatial import cKDTree
 
 from places import MODEL
+from pretend_engine import WAITS, pretend_engine
 from pymol_edseg import storage
+from pymol_edseg.ordering import order_of
 from pymol_edseg.palette import COLORS, LABELS, class_of, file_name, rgb
+from pymol_edseg.runner import pump
 from pymol_edseg.state import state_of
 
 
@@ -64,6 +68,8 @@ def vertices(cmd: Any, name: str) -> np.ndarray:
 
 def test_sites_are_those_of_the_engine(loaded: Any, finished_run: Path) -> None:
     result = json.loads((finished_run / "result/result.json").read_text(encoding="utf-8"))
+    assert set(labels_of(loaded, "edseg_1_sites").values()) == {""}
+    loaded.edseg_label("ranks")
     sites, labels = atoms(loaded, "edseg_1_sites"), labels_of(loaded, "edseg_1_sites")
     assert len(sites) == len(result["residues"]) == 95
     for site, residue in zip(sorted(sites, key=lambda a: int(a.resi)), result["residues"], strict=True):
@@ -71,7 +77,8 @@ def test_sites_are_those_of_the_engine(loaded: Any, finished_run: Path) -> None:
         assert site.b == pytest.approx(100 * residue["confidence"], abs=0.01)
         first = residue["ranks"][0]
         assert class_of(site.resn) == first["label"]
-        text = " / ".join(f"{rank['label']} {100 * rank['probability']:.0f}" for rank in residue["ranks"])
+        probable = [rank for rank in residue["ranks"] if rank is first or rank["probability"] >= 0.05]
+        text = " / ".join(f"{rank['label']} {100 * rank['probability']:.0f}" for rank in probable)
         assert labels[residue["id"]] == text
     colors: dict[str, int] = {}
     loaded.iterate("edseg_1_sites", "colors[resi] = color", space={"colors": colors})
@@ -88,7 +95,8 @@ def test_surfaces_lie_in_the_voxels_of_their_class(loaded: Any) -> None:
     present = sorted(set(owners))
     assert len(present) > 8
     for label in present:
-        points = vertices(loaded, f"edseg_1_{label}")
+        loaded.edseg_show(label.replace("_", "/"))
+        points = vertices(loaded, "edseg_1_surface")
         assert len(points) > 20, label
         assert cKDTree(positions[owners == label]).query(points)[0].max() < 0.88
         nearest = owners[everywhere.query(points)[1]]
@@ -99,7 +107,7 @@ def test_surfaces_are_the_level_set_of_the_map(loaded: Any, map_file: Path) -> N
     loaded.edseg_show("VAL+LEU", level=1.2)
     grid = gemmi.read_ccp4_map(str(map_file), setup=True).grid
     stored = gemmi.read_ccp4_map(str(map_file)).grid.array
-    points = vertices(loaded, "edseg_1_LEU")
+    points = vertices(loaded, "edseg_1_surface")
     values = [grid.interpolate_value(gemmi.Position(*p)) for p in points.tolist()]
     # PyMOL shows the map in standard deviations of what the file holds; vertices lie on the edges of its grid.
     seen = (np.array(values) - stored.mean()) / stored.std()
@@ -111,18 +119,21 @@ def test_level_of_the_surfaces_is_the_one_of_the_users_mesh(cmd: Any, map_file: 
     cmd.load(str(map_file), "density")
     cmd.isomesh("mesh", "density", 1.7)
     cmd.edseg_load(str(finished_run / "result"), map_obj="density")
-    assert cmd.isolevel("edseg_1_LEU", query=1) == pytest.approx(1.7)
+    assert cmd.isolevel("edseg_1_surface", query=1) == pytest.approx(1.7)
+    assert "mesh" not in cmd.get_names("objects", 1)  # the whole cell's would hide it all
     cmd.edseg_show("all", level=2.5)
-    assert cmd.isolevel("edseg_1_LEU", query=1) == pytest.approx(2.5)
+    assert cmd.isolevel("edseg_1_surface", query=1) == pytest.approx(2.5)
 
 
 def test_classes_are_switched_singly(loaded: Any) -> None:
+    everything = len(vertices(loaded, "edseg_1_surface"))
     assert loaded.edseg_show("PHE+TRP+TYR") == ("PHE", "TRP", "TYR")
-    surfaces = {n for n in loaded.get_names("objects") if loaded.get_type(n) == "object:surface"}
-    assert surfaces <= {"edseg_1_PHE", "edseg_1_TRP", "edseg_1_TYR"}
-    assert surfaces
+    assert {a.segi for a in atoms(loaded, "edseg_1_voxels")} - {""} <= {"PHE", "TRP", "TYR"}
+    assert 0 < len(vertices(loaded, "edseg_1_surface")) < everything / 2
     loaded.edseg_show("none")
-    assert not [n for n in loaded.get_names("objects") if loaded.get_type(n) == "object:surface"]
+    assert loaded.get_names_of_type("object:surface") == []
+    loaded.edseg_show("all")
+    assert len(vertices(loaded, "edseg_1_surface")) == everything
 
 
 def test_decide_save_reload_export(loaded: Any, tmp_path: Path) -> None:
@@ -146,7 +157,7 @@ def test_decide_save_reload_export(loaded: Any, tmp_path: Path) -> None:
     assert cmd.get_names("all") == names
     assert state_of(cmd).results["edseg_1"].decisions() == before
     assert cmd.edseg_redo() == (30,)
-    assert len(vertices(cmd, "edseg_1_LEU")) > 100
+    assert len(vertices(cmd, "edseg_1_surface")) > 100
 
     sites = {int(a.resi): a for a in atoms(cmd, "edseg_1_sites")}
     for name in ("all.pdb", "all.cif"):
@@ -169,6 +180,7 @@ def test_decide_save_reload_export(loaded: Any, tmp_path: Path) -> None:
     assert [(row["id"], row["identity"]) for row in rows if row["id"] in "30"] == [("3", "ILE"), ("30", "THR")]
     assert cmd.edseg_export(str(tmp_path / "undecided.pdb"), "undecided") == 95 - 5 - 3
     cmd.edseg_export(str(tmp_path / "show.pml"))
+    cmd.edseg_label("ranks")
     labels = labels_of(cmd, "edseg_1_sites")
     cmd.reinitialize()
     cmd.do(f"@{tmp_path / 'show.pml'}")
@@ -189,6 +201,8 @@ def test_session_in_another_pymol(loaded: Any, tmp_path: Path) -> None:
         "undone = cmd.edseg_undo()\n"
         "cmd.edseg_relabel('6', 'TRP')\n"
         "cmd.edseg_accept('7')\n"
+        "cmd.edseg_next()\n"
+        "cmd.edseg_overview()\n"
         "report = [undone, cmd.count_atoms('edseg_1_model and name CA'), cmd.get_names('objects')]\n"
         "print('REPORT', json.dumps(report))\n",
         encoding="utf-8",
@@ -200,7 +214,26 @@ def test_session_in_another_pymol(loaded: Any, tmp_path: Path) -> None:
     assert line, done.stdout + done.stderr
     undone, accepted, names = json.loads(line.removeprefix("REPORT "))
     assert (undone, accepted) == ([6], 6)
-    assert "edseg_1_TRP" in names
+    assert "edseg_1_surface" in names
+
+
+def test_results_loaded_during_a_run_stay(
+    cmd: Any, map_file: Path, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cmd.load(str(map_file), "density")
+    monkeypatch.setenv("EDSEG_PYTHON", str(pretend_engine(tmp_path / "engine", WAITS)))
+    shutil.copytree(finished_run / "result", tmp_path / "engine/result")
+    assert cmd.edseg_segment("density", 2.0, 95, async_=1) == "edseg_1"
+    assert cmd.edseg_load(str(finished_run / "result")) == "edseg_2"
+    cmd.fragment("trp", "edseg_1")
+    (tmp_path / "engine/go on").touch()
+    run = state_of(cmd).run
+    assert run is not None
+    while run.active:
+        run.wait(0.2)
+        pump(cmd)
+    assert list(state_of(cmd).results) == ["edseg_2", "edseg_3"]
+    assert cmd.get_type("edseg_1") == "object:molecule"
 
 
 def test_a_crash_takes_no_decision(loaded: Any) -> None:
@@ -260,12 +293,17 @@ def test_colors_and_labels(loaded: Any) -> None:
 
 
 def test_walks_visit_everything_once(loaded: Any) -> None:
-    for order in ("confidence", "class", "chain"):
-        seen = [loaded.edseg_next(order, "all") for _ in range(95)]
-        assert sorted(seen) == list(range(1, 96)), order
+    result = state_of(loaded).results["edseg_1"]
+    orders = {by: order_of(result, by) for by in ("confidence", "doubt", "class", "chain")}
+    for by, order in orders.items():
+        assert sorted(order) == list(range(1, 96)), by
+        loaded.edseg_goto(order[-3])
+        assert [loaded.edseg_next(by, "all") for _ in range(6)] == [*order[-2:], *order[:4]], by
+        assert loaded.edseg_next(by, "all", -5) == order[-2], by
     sites = {int(a.resi): a for a in atoms(loaded, "edseg_1_sites")}
-    steps = [math.dist(sites[a].coord, sites[b].coord) for a, b in itertools.pairwise(seen)]
+    steps = [math.dist(sites[a].coord, sites[b].coord) for a, b in itertools.pairwise(orders["chain"])]
     assert np.median(steps) < 6.5
+    assert orders["confidence"] == list(range(1, 96)) == orders["doubt"][::-1]
     assert loaded.edseg_goto(12) == 12
     np.testing.assert_allclose(loaded.get_position(), sites[12].coord, atol=0.1)
     assert loaded.edseg_next(step=-1) == 11

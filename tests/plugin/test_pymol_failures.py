@@ -16,6 +16,7 @@ import pytest
 from pymol import CmdException
 
 from full_disk import file_size_limit
+from pretend_engine import WAITS, pretend_engine
 from pymol_edseg import engine, storage
 from pymol_edseg.runner import pump
 from pymol_edseg.state import state_of
@@ -73,8 +74,16 @@ def test_wrong_engine(
     assert untouched(density)
 
 
-def test_engine_that_was_killed(density: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    density.edseg_segment("density", 2.0, async_=1, orientations=1)
+@pytest.fixture
+def waiting(density: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """PyMOL with a map, and an engine that goes on and on."""
+    monkeypatch.setenv("EDSEG_PYTHON", str(pretend_engine(tmp_path / "engine", WAITS)))
+    return density
+
+
+def test_engine_that_was_killed(waiting: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    waiting.edseg_segment("density", 2.0, async_=1, orientations=1)
+    density = waiting
     run = state_of(density).run
     assert run is not None
     deadline = time.monotonic() + 20
@@ -92,13 +101,16 @@ def test_engine_that_was_killed(density: Any, capfd: pytest.CaptureFixture[str])
     assert untouched(density)
 
 
-def test_cancel_leaves_nothing(density: Any) -> None:
+def test_cancel_leaves_nothing(waiting: Any) -> None:
+    density = waiting
     assert density.edseg_cancel() is False
     density.edseg_segment("density", 2.0, async_=1, orientations=1)
-    time.sleep(1.0)
     run = state_of(density).run
-    assert density.edseg_cancel() is True
     assert run is not None
+    while run.status.stage != "network":
+        time.sleep(0.05)
+        pump(density)
+    assert density.edseg_cancel() is True
     assert run.status.state == "cancelled"
     assert run._child is None or run._child.poll() is not None
     assert untouched(density)

@@ -171,6 +171,28 @@ def test_residues_join_a_partial_model_in_its_copy(cmd: Any, folder: Path, chain
     assert cmd.count_atoms("partial") == before
 
 
+def test_copies_stay_when_more_is_accepted_and_after_a_session(cmd: Any, folder: Path) -> None:
+    cmd.edseg_load(str(folder))
+    result = state_of(cmd).results["edseg_1"]
+    x, y, z = result.by_id[IDS[0]].anchor
+    a = result.data.cell[0]
+    cmd.pseudoatom("partial", pos=[x + a + 4, y, z], resi="1", chain="A", name="CA")
+    for number in (IDS[5], IDS[11], IDS[1]):
+        cmd.edseg_accept(number, model="partial")
+
+    def places() -> dict[int, Any]:
+        return {n: atoms["CA"].coord for n, atoms in residues(cmd, "partial and chain B").items()}
+
+    three = places()
+    assert {n for n, xyz in three.items() if math.dist(xyz, three[2]) < 25} == {2, 6, 12}
+    cmd.edseg_accept("all", model="partial")
+    assert {n: places()[n] for n in three} == three
+    cmd.edseg_undo()
+    result.placed.clear()
+    cmd.edseg_accept("all", model="partial")
+    assert {n: places()[n] for n in three} == three
+
+
 def test_types_decide_about_atoms(cmd: Any, folder: Path) -> None:
     cmd.edseg_load(str(folder))
     cmd.edseg_accept("1", as_="TRP")

@@ -147,7 +147,9 @@ def test_commands_as_typed(loaded: Any) -> None:
     loaded.iterate("edseg_1_model and name CA", "names.append(resn)", space={"names": names})
     assert names == ["ILE"] * 3
     assert loaded.count_atoms("edseg_1_sites and resi 7 and resn THR") == 1
-    assert loaded.isolevel("edseg_1_PHE", query=1) == pytest.approx(2.0)
+    loaded.do("edseg_relabel 8, as=t")
+    assert loaded.count_atoms("edseg_1_sites and resi 8 and resn THR") == 1
+    assert loaded.isolevel("edseg_1_surface", query=1) == pytest.approx(2.0)
 
 
 def test_colors_of_groups_stay_apart_for_the_colour_blind() -> None:

@@ -107,7 +107,7 @@ def test_labels_are_nothing_but_text_in_scripts(cmd: Any, run: Path, pattern: st
 def test_formats_of_labels_have_only_the_fields_of_proposals(cmd: Any, run: Path, pattern: str) -> None:
     change(run / "journal.json", lambda data: data["details"].update(label=pattern))
     cmd.edseg_load(str(run))
-    assert state_of(cmd).results["edseg_1"].view.label == "ranks"
+    assert state_of(cmd).results["edseg_1"].view.label == "focus"
     with pytest.raises(CmdException, match="not a label format"):
         cmd.edseg_label(pattern)
 
@@ -240,7 +240,7 @@ def test_damaged_sessions_leave_the_atoms(cmd: Any, run: Path) -> None:
         if state_of(cmd).results:
             restored += 1
             cmd.edseg_label("rank1")
-            cmd.edseg_accept("12")
+            cmd.edseg_accept(state_of(cmd).results["edseg_1"].proposals[-1].id)
         assert cmd.count_atoms("edseg_1_sites") == 12
     assert 20 < restored < 180
 

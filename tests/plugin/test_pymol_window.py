@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pretend_engine import WAITS, pretend_engine
 from pymol_edseg.palette import COLORS, rgb
 from tools.made_up import write_many
 from window import drive, screen
@@ -88,30 +89,40 @@ def test_decisions_by_key_and_button(session: tuple[Path, dict[str, Any]]) -> No
     folder, report = session
     assert report["by key"] == ["accepted", "rejected", True]
     assert report["still centred"] is True
-    assert report["undone"] == ["accepted", "undecided", "undecided"]
+    assert report["undone"] == ["accepted", "", ""]
     assert report["redone"] == "rejected"
     assert report["model"] == 2
     assert report["exported"] is True
     assert (folder / "export.pdb").read_text(encoding="utf-8").count("ATOM  ") == 95
 
 
+def test_keys_in_the_viewer(session: tuple[Path, dict[str, Any]]) -> None:
+    _, report = session
+    assert report["R in the viewer"] == ["rejected", [94]]
+    assert report["moves in the viewer"] == [[93], [94], [95], [94]]
+    assert report["meshes of the cell"] is False
+    assert report["in focus"] == ["94"]
+    assert report["map follows"] is True
+    assert report["R in the overview"] == "undecided"
+
+
+def test_many_decisions_at_once(session: tuple[Path, dict[str, Any]]) -> None:
+    _, report = session
+    assert report["accepted at once"] is True
+    assert report["status of a comment"] == "* rejected"
+
+
 def test_surfaces_have_the_colors_of_their_classes(session: tuple[Path, dict[str, Any]]) -> None:
     folder, report = session
     assert report["no surface"] == []
-    assert report["one surface"] == ["edseg_1_LEU"]
+    assert report["one surface"] == ["edseg_1_surface"]
+    assert report["overview"] == []
     assert share_of_color(folder / "one_class.png", COLORS["LEU"]) > 0.002
     for label in ("LEU", "VAL/THR", "ASP/ASN", "LYS"):
         assert share_of_color(folder / "surfaces.png", COLORS[label]) > 0.002, label
     assert share_of_color(folder / "one_class.png", COLORS["LYS"]) < share_of_color(
         folder / "surfaces.png", COLORS["LYS"]
     )
-
-
-def test_window_made_smaller_still_draws(display: str, tmp_path: Path) -> None:
-    report = drive(display, tmp_path / "window", 120, scenario="smaller")
-    assert share_of_color(tmp_path / "window/larger.png", COLORS["LEU"]) > 0.02
-    assert share_of_color(tmp_path / "window/smaller.png", COLORS["LEU"]) > 0.005
-    assert report["references to None lost"] < 1000  # PySide6 6.12 takes one with each call, until Python ends
 
 
 def test_two_thousand_proposals(display: str, tmp_path: Path) -> None:
@@ -122,7 +133,24 @@ def test_two_thousand_proposals(display: str, tmp_path: Path) -> None:
     assert report["accepted"] == 7
 
 
-def test_script_in_the_window_waits_and_the_window_lives(display: str, map_file: Path, tmp_path: Path) -> None:
-    report = drive(display, tmp_path / "window", 600, scenario="script", map=str(map_file))
+@pytest.fixture(scope="module")
+def script(
+    display: str, map_file: Path, finished_run: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("script")
+    engine = pretend_engine(folder / "engine", WAITS)
+    shutil.copytree(finished_run / "result", folder / "engine/result")
+    return folder, drive(display, folder / "window", 600, scenario="script", map=str(map_file), what=str(engine))
+
+
+def test_script_in_the_window_waits_and_the_window_lives(script: tuple[Path, dict[str, Any]]) -> None:
+    _, report = script
     assert report["accepted"] == 3
     assert report["beats while the script waited"] > 10
+
+
+def test_window_made_smaller_still_draws(script: tuple[Path, dict[str, Any]]) -> None:
+    folder, report = script
+    assert share_of_color(folder / "window/larger.png", COLORS["LEU"]) > 0.02
+    assert share_of_color(folder / "window/smaller.png", COLORS["LEU"]) > 0.005
+    assert report["references to None lost"] < 1000  # PySide6 6.12 takes one with each call, until Python ends
