@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -146,7 +147,8 @@ def run_batch(
     options
         See `BatchOptions`.
     progress
-        Called often; raise `edseg_engine.errors.Cancelled` from it to stop at once.
+        Called often, by different threads one after the other; raise `edseg_engine.errors.Cancelled` from it to stop at
+        once.
     stop
         Asked before each map; once it says yes, maps at work are finished and no other is begun.
 
@@ -178,12 +180,13 @@ class _Run:
     stop: Callable[[], bool]
     at_work: set[str] = field(default_factory=set)
     finished: int = 0
+    speaking: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.state = BatchProgress(self.plan.total, self.plan.done, self.plan.failed)
 
     def run(self) -> BatchResult:
-        self.progress(self.state)
+        self._tell(self.state)
         start = time.monotonic()
         try:
             with closing(self._runner()(self._works())) as outcomes:  # type: ignore[type-var]
@@ -211,7 +214,7 @@ class _Run:
             yield work
 
     def _report(self, name: str, stage: Progress) -> None:
-        self.progress(replace(self.state, name=name, stage=stage))
+        self._tell(replace(self.state, name=name, stage=stage))
 
     def _finish(self, work: Work, outcome: Outcome, start: float) -> None:
         name = work.job.name
@@ -224,7 +227,11 @@ class _Run:
         done, failed = self.state.done + worked, self.state.failed + (not worked)
         left = (time.monotonic() - start) / self.finished * (self.state.total - done - failed)
         self.state = replace(self.state, done=done, failed=failed, seconds_left=left)
-        self.progress(replace(self.state, name=name, outcome=outcome))
+        self._tell(replace(self.state, name=name, outcome=outcome))
+
+    def _tell(self, progress: BatchProgress) -> None:
+        with self.speaking:
+            self.progress(progress)
 
     def _stop_if_full(self, failed: Failed) -> None:
         """End the batch if a map failed only because the disk is full, as all others would."""

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -177,7 +178,17 @@ def test_stopping_finishes_what_is_at_work(maps: list[Path], tmp_path: Path, opt
 
 def test_overlapping_maps_give_the_same_results(maps: list[Path], tmp_path: Path, options: BatchOptions) -> None:
     run_batch(maps, tmp_path / "one", replace(options, overlap=False))
-    run_batch(maps, tmp_path / "many", replace(options, memory=1e12))
+    inside, together = threading.Lock(), []
+
+    def alone(progress: BatchProgress) -> None:
+        if not inside.acquire(blocking=False):
+            together.append(progress)
+            return
+        time.sleep(0.002)  # time for another thread to come
+        inside.release()
+
+    run_batch(maps, tmp_path / "many", replace(options, memory=1e12), alone)
+    assert together == []
     for name in "abc":
         one, many = (json.loads((tmp_path / out / name / "result.json").read_text()) for out in ("one", "many"))
         assert one.pop("timings").keys() == many.pop("timings").keys()
