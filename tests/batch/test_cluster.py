@@ -37,7 +37,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]
 
     with ExitStack() as stack:
         processes = [start("scheduler", "--port", "0")]
-        stack.callback(lambda: [process.kill() for process in processes])
+        stack.callback(lambda: [(process.kill(), process.wait()) for process in processes])
         for _ in range(600):
             if file.exists() and file.stat().st_size:
                 break

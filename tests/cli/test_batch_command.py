@@ -56,11 +56,17 @@ def test_a_dry_run(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureF
     assert "1.2 GB" in printed
     assert "Maps to do       1\n" in printed
     assert not (tmp_path / "out").exists()
+    assert main([*arguments, "--dry-run", "--progress", "json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[-2:-1] == [{"event": "progress", "stage": "read", "fraction": 1.0, "message": ""}]
+    assert [each["name"] for each in lines[-1]["maps"]] == ["good"]
 
 
 def test_errors_of_the_batch_itself(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     assert capsys.readouterr().err.startswith(f"edseg: {tmp_path / 'data'} does not exist")
+    assert main([*arguments, "--progress", "json"]) == 2
+    assert json.loads(capsys.readouterr().out).items() >= {"event": "error", "kind": "OptionError"}.items()
     (tmp_path / "data").mkdir()
     assert main([*arguments, "--task", "build", "--voxels"]) == 2
     assert "voxels" in capsys.readouterr().err
