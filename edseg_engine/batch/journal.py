@@ -52,11 +52,6 @@ class Journal:
         """Return what is known of all maps, by name."""
         return [_entry(row) for row in self._rows("SELECT * FROM maps ORDER BY name")]
 
-    def entry(self, name: str) -> Entry | None:
-        """Return what is known of a map."""
-        row = next(self._rows("SELECT * FROM maps WHERE name = ?", name), None)
-        return None if row is None else _entry(row)
-
     def asked(self, name: str) -> tuple[Asked, str]:
         """Return what a map was last asked for, and the SHA-256 of its file then, empty if it is not known."""
         row = next(self._rows("SELECT * FROM maps WHERE name = ?", name))

@@ -145,7 +145,7 @@ def _was_finished(job: Job, journal: Journal, place: Path) -> bool:
     if not document or document == journal.before(job.name)[0]:
         return False
     try:
-        journal.finish(job.name, Outcome(done_of(journal.task, place, job.path)))
+        journal.finish(job.name, Outcome(done_of(journal.task, place, sha256_of(job.path))))
     except ResultFormatError:  # what cannot be read back is made again
         return False
     return True

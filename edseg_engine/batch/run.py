@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from edseg_engine.batch.cluster import ClusterRunner
+from edseg_engine.batch.cluster import CLUSTERS, ClusterRunner
 from edseg_engine.batch.inputs import find_maps
 from edseg_engine.batch.journal import Journal
 from edseg_engine.batch.journal_file import open_journal
@@ -19,7 +19,7 @@ from edseg_engine.batch.local import LocalRunner
 from edseg_engine.batch.plan import Plan, document_of, make_plan
 from edseg_engine.batch.records import Done, Failed, Outcome, Work
 from edseg_engine.batch.settings import MapSettings, check_task
-from edseg_engine.batch.tasks import require_task
+from edseg_engine.batch.tasks import network_options, require_task
 from edseg_engine.devices import choose_device
 from edseg_engine.errors import OptionError, OutputError
 from edseg_engine.progress import Progress
@@ -44,7 +44,8 @@ class BatchOptions:
     retry_failed
         Whether maps that failed before are tried again.
     memory
-        Bytes that the maps at work on this machine may need together; None takes what is free.
+        Bytes that the maps at work on this machine may need together, of the task ``segment`` only; None takes what is
+        free.
     overlap
         Whether a map is prepared while the network runs on another, on this machine.
     scheduler
@@ -64,14 +65,22 @@ class BatchOptions:
 
     def __post_init__(self) -> None:
         check_task(self.settings, self.task)
+        network_options(self.settings, self.device)
         if self.memory is not None and not self.memory > 0:
             raise OptionError(f"The limit of memory must be more than nothing, not {self.memory:g} bytes.")
+        if self.memory is not None and self.task == "build":
+            raise OptionError("The task build has no limit of memory: it works on one map at a time.")
         if self.scheduler is not None and (self.memory is not None or not self.overlap):
             raise OptionError(
                 "A limit of memory and one map at a time are of this machine; a scheduler's workers have neither."
             )
         if self.workers < 1:
             raise OptionError(f"The number of workers must be at least 1, not {self.workers}.")
+        if self.workers > 1 and self.scheduler not in CLUSTERS:
+            raise OptionError(
+                "Workers are started only by the schedulers local and slurm; use --scheduler local for those on this "
+                "machine."
+            )
 
 
 @dataclass(frozen=True)

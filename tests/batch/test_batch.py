@@ -83,6 +83,20 @@ def test_what_is_finished_is_not_repeated_and_what_changed_is(
     assert dates(out)["b"] == second["b"]
 
 
+def test_a_map_that_changes_while_it_is_at_work_is_done_again(
+    maps: list[Path], tmp_path: Path, options: BatchOptions
+) -> None:
+    def replace_map(progress: BatchProgress) -> None:
+        if progress.stage and progress.stage.stage == "network":
+            noise_map(maps[0], seed=9)
+
+    out = tmp_path / "out"
+    run_batch(maps[:1], out, options, replace_map)
+    first = dates(out)
+    run_batch(maps[:1], out, options)
+    assert dates(out)["a"] > first["a"]
+
+
 def test_failed_maps_are_tried_again_only_if_asked(maps: list[Path], tmp_path: Path, options: BatchOptions) -> None:
     out, weights = tmp_path / "out", options.settings.weights
     assert weights is not None
@@ -128,9 +142,12 @@ def test_a_run_killed_between_result_and_journal_is_repaired(
     assert states(out)["b"] == "running"  # and its result is there
     assert (out / "b" / "result.json").exists()
     left = dates(out)
+    (out / "b" / ".edseg-left").mkdir()
+    (out / "b" / ".edseg-left" / "result.json").write_text("an older one")
     assert run_batch(maps, out, options).done == 3
     assert {name: entry.attempts for name, entry in journal_of(out).items() if name in "ab"} == {"a": 1, "b": 1}
     assert dates(out).items() >= {name: left[name] for name in "ab"}.items()
+    assert journal_of(out)["b"].result.files.keys() == journal_of(out)["a"].result.files.keys()  # type: ignore[union-attr]
     assert list(out.glob(".edseg-*")) == []
 
 
@@ -279,6 +296,12 @@ def test_an_error_of_edseg_itself_is_that_of_its_map_and_says_where() -> None:
 def test_options_of_the_other_task_are_refused(options: BatchOptions) -> None:
     with pytest.raises(OptionError, match="cycles"):
         replace(options, settings=replace(options.settings, cycles=2))
+    with pytest.raises(OptionError, match="orientations"):
+        replace(options, settings=replace(options.settings, orientations=0))
+    with pytest.raises(OptionError, match="--scheduler local"):
+        replace(options, workers=2)
+    with pytest.raises(OptionError, match="build has no limit"):
+        replace(options, task="build", memory=1e9)
     with pytest.raises(OptionError, match="scheduler"):
         replace(options, scheduler="local", memory=1e9)
     with pytest.raises(OptionError, match="voxels"):

@@ -53,7 +53,7 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> Path:
             journal.begin(name, "")
             if number < 3:
                 write_results(crowded(30 + number, number), out / name)
-                journal.finish(name, Outcome(done_of("segment", out / name, out / EVIL), 10.0 * number))
+                journal.finish(name, Outcome(done_of("segment", out / name, ""), 10.0 * number))
             else:
                 journal.finish(name, Outcome(Failed("MapFormatError", f"{number} {EVIL}"), 1.0))
     return out
