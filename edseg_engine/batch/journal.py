@@ -92,8 +92,10 @@ class Journal:
         )  # fmt: skip
 
     def give_back(self, name: str) -> None:
-        """Write down that work on a map was stopped on purpose."""
-        self._change("UPDATE maps SET state = ?, deaths = deaths - 1 WHERE name = ?", WAITING, name)
+        """Write down that work on a map was stopped on purpose, if it has begun and not ended."""
+        self._change(
+            "UPDATE maps SET state = ?, deaths = deaths - 1 WHERE name = ? AND state = ?", WAITING, name, RUNNING
+        )
 
     def finish(self, name: str, outcome: Outcome) -> None:
         """Write down what came of a map."""

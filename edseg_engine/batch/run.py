@@ -218,8 +218,8 @@ class _Run:
             if self.stop():
                 return
             work = Work(job, self.directory / job.name, self.options.task, self.options.device)
+            self.at_work.add(job.name)  # first: what interrupts the next line is often raised after it was written
             self.journal.begin(job.name, document_of(self.options.task, work.directory))
-            self.at_work.add(job.name)
             yield work
 
     def _report(self, name: str, stage: Progress) -> None:

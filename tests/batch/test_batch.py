@@ -6,8 +6,7 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
+import signal
 import threading
 import time
 from dataclasses import replace
@@ -17,15 +16,16 @@ import pytest
 
 from batches import journal_of, noise_map, quick, small_network, states
 from edseg_engine.batch.estimate import estimate_batch
+from edseg_engine.batch.journal import Journal
 from edseg_engine.batch.journal_file import open_journal
 from edseg_engine.batch.local import MemoryBudget
-from edseg_engine.batch.records import Done, Failed
+from edseg_engine.batch.records import Done, Failed, Outcome
 from edseg_engine.batch.run import BatchOptions, BatchProgress, run_batch
 from edseg_engine.batch.tasks import failure_of
 from edseg_engine.errors import Cancelled, DeviceError, OptionError, OutputError, ResultFormatError
 from edseg_engine.pipeline.voxels import BYTES_FIXED
 from edseg_engine.results.reading import read_results
-from places import ROOT
+from forked import running
 
 
 @pytest.fixture(scope="module")
@@ -111,33 +111,26 @@ def test_failed_maps_are_tried_again_only_if_asked(maps: list[Path], tmp_path: P
         assert journal_of(out)["bad"].attempts == expected
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from batches import quick
-from edseg_engine.batch.journal import Journal
-from edseg_engine.batch.run import run_batch
+def run_killed_between_result_and_journal(folder: Path, out: Path, options: BatchOptions) -> None:
+    finish, finished = Journal.finish, []
 
-finish, finished = Journal.finish, []
+    def killed(journal: Journal, name: str, outcome: Outcome) -> None:
+        if finished:
+            os.kill(os.getpid(), signal.SIGKILL)
+        finished.append(name)
+        finish(journal, name, outcome)
 
-def killed(journal, name, outcome):
-    if finished:
-        os.kill(os.getpid(), signal.SIGKILL)
-    finished.append(name)
-    finish(journal, name, outcome)
-
-Journal.finish = killed
-run_batch([sys.argv[1]], sys.argv[2], quick(Path(sys.argv[3])))
-"""
+    Journal.finish = killed  # type: ignore[method-assign]
+    run_batch([folder], out, options)
 
 
 def test_a_run_killed_between_result_and_journal_is_repaired(
     maps: list[Path], tmp_path: Path, options: BatchOptions
 ) -> None:
     out = tmp_path / "out"
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests/helpers'}", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", KILLED, maps[0].parent, out, str(options.settings.weights)]
-    assert subprocess.run(command, env=environment, check=False).returncode == -9
+    with running(run_killed_between_result_and_journal, maps[0].parent, out, options) as process:
+        process.join(120)
+        assert process.exitcode == -signal.SIGKILL
     assert states(out)["a"] == "done"
     assert states(out)["b"] == "running"  # and its result is there
     assert (out / "b" / "result.json").exists()
