@@ -10,6 +10,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import gemmi
 import numpy as np
 import pytest
 from PIL import Image, ImageColor
@@ -22,10 +23,10 @@ from edseg_engine.batch.records import Failed, Outcome
 from edseg_engine.batch.tasks import done_of
 from edseg_engine.cli import main
 from edseg_engine.errors import ResultFormatError
-from edseg_engine.labels import LABELS
+from edseg_engine.labels import LABELS, label_of_residue
 from edseg_engine.report.page import write_report
 from edseg_engine.report.palette import COLORS
-from edseg_engine.report.views import STEP, composition, view_of
+from edseg_engine.report.views import STEP, composition, read_found, view_of
 from edseg_engine.results.files import write_results
 from edseg_engine.results.records import Segmentation
 from pymol_edseg import palette
@@ -104,6 +105,22 @@ def test_what_is_in_it_is_what_was_found(batch: Path) -> None:
     assert sum(composition(["ACDX", "vt"])) == 5
     assert view["settings"] == {"sequence": str(batch / "protein.fasta")}
     json.dumps(view)
+
+
+def test_residues_of_a_model_are_those_with_a_place_in_the_sequence(
+    crystal_model: gemmi.Structure, tmp_path: Path
+) -> None:
+    chain = crystal_model[0][0]
+    (tmp_path / "model.cif").write_text(crystal_model.make_mmcif_document().as_string())
+    placed = [
+        {"chain": chain.name, "number": residue.seqid.num, "docking_probability": probability}
+        for residue, probability in zip(chain[:3], (0.5, None, 1.0), strict=True)
+    ]
+    (tmp_path / "build.json").write_text(json.dumps({"residues": placed}))
+    found = read_found("build", tmp_path)
+    assert found.labels.tolist() == [label_of_residue(residue.name) for residue in chain[:3]]
+    np.testing.assert_array_equal(found.confidence, [0.5, np.nan, 1.0])
+    np.testing.assert_allclose(found.positions[2], chain[2]["CA"][0].pos.tolist(), atol=1e-3)
 
 
 def test_a_result_that_is_gone_is_said(batch: Path, tmp_path: Path) -> None:
