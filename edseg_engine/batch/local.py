@@ -43,8 +43,8 @@ class MemoryBudget:
         """
         if needed > self._limit:
             raise DeviceError(
-                f"This map needs about {needed / 1e9:.1f} GB of memory, more than the {self._limit / 1e9:.1f} GB that "
-                "it may have; close other programs, raise --memory, or work on a part of the map."
+                f"This map needs about {needed / 1e9:.1f} GB of memory, and {self._limit / 1e9:.1f} GB are free or "
+                "allowed by --memory; close other programs, raise --memory, or work on a part of the map."
             )
         needed -= BYTES_FIXED  # what the libraries take, they take once
         with self._changed:

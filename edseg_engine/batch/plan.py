@@ -157,8 +157,8 @@ def _after_death(job: Job, journal: Journal) -> str:
     if deaths < MOST_DEATHS:
         return RUNNING
     message = (
-        f"{deaths} runs in a row were killed while this map was at work, as they are when memory runs out; "
-        "--retry-failed tries it again."
+        f"{deaths} runs in a row were killed while this map was at work, as they are when memory runs out. "
+        "--retry-failed tries it again; use it with --one-at-a-time, as another map may have been the cause."
     )
     journal.finish(job.name, Outcome(Failed("DeviceError", message)))
     return FAILED

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -202,8 +202,9 @@ class _Run:
                 for work, outcome in outcomes:
                     self._finish(work, outcome, start)
         finally:
-            for name in self.at_work:
-                self.journal.give_back(name)
+            with suppress(OutputError):  # on a full disk the first error is the one to report
+                for name in self.at_work:
+                    self.journal.give_back(name)
         left = self.state.total - self.state.done - self.state.failed
         return BatchResult(self.state.done, self.state.failed, left)
 

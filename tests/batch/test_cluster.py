@@ -41,9 +41,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, BaseProcess]]:
         yield scheduler.scheduler_address, workers[0]
 
 
-def test_a_killed_worker_costs_nothing_but_time(
-    cluster: tuple[str, BaseProcess], tmp_path: Path
-) -> None:
+def test_a_killed_worker_costs_nothing_but_time(cluster: tuple[str, BaseProcess], tmp_path: Path) -> None:
     address, worker = cluster
     options = quick(small_network(tmp_path))
     maps = [noise_map(tmp_path / "data" / f"{number}.ccp4", number, edge=24) for number in range(8)]

@@ -75,7 +75,7 @@ def test_errors_of_the_batch_itself(arguments: list[str], tmp_path: Path, capsys
 
 def command(arguments: list[str], out: Connection, errors: Connection) -> None:
     """Run ``edseg`` with pipes for its output."""
-    sys.stdout, sys.stderr = (open(os.dup(pipe.fileno()), "w") for pipe in (out, errors))
+    sys.stdout, sys.stderr = (open(os.dup(pipe.fileno()), "w") for pipe in (out, errors))  # noqa: SIM115 (until it ends)
     sys.exit(main(arguments))
 
 
