@@ -73,10 +73,11 @@ def _maps_of(text: Path | str, defaults: MapSettings, output: Path) -> Iterator[
 
 def _maps_that_fit(pattern: str, output: Path) -> Iterator[Path]:
     own = Path(os.path.realpath(output))
+    says_names = Path(pattern).name.strip("*") != ""  # "data/**" fits all files, and is meant as the folder
     for path in sorted(map(Path, glob.glob(pattern, recursive=True))):
         if path.is_dir():
             yield from sorted(_maps_in(path, output))
-        elif own not in Path(os.path.realpath(path)).parents:
+        elif own not in Path(os.path.realpath(path)).parents and (says_names or _is_map(path.name)):
             yield path
 
 
@@ -86,4 +87,8 @@ def _maps_in(folder: Path, output: Path) -> Iterator[Path]:
         if own in (real := Path(os.path.realpath(root)), *real.parents):
             folders.clear()
             continue
-        yield from (Path(root, name) for name in files if name.lower().removesuffix(_COMPRESSED).endswith(_MAPS))
+        yield from (Path(root, name) for name in files if _is_map(name))
+
+
+def _is_map(name: str) -> bool:
+    return name.lower().removesuffix(_COMPRESSED).endswith(_MAPS)

@@ -46,7 +46,8 @@ def test_folders_patterns_and_files(tmp_path: Path) -> None:
         "a/data.mtz", "b/data.mtz.gz", "c.MRC",
     ]  # fmt: skip
     assert found(f"{tmp_path}/**/d*") == ["a/data.mtz", "b/data.mtz.gz"]
-    assert sorted(found(f"{tmp_path}/*")) == everything
+    for pattern in ("*", "**"):
+        assert sorted(found(f"{tmp_path}/{pattern}")) == everything
     assert found(tmp_path / "b" / "model.cif") == ["b/model.cif"]
     for wrong, said in ((tmp_path / "d.mtz", "d.mtz"), (f"{tmp_path}/*.ccp4", "pattern"), (tmp_path / "out", "no map")):
         with pytest.raises(OptionError, match=said):
