@@ -20,14 +20,23 @@ class Shown(NamedTuple):
     said: list[str]
 
 
-def browse(page: Path, words: str, folder: Path) -> Shown:
-    """Open a page at the words that stand after ``#`` in its address; `folder` is for the browser's files."""
+def browse(page: Path, words: str, folder: Path, *, space: bool = False) -> Shown:
+    """Open a page at the words that stand after ``#`` in its address.
+
+    Parameters
+    ----------
+    folder
+        For the browser's files.
+    space
+        Whether the page draws in space, which takes the browser much longer.
+    """
     assert BROWSER is not None
     picture = folder / "page.png"
     command = [
-        BROWSER, "--headless=new", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+        BROWSER, "--headless=new", "--no-sandbox",
+        *(("--use-angle=swiftshader", "--enable-unsafe-swiftshader") if space else ("--disable-gpu",)),
         "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={folder / 'profile'}", "--no-first-run",
-        "--hide-scrollbars", "--window-size=1280,900", "--virtual-time-budget=5000", "--enable-logging=stderr",
+        "--hide-scrollbars", "--window-size=1280,900", "--virtual-time-budget=1000", "--enable-logging=stderr",
         "--dump-dom", f"--screenshot={picture}", f"{page.as_uri()}#{words}",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)

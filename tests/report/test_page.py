@@ -155,7 +155,7 @@ def test_the_table_is_sorted_searched_and_cut_into_pages(page: Path, tmp_path: P
 
 @in_a_browser
 def test_a_map_is_shown_in_space(page: Path, tmp_path: Path) -> None:
-    text, picture, said = browse(page, "map=map+2", tmp_path)
+    text, picture, said = browse(page, "map=map+2", tmp_path, space=True)
     assert said == []
     pixels = np.asarray(Image.open(picture).convert("RGB"), int)[150:720, 30:740].reshape(-1, 3)
     labels = {residue.ranks[0][0] for residue in crowded(32, 2).residues}
