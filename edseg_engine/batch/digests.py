@@ -49,12 +49,6 @@ def is_same(before: Asked, sha256: str, now: Asked, path: Path) -> bool:
     return before.mtime_ns == now.mtime_ns or (bool(sha256) and sha256_of(path) == sha256)
 
 
-def files_of(directory: Path) -> dict[str, int]:
-    """Return the bytes of each file of a result."""
-    paths = (path for path in sorted(directory.rglob("*")) if path.is_file())
-    return {path.relative_to(directory).as_posix(): path.stat().st_size for path in paths}
-
-
 def is_there(result: Done, directory: Path, document: str) -> bool:
     """Return whether a result is as it was written down: its document to the byte, its other files in size."""
     try:

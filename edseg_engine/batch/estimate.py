@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -14,13 +14,15 @@ from edseg_engine.batch.plan import make_plan
 from edseg_engine.batch.records import Done, Job
 from edseg_engine.batch.run import BatchOptions
 from edseg_engine.batch.settings import MapSettings, check_task
-from edseg_engine.batch.tasks import segment_options
+from edseg_engine.batch.tasks import require_task, segment_options
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.region import Region, choose_region
+from edseg_engine.devices import choose_device
 from edseg_engine.errors import EdsegError
 from edseg_engine.io.read import read_map
 from edseg_engine.pipeline import segment
 from edseg_engine.pipeline.voxels import box_voxels, memory_needed, with_resolution
+from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
 from edseg_engine.resolution import range_of_resolution
 
 #: Half the edge in Å of the part of a map on which the machine is timed.
@@ -65,7 +67,7 @@ def estimate_batch(
     inputs: Sequence[Path | str],
     directory: Path | str,
     options: BatchOptions,
-    progress: Callable[[int, int], None] = lambda number, total: None,
+    progress: ProgressCallback = ignore_progress,
 ) -> BatchEstimate:
     """Return what `edseg_engine.batch.run.run_batch` will have to do, and about how long one map after the other takes.
 
@@ -76,9 +78,11 @@ def estimate_batch(
     Parameters
     ----------
     progress
-        Is called with the number of maps that have been read, and of all.
+        Is called with the stage ``read`` and the share of the maps that have been read.
     """
     directory = Path(directory).absolute()
+    require_task(options.task)
+    choose_device(options.device)
     maps = find_maps(inputs, options.settings, directory)
     with copied_journal(directory, options.task) as journal:
         plan = make_plan(maps, journal, directory, retry_failed=options.retry_failed)
@@ -86,7 +90,7 @@ def estimate_batch(
     estimates = []
     for number, job in enumerate(plan.todo):
         estimates.append(_estimate(job, options, clock))
-        progress(number + 1, len(plan.todo))
+        progress(Progress("read", (number + 1) / len(plan.todo)))
     return BatchEstimate(tuple(estimates), plan.done, plan.failed)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edseg_engine.batch.manifest import MapInput, is_manifest, read_manifest
@@ -28,7 +28,7 @@ def find_maps(inputs: Sequence[Path | str], defaults: MapSettings, output: Path)
     defaults
         Settings of all maps for which a manifest says nothing else.
     output
-        The output directory: nothing in it is a map of the batch.
+        The output directory: folders and patterns find nothing in it.
 
     Raises
     ------
@@ -61,26 +61,34 @@ def _maps_of(text: Path | str, defaults: MapSettings, output: Path) -> Iterator[
     elif os.path.lexists(path):
         paths = [path]
     else:
-        paths = sorted(map(Path, glob.glob(str(text), recursive=True)))
+        paths = list(_maps_that_fit(str(text), output))
         if not paths:
-            raise OptionError(f"{shown(path)} does not exist: it is no file, no folder and no pattern that fits any.")
+            raise OptionError(f"{shown(path)} does not exist: it is no file, no folder and no pattern that fits a map.")
     for each in paths:
         if is_manifest(each):
             yield from read_manifest(each, defaults)
-        elif path != each and each.is_dir():
-            yield from _maps_of(each, defaults, output)
         else:
             yield MapInput(each, defaults)
 
 
+def _maps_that_fit(pattern: str, output: Path) -> Iterator[Path]:
+    own = Path(os.path.realpath(output))
+    says_names = Path(pattern).name.strip("*") != ""  # "data/**" fits all files, and is meant as the folder
+    for path in sorted(map(Path, glob.glob(pattern, recursive=True))):
+        if path.is_dir():
+            yield from sorted(_maps_in(path, output))
+        elif own not in Path(os.path.realpath(path)).parents and (says_names or _is_map(path.name)):
+            yield path
+
+
 def _maps_in(folder: Path, output: Path) -> Iterator[Path]:
-    own = os.path.realpath(output)
+    own = Path(os.path.realpath(output))
     for root, folders, files in os.walk(folder):
-        if os.path.realpath(root) == own:
+        if own in (real := Path(os.path.realpath(root)), *real.parents):
             folders.clear()
             continue
-        yield from (Path(root, name) for name in _maps_among(files))
+        yield from (Path(root, name) for name in files if _is_map(name))
 
 
-def _maps_among(names: Iterable[str]) -> Iterator[str]:
-    return (name for name in names if name.lower().removesuffix(_COMPRESSED).endswith(_MAPS))
+def _is_map(name: str) -> bool:
+    return name.lower().removesuffix(_COMPRESSED).endswith(_MAPS)

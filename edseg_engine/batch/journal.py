@@ -52,11 +52,6 @@ class Journal:
         """Return what is known of all maps, by name."""
         return [_entry(row) for row in self._rows("SELECT * FROM maps ORDER BY name")]
 
-    def entry(self, name: str) -> Entry | None:
-        """Return what is known of a map."""
-        row = next(self._rows("SELECT * FROM maps WHERE name = ?", name), None)
-        return None if row is None else _entry(row)
-
     def asked(self, name: str) -> tuple[Asked, str]:
         """Return what a map was last asked for, and the SHA-256 of its file then, empty if it is not known."""
         row = next(self._rows("SELECT * FROM maps WHERE name = ?", name))
@@ -97,8 +92,10 @@ class Journal:
         )  # fmt: skip
 
     def give_back(self, name: str) -> None:
-        """Write down that work on a map was stopped on purpose."""
-        self._change("UPDATE maps SET state = ?, deaths = deaths - 1 WHERE name = ?", WAITING, name)
+        """Write down that work on a map was stopped on purpose, if it has begun and not ended."""
+        self._change(
+            "UPDATE maps SET state = ?, deaths = deaths - 1 WHERE name = ? AND state = ?", WAITING, name, RUNNING
+        )
 
     def finish(self, name: str, outcome: Outcome) -> None:
         """Write down what came of a map."""

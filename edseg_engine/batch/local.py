@@ -17,7 +17,7 @@ from edseg_engine.memory import available_memory
 from edseg_engine.pipeline.voxels import BYTES_FIXED
 from edseg_engine.progress import Progress
 
-#: Is called with the name of a map and its progress, from any thread, but never from two at once.
+#: Is called with the name of a map and its progress, from any thread.
 MapProgress = Callable[[str, Progress], None]
 _WAKE_S = 0.5
 
@@ -43,8 +43,8 @@ class MemoryBudget:
         """
         if needed > self._limit:
             raise DeviceError(
-                f"This map needs about {needed / 1e9:.1f} GB of memory, more than the {self._limit / 1e9:.1f} GB that "
-                "it may have; close other programs, raise --memory, or work on a part of the map."
+                f"This map needs about {needed / 1e9:.1f} GB of memory, and {self._limit / 1e9:.1f} GB are free or "
+                "allowed by --memory; close other programs, raise --memory, or work on a part of the map."
             )
         needed -= BYTES_FIXED  # what the libraries take, they take once
         with self._changed:
@@ -101,7 +101,7 @@ class LocalRunner:
 
     def __call__(self, works: Iterator[Work]) -> Iterator[tuple[Work, Outcome]]:
         """Take works while there are any, and yield each with what came of it."""
-        budget, stopped, speaking = MemoryBudget(self._memory), threading.Event(), threading.Lock()
+        budget, stopped = MemoryBudget(self._memory), threading.Event()
 
         def in_hand(work: Work) -> _InHand:
             name = work.job.name
@@ -109,8 +109,7 @@ class LocalRunner:
             def report(progress: Progress) -> None:
                 if stopped.is_set():
                     raise Cancelled("Stopped.")
-                with speaking:
-                    self._progress(name, progress)
+                self._progress(name, progress)
 
             return _InHand(work, steps_of(work, report, lambda needed: budget.take(name, needed)))
 

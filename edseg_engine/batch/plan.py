@@ -145,7 +145,7 @@ def _was_finished(job: Job, journal: Journal, place: Path) -> bool:
     if not document or document == journal.before(job.name)[0]:
         return False
     try:
-        journal.finish(job.name, Outcome(done_of(journal.task, place, job.path)))
+        journal.finish(job.name, Outcome(done_of(journal.task, place, sha256_of(job.path))))
     except ResultFormatError:  # what cannot be read back is made again
         return False
     return True
@@ -157,8 +157,8 @@ def _after_death(job: Job, journal: Journal) -> str:
     if deaths < MOST_DEATHS:
         return RUNNING
     message = (
-        f"{deaths} runs in a row were killed while this map was at work, as they are when memory runs out; "
-        "--retry-failed tries it again."
+        f"{deaths} runs in a row were killed while this map was at work, as they are when memory runs out. "
+        "--retry-failed tries it again; use it with --one-at-a-time, as another map may have been the cause."
     )
     journal.finish(job.name, Outcome(Failed("DeviceError", message)))
     return FAILED

@@ -9,7 +9,7 @@ from pathlib import Path
 from edseg_engine.batch.settings import MapSettings
 
 #: What the journal can say of a map. Only a run that was killed leaves maps ``running``.
-WAITING, RUNNING, DONE, FAILED = STATES = ("waiting", "running", "done", "failed")
+WAITING, RUNNING, DONE, FAILED = ("waiting", "running", "done", "failed")
 
 
 @dataclass(frozen=True)

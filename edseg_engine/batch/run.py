@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from edseg_engine.batch.cluster import ClusterRunner
+from edseg_engine.batch.cluster import CLUSTERS, ClusterRunner
 from edseg_engine.batch.inputs import find_maps
 from edseg_engine.batch.journal import Journal
 from edseg_engine.batch.journal_file import open_journal
@@ -18,7 +19,7 @@ from edseg_engine.batch.local import LocalRunner
 from edseg_engine.batch.plan import Plan, document_of, make_plan
 from edseg_engine.batch.records import Done, Failed, Outcome, Work
 from edseg_engine.batch.settings import MapSettings, check_task
-from edseg_engine.batch.tasks import require_task
+from edseg_engine.batch.tasks import network_options, require_task
 from edseg_engine.devices import choose_device
 from edseg_engine.errors import OptionError, OutputError
 from edseg_engine.progress import Progress
@@ -43,7 +44,8 @@ class BatchOptions:
     retry_failed
         Whether maps that failed before are tried again.
     memory
-        Bytes that the maps at work on this machine may need together; None takes what is free.
+        Bytes that the maps at work on this machine may need together, of the task ``segment`` only; None takes what is
+        free.
     overlap
         Whether a map is prepared while the network runs on another, on this machine.
     scheduler
@@ -63,14 +65,22 @@ class BatchOptions:
 
     def __post_init__(self) -> None:
         check_task(self.settings, self.task)
+        network_options(self.settings, self.device)
         if self.memory is not None and not self.memory > 0:
             raise OptionError(f"The limit of memory must be more than nothing, not {self.memory:g} bytes.")
+        if self.memory is not None and self.task == "build":
+            raise OptionError("The task build has no limit of memory: it works on one map at a time.")
         if self.scheduler is not None and (self.memory is not None or not self.overlap):
             raise OptionError(
                 "A limit of memory and one map at a time are of this machine; a scheduler's workers have neither."
             )
         if self.workers < 1:
             raise OptionError(f"The number of workers must be at least 1, not {self.workers}.")
+        if self.workers > 1 and self.scheduler not in CLUSTERS:
+            raise OptionError(
+                "Workers are started only by the schedulers local and slurm; use --scheduler local for those on this "
+                "machine."
+            )
 
 
 @dataclass(frozen=True)
@@ -146,7 +156,8 @@ def run_batch(
     options
         See `BatchOptions`.
     progress
-        Called often; raise `edseg_engine.errors.Cancelled` from it to stop at once.
+        Called often, by different threads one after the other; raise `edseg_engine.errors.Cancelled` from it to stop at
+        once.
     stop
         Asked before each map; once it says yes, maps at work are finished and no other is begun.
 
@@ -178,20 +189,22 @@ class _Run:
     stop: Callable[[], bool]
     at_work: set[str] = field(default_factory=set)
     finished: int = 0
+    speaking: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.state = BatchProgress(self.plan.total, self.plan.done, self.plan.failed)
 
     def run(self) -> BatchResult:
-        self.progress(self.state)
+        self._tell(self.state)
         start = time.monotonic()
         try:
             with closing(self._runner()(self._works())) as outcomes:  # type: ignore[type-var]
                 for work, outcome in outcomes:
                     self._finish(work, outcome, start)
         finally:
-            for name in self.at_work:
-                self.journal.give_back(name)
+            with suppress(OutputError):  # on a full disk the first error is the one to report
+                for name in self.at_work:
+                    self.journal.give_back(name)
         left = self.state.total - self.state.done - self.state.failed
         return BatchResult(self.state.done, self.state.failed, left)
 
@@ -206,12 +219,12 @@ class _Run:
             if self.stop():
                 return
             work = Work(job, self.directory / job.name, self.options.task, self.options.device)
+            self.at_work.add(job.name)  # first: what interrupts the next line is often raised after it was written
             self.journal.begin(job.name, document_of(self.options.task, work.directory))
-            self.at_work.add(job.name)
             yield work
 
     def _report(self, name: str, stage: Progress) -> None:
-        self.progress(replace(self.state, name=name, stage=stage))
+        self._tell(replace(self.state, name=name, stage=stage))
 
     def _finish(self, work: Work, outcome: Outcome, start: float) -> None:
         name = work.job.name
@@ -224,7 +237,11 @@ class _Run:
         done, failed = self.state.done + worked, self.state.failed + (not worked)
         left = (time.monotonic() - start) / self.finished * (self.state.total - done - failed)
         self.state = replace(self.state, done=done, failed=failed, seconds_left=left)
-        self.progress(replace(self.state, name=name, outcome=outcome))
+        self._tell(replace(self.state, name=name, outcome=outcome))
+
+    def _tell(self, progress: BatchProgress) -> None:
+        with self.speaking:
+            self.progress(progress)
 
     def _stop_if_full(self, failed: Failed) -> None:
         """End the batch if a map failed only because the disk is full, as all others would."""

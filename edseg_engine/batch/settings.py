@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -94,12 +95,19 @@ def setting_of_text(name: str, text: str, folder: Path) -> object:
     try:
         return _PARSERS[name](text) if name not in FILES else folder / text
     except ValueError:
-        raise OptionError(f"The {name} is {text!r}, which it cannot be.") from None
+        raise OptionError(f"The {name} cannot be {text!r}.") from None
 
 
 def _box(text: str) -> Box:
-    x0, y0, z0, x1, y1, z1 = map(float, text.replace(",", " ").split())
+    x0, y0, z0, x1, y1, z1 = map(_number, text.replace(",", " ").split())
     return x0, y0, z0, x1, y1, z1
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
 
 
 def _truth(text: str) -> bool:
@@ -115,7 +123,7 @@ def _region(text: str) -> str:
 
 
 _PARSERS: dict[str, Callable[[str], object]] = {
-    "resolution": float,
+    "resolution": _number,
     "residues": int,
     "f": str,
     "phi": str,

@@ -6,13 +6,14 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
-from edseg_engine.batch.digests import files_of, sha256_of
+from edseg_engine.batch.digests import sha256_of
 from edseg_engine.batch.records import Done, Failed, Outcome, Work
 from edseg_engine.batch.settings import MapSettings, check_task
 from edseg_engine.building.build import build
@@ -26,9 +27,9 @@ from edseg_engine.io.names import shown
 from edseg_engine.io.read import read_map
 from edseg_engine.io.result_files import ResultFiles
 from edseg_engine.io.sequence import count_residues, read_sequences
-from edseg_engine.memory import require_memory
 from edseg_engine.options import SegmentOptions
 from edseg_engine.pipeline import label_residues, prepare_map, run_network
+from edseg_engine.pipeline.voxels import require_run_memory
 from edseg_engine.progress import Clock, ProgressCallback, ignore_progress
 from edseg_engine.results.files import RESULT_OUTPUT, write_results
 from edseg_engine.results.reading import read_results
@@ -47,17 +48,12 @@ def require_task(task: str) -> None:
         require_programs()
 
 
-def require_free(needed: float) -> None:
-    """Check that the bytes that a map needs are free; raises `DeviceError` if they are not."""
-    require_memory(needed, "This map", "close other programs, or work on one asymmetric unit or a part of the map")
-
-
-def do_work(work: Work, progress: ProgressCallback = ignore_progress) -> Outcome:
+def do_work(work: Work) -> Outcome:
     """Do all steps of the work on a map, one after the other, and return what came of it."""
     given: Any = None
     start = time.perf_counter()
     try:
-        for step in steps_of(work, progress, require_free):
+        for step in steps_of(work, ignore_progress, require_run_memory):
             given = step(given)
     except Exception as error:  # noqa: BLE001 (one bad map must not stop the others)
         given = failure_of(error)
@@ -111,21 +107,33 @@ def read_summary(task: str, directory: Path) -> dict[str, object]:
     return _build_summary(directory) if task == "build" else _segment_summary(directory)
 
 
-def done_of(task: str, directory: Path, input_path: Path, voxels: float = 0.0) -> Done:
+def done_of(task: str, directory: Path, input_sha256: str, voxels: float = 0.0) -> Done:
     """Return the record of a result that is there, and reads back; raises `ResultFormatError` otherwise."""
     summary = read_summary(task, directory)
-    document = sha256_of(directory / OUTPUTS[task].document)
-    return Done(files_of(directory), document, sha256_of(input_path), summary, voxels)
+    paths = ((name, directory / name) for name in sorted(OUTPUTS[task].names))
+    files = {name: path.stat().st_size for name, path in paths if path.is_file()}
+    return Done(files, sha256_of(directory / OUTPUTS[task].document), input_sha256, summary, voxels)
 
 
 def segment_options(settings: MapSettings, device: str) -> SegmentOptions:
-    """Return the options of the engine for a map."""
-    residues = settings.residues
-    if residues is None and settings.sequence is not None:
-        residues = count_residues(settings.sequence)
+    """Return the options of segmenting a map; its sequence, if it has one, is read."""
+    options = network_options(settings, device)
+    if settings.residues is None and settings.sequence is not None:
+        return replace(options, n_residues=count_residues(settings.sequence))
+    return options
+
+
+def network_options(settings: MapSettings, device: str) -> SegmentOptions:
+    """Return what the settings of a map say about running the network; those of its sequence are left out.
+
+    Raises
+    ------
+    OptionError, ResolutionError
+        If a value makes no sense.
+    """
     return SegmentOptions(
         resolution=settings.resolution,
-        n_residues=residues,
+        n_residues=settings.residues,
         region=settings.region,
         device=device,
         orientations=settings.orientations,
@@ -140,12 +148,13 @@ def segment_options(settings: MapSettings, device: str) -> SegmentOptions:
 def _segment_steps(work: Work, clock: Clock, admit: Admit) -> list[Step]:
     """Before the network, the network, and after it: so different maps can be at different steps at once."""
     settings, path = work.job.settings, work.job.path
-    voxels = 0.0
+    sha256, voxels = "", 0.0
     options: SegmentOptions
 
     def prepare(_: object) -> Any:
-        nonlocal options, voxels
+        nonlocal options, sha256, voxels
         options = segment_options(settings, work.device)
+        sha256 = sha256_of(path)  # before it is read: a file that changes in the meantime is read again another time
         with clock.stage("read"):
             density = read_map(path, resolution=settings.resolution, f_label=settings.f, phi_label=settings.phi)
         prepared = prepare_map(density, options, clock, admit=admit)
@@ -155,7 +164,7 @@ def _segment_steps(work: Work, clock: Clock, admit: Admit) -> list[Step]:
     def write(reading: Any) -> Done:
         segmentation = label_residues(reading, options, clock)
         write_results(segmentation, work.directory, overwrite=True, progress=clock.progress)
-        return done_of(work.task, work.directory, path, voxels)
+        return done_of(work.task, work.directory, sha256, voxels)
 
     return [prepare, lambda prepared: run_network(prepared, options, clock), write]
 
@@ -174,17 +183,11 @@ def _build_steps(work: Work, clock: Clock, admit: Admit) -> list[Step]:
             f_label=settings.f,
             phi_label=settings.phi,
         )
-        of_network = SegmentOptions(
-            resolution=settings.resolution,
-            n_residues=settings.residues,
-            device=work.device,
-            orientations=settings.orientations,
-            views=settings.views,
-            weights=settings.weights,
-        )
+        of_network = network_options(settings, work.device)
+        sha256 = sha256_of(path)
         result = build(path, options, lambda density, p: vote(density, of_network, p), clock.progress)
         write_build(result, work.directory, overwrite=True, progress=clock.progress)
-        return done_of(work.task, work.directory, path)
+        return done_of(work.task, work.directory, sha256)
 
     return [run]
 

@@ -6,7 +6,8 @@ import argparse
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -80,17 +81,18 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.cli.batch_progress import shown_progress
     from edseg_engine.cli.console import complain, say
     from edseg_engine.cli.progress import json_line
+    from edseg_engine.cli.reporting import error_event
     from edseg_engine.errors import Cancelled, NoMapWorked, SomeMapsFailed
     from edseg_engine.io.names import shown
 
-    options = _options(args)
     if args.dry_run:
-        return _dry_run(args, options)
-    try:
-        with shown_progress(args.progress) as progress, _interrupts(complain) as stop:
-            result = run_batch(args.inputs, args.out, options, progress, stop)
-    except KeyboardInterrupt:
-        raise Cancelled("Stopped. Start the same command again to go on.") from None
+        return _dry_run(args)
+    with error_event() if args.progress == "json" else nullcontext():
+        try:
+            with shown_progress(args.progress) as progress, _interrupts(complain) as stop:
+                result = run_batch(args.inputs, args.out, _options(args), progress, stop)
+        except KeyboardInterrupt:
+            raise Cancelled("Stopped. Start the same command again to go on.") from None
     if args.progress == "json":
         directory = shown(args.out.resolve())
         say(json_line("result", directory=directory, done=result.done, failed=result.failed, left=result.left))
@@ -134,17 +136,18 @@ def _options(args: argparse.Namespace) -> BatchOptions:
     )
 
 
-def _dry_run(args: argparse.Namespace, options: BatchOptions) -> int:
+def _dry_run(args: argparse.Namespace) -> int:
     from edseg_engine.batch.estimate import estimate_batch
     from edseg_engine.cli.batch_progress import estimate_table
-    from edseg_engine.cli.console import say
-    from edseg_engine.cli.progress import progress_bars
-    from edseg_engine.progress import Progress
+    from edseg_engine.cli.reporting import report
 
-    with progress_bars() as show:
-        estimate = estimate_batch(args.inputs, args.out, options, lambda n, total: show(Progress("read", n / total)))
-    say(estimate_table(estimate))
-    return 0
+    return report(
+        args.progress,
+        args.out,
+        lambda progress: estimate_batch(args.inputs, args.out, _options(args), progress),
+        asdict,
+        estimate_table,
+    )
 
 
 @contextmanager

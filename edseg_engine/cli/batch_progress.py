@@ -119,8 +119,9 @@ def estimate_table(batch: BatchEstimate) -> str:
         "",
         f"{'Maps to do':<17}{len(batch.maps)}{f', of which {bad} will fail' if bad else ''}",
         f"{'Finished before':<17}{batch.done} done, {batch.failed} failed",
-        f"{'Time':<17}{'about ' + duration(sum(known)) if known else 'unknown before the first map is finished'}, "
-        "one map at a time",
-        f"{'Memory':<17}at most {max((each.memory for each in batch.maps), default=0) / 1e9:.1f} GB for one map",
     ]
+    if bad < len(batch.maps):
+        time = f"about {duration(sum(known))}" if known else "unknown before the first map is finished"
+        memory = max(each.memory for each in batch.maps)
+        lines += [f"{'Time':<17}{time}, one map at a time", f"{'Memory':<17}at most {memory / 1e9:.1f} GB for one map"]
     return "\n".join(lines)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,12 +37,8 @@ def report(
         What the last JSON line says beside the directory, and what people read.
     """
     if mode == "json":
-        try:
+        with error_event():
             result = _uninterrupted(work, emit_progress)
-        except REPORTED as error:
-            with suppress(*REPORTED):  # if the output is closed, the first error is still the one to report
-                emit("error", kind=type(error).__name__, message=shown(str(error)), exit_code=error.exit_code)
-            raise
         say(json_line("result", directory=shown(directory.resolve()), **event(result)))
         return 0
     if mode == "auto":
@@ -52,6 +48,17 @@ def report(
         result = _uninterrupted(work, ignore_progress)
     say(summary(result))
     return 0
+
+
+@contextmanager
+def error_event() -> Iterator[None]:
+    """Write a JSON line about what ends this context."""
+    try:
+        yield
+    except REPORTED as error:
+        with suppress(*REPORTED):  # if the output is closed, the first error is still the one to report
+            emit("error", kind=type(error).__name__, message=shown(str(error)), exit_code=error.exit_code)
+        raise
 
 
 def _uninterrupted(work: Callable[[ProgressCallback], T], progress: ProgressCallback) -> T:

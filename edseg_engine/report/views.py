@@ -68,10 +68,11 @@ def _of_model(directory: Path) -> FoundResidues:
     built = json.loads((directory / BUILD_OUTPUT.document).read_text(encoding="utf-8"))["residues"]
     probability = {(each["chain"], each["number"]): each["docking_probability"] for each in built}
     found = [
-        (label, residue.find_atom("CA", "*", gemmi.Element("C")), probability.get((chain.name, residue.seqid.num)))
+        (label, residue.find_atom("CA", "*", gemmi.Element("C")), probability[address])
         for chain in structure[0]
         for residue in chain
-        if (label := label_of_residue(residue.name)) is not None
+        if (address := (chain.name, residue.seqid.num)) in probability  # others have no place in the sequence
+        and (label := label_of_residue(residue.name)) is not None
     ]
     placed = [(label, atom.pos.tolist(), p) for label, atom, p in found if atom is not None]
     return FoundResidues(

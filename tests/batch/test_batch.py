@@ -6,9 +6,9 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
+import signal
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,15 +16,16 @@ import pytest
 
 from batches import journal_of, noise_map, quick, small_network, states
 from edseg_engine.batch.estimate import estimate_batch
+from edseg_engine.batch.journal import Journal
 from edseg_engine.batch.journal_file import open_journal
 from edseg_engine.batch.local import MemoryBudget
-from edseg_engine.batch.records import Done, Failed
+from edseg_engine.batch.records import Done, Failed, Outcome
 from edseg_engine.batch.run import BatchOptions, BatchProgress, run_batch
 from edseg_engine.batch.tasks import failure_of
 from edseg_engine.errors import Cancelled, DeviceError, OptionError, OutputError, ResultFormatError
 from edseg_engine.pipeline.voxels import BYTES_FIXED
 from edseg_engine.results.reading import read_results
-from places import ROOT
+from forked import running
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +83,20 @@ def test_what_is_finished_is_not_repeated_and_what_changed_is(
     assert dates(out)["b"] == second["b"]
 
 
+def test_a_map_that_changes_while_it_is_at_work_is_done_again(
+    maps: list[Path], tmp_path: Path, options: BatchOptions
+) -> None:
+    def replace_map(progress: BatchProgress) -> None:
+        if progress.stage and progress.stage.stage == "network":
+            noise_map(maps[0], seed=9)
+
+    out = tmp_path / "out"
+    run_batch(maps[:1], out, options, replace_map)
+    first = dates(out)
+    run_batch(maps[:1], out, options)
+    assert dates(out)["a"] > first["a"]
+
+
 def test_failed_maps_are_tried_again_only_if_asked(maps: list[Path], tmp_path: Path, options: BatchOptions) -> None:
     out, weights = tmp_path / "out", options.settings.weights
     assert weights is not None
@@ -96,40 +111,36 @@ def test_failed_maps_are_tried_again_only_if_asked(maps: list[Path], tmp_path: P
         assert journal_of(out)["bad"].attempts == expected
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from batches import quick
-from edseg_engine.batch.journal import Journal
-from edseg_engine.batch.run import run_batch
+def run_killed_between_result_and_journal(folder: Path, out: Path, options: BatchOptions) -> None:
+    finish, finished = Journal.finish, []
 
-finish, finished = Journal.finish, []
+    def killed(journal: Journal, name: str, outcome: Outcome) -> None:
+        if finished:
+            os.kill(os.getpid(), signal.SIGKILL)
+        finished.append(name)
+        finish(journal, name, outcome)
 
-def killed(journal, name, outcome):
-    if finished:
-        os.kill(os.getpid(), signal.SIGKILL)
-    finished.append(name)
-    finish(journal, name, outcome)
-
-Journal.finish = killed
-run_batch([sys.argv[1]], sys.argv[2], quick(Path(sys.argv[3])))
-"""
+    Journal.finish = killed  # type: ignore[method-assign]
+    run_batch([folder], out, options)
 
 
 def test_a_run_killed_between_result_and_journal_is_repaired(
     maps: list[Path], tmp_path: Path, options: BatchOptions
 ) -> None:
     out = tmp_path / "out"
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests/helpers'}", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", KILLED, maps[0].parent, out, str(options.settings.weights)]
-    assert subprocess.run(command, env=environment, check=False).returncode == -9
+    with running(run_killed_between_result_and_journal, maps[0].parent, out, options) as process:
+        process.join(120)
+        assert process.exitcode == -signal.SIGKILL
     assert states(out)["a"] == "done"
     assert states(out)["b"] == "running"  # and its result is there
     assert (out / "b" / "result.json").exists()
     left = dates(out)
+    (out / "b" / ".edseg-left").mkdir()
+    (out / "b" / ".edseg-left" / "result.json").write_text("an older one")
     assert run_batch(maps, out, options).done == 3
     assert {name: entry.attempts for name, entry in journal_of(out).items() if name in "ab"} == {"a": 1, "b": 1}
     assert dates(out).items() >= {name: left[name] for name in "ab"}.items()
+    assert journal_of(out)["b"].result.files.keys() == journal_of(out)["a"].result.files.keys()  # type: ignore[union-attr]
     assert list(out.glob(".edseg-*")) == []
 
 
@@ -177,7 +188,17 @@ def test_stopping_finishes_what_is_at_work(maps: list[Path], tmp_path: Path, opt
 
 def test_overlapping_maps_give_the_same_results(maps: list[Path], tmp_path: Path, options: BatchOptions) -> None:
     run_batch(maps, tmp_path / "one", replace(options, overlap=False))
-    run_batch(maps, tmp_path / "many", replace(options, memory=1e12))
+    inside, together = threading.Lock(), []
+
+    def alone(progress: BatchProgress) -> None:
+        if not inside.acquire(blocking=False):
+            together.append(progress)
+            return
+        time.sleep(0.002)  # time for another thread to come
+        inside.release()
+
+    run_batch(maps, tmp_path / "many", replace(options, memory=1e12), alone)
+    assert together == []
     for name in "abc":
         one, many = (json.loads((tmp_path / out / name / "result.json").read_text()) for out in ("one", "many"))
         assert one.pop("timings").keys() == many.pop("timings").keys()
@@ -268,6 +289,12 @@ def test_an_error_of_edseg_itself_is_that_of_its_map_and_says_where() -> None:
 def test_options_of_the_other_task_are_refused(options: BatchOptions) -> None:
     with pytest.raises(OptionError, match="cycles"):
         replace(options, settings=replace(options.settings, cycles=2))
+    with pytest.raises(OptionError, match="orientations"):
+        replace(options, settings=replace(options.settings, orientations=0))
+    with pytest.raises(OptionError, match="--scheduler local"):
+        replace(options, workers=2)
+    with pytest.raises(OptionError, match="build has no limit"):
+        replace(options, task="build", memory=1e9)
     with pytest.raises(OptionError, match="scheduler"):
         replace(options, scheduler="local", memory=1e9)
     with pytest.raises(OptionError, match="voxels"):

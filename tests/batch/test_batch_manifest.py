@@ -45,6 +45,9 @@ def test_folders_patterns_and_files(tmp_path: Path) -> None:
     assert found(f"{tmp_path}/*/data.mtz*", tmp_path / "a", f"{tmp_path}/[c].MRC") == [
         "a/data.mtz", "b/data.mtz.gz", "c.MRC",
     ]  # fmt: skip
+    assert found(f"{tmp_path}/**/d*") == ["a/data.mtz", "b/data.mtz.gz"]
+    for pattern in ("*", "**"):
+        assert sorted(found(f"{tmp_path}/{pattern}")) == everything
     assert found(tmp_path / "b" / "model.cif") == ["b/model.cif"]
     for wrong, said in ((tmp_path / "d.mtz", "d.mtz"), (f"{tmp_path}/*.ccp4", "pattern"), (tmp_path / "out", "no map")):
         with pytest.raises(OptionError, match=said):
@@ -108,9 +111,9 @@ def test_manifests_that_cannot_be_meant_are_refused(tmp_path: Path, text: str, s
 
 
 def test_a_wrong_value_is_the_problem_of_its_map_alone(tmp_path: Path) -> None:
-    text = "path,resolution,box\na,2.0,\nb,fine,\nc,,1 2 3\n"
+    text = "path,resolution,box\na,2.0,\nb,fine,\nc,,1 2 3\nd,nan,\ne,,0 0 0 1 1 inf\n"
     maps = find_maps([manifest(tmp_path, text)], DEFAULTS, tmp_path / "out")
-    assert [bool(each.refusal) for each in maps] == [False, True, True]
+    assert [bool(each.refusal) for each in maps] == [False, True, True, True, True]
     assert "maps.csv, line 3" in maps[1].refusal
     assert "'fine'" in maps[1].refusal
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -18,41 +16,33 @@ import pytest
 from batches import noise_map, quick, small_network, states
 from edseg_engine.batch.run import BatchProgress, run_batch
 from edseg_engine.errors import DeviceError, OptionError
-from places import ROOT
+from forked import running
 
 pytest.importorskip("distributed")
-from distributed import Client
+from distributed import Client, LocalCluster, Worker
+
+
+def work(scheduler: str, folder: Path) -> None:
+    async def serve() -> None:
+        async with Worker(scheduler, nthreads=1, local_directory=str(folder)) as worker:
+            await worker.finished()
+
+    asyncio.run(serve())
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """Address of a scheduler, and its two workers."""
-    file = tmp_path / "scheduler.json"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    common = ["--scheduler-file", str(file), "--no-dashboard", "--host", "127.0.0.1"]
-
-    def start(what: str, *options: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", f"distributed.cli.dask_{what}", *common, *options]
-        return subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.DEVNULL)
-
+def cluster(tmp_path: Path) -> Iterator[tuple[str, BaseProcess]]:
+    """Address of a scheduler with two workers, and one of these."""
     with ExitStack() as stack:
-        processes = [start("scheduler", "--port", "0")]
-        stack.callback(lambda: [process.kill() for process in processes])
-        for _ in range(600):
-            if file.exists() and file.stat().st_size:
-                break
-            time.sleep(0.1)
-        processes += [start("worker", "--nthreads", "1", "--no-nanny") for _ in range(2)]
-        address = json.loads(file.read_text())["address"]
-        with Client(address) as client:
+        scheduler = stack.enter_context(LocalCluster(n_workers=0, dashboard_address=None))
+        workers = [stack.enter_context(running(work, scheduler.scheduler_address, tmp_path)) for _ in range(2)]
+        with Client(scheduler.scheduler_address) as client:
             client.wait_for_workers(2, timeout=120)
-        yield address, processes[1:]
+        yield scheduler.scheduler_address, workers[0]
 
 
-def test_a_killed_worker_costs_nothing_but_time(
-    cluster: tuple[str, list[subprocess.Popen[bytes]]], tmp_path: Path
-) -> None:
-    address, workers = cluster
+def test_a_killed_worker_costs_nothing_but_time(cluster: tuple[str, BaseProcess], tmp_path: Path) -> None:
+    address, worker = cluster
     options = quick(small_network(tmp_path))
     maps = [noise_map(tmp_path / "data" / f"{number}.ccp4", number, edge=24) for number in range(8)]
     bad = tmp_path / "data" / "bad.mtz"
@@ -60,13 +50,13 @@ def test_a_killed_worker_costs_nothing_but_time(
 
     def kill_one(progress: BatchProgress) -> None:
         if progress.done == 2 and progress.outcome is not None:
-            workers[0].send_signal(signal.SIGKILL)
-            workers[0].wait()
+            worker.kill()
+            worker.join()
 
     spread = replace(options, scheduler=address)
     result = run_batch([bad, *maps], tmp_path / "spread", spread, kill_one)
     assert (result.done, result.failed) == (8, 1)
-    assert workers[0].returncode == -signal.SIGKILL
+    assert worker.exitcode == -signal.SIGKILL
     assert states(tmp_path / "spread")["bad"] == "failed"
     run_batch(maps, tmp_path / "here", options)
     for number in range(8):

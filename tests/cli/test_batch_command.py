@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
-import subprocess
 import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from batches import noise_map, small_network, states
 from edseg_engine.cli import main
 from edseg_engine.errors import MapFormatError
-from places import ROOT
+from forked import FORKS, running
 
 
 @pytest.fixture(scope="module")
@@ -56,48 +57,59 @@ def test_a_dry_run(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureF
     assert "1.2 GB" in printed
     assert "Maps to do       1\n" in printed
     assert not (tmp_path / "out").exists()
+    assert main([*arguments, "--dry-run", "--progress", "json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[-2:-1] == [{"event": "progress", "stage": "read", "fraction": 1.0, "message": ""}]
+    assert [each["name"] for each in lines[-1]["maps"]] == ["good"]
 
 
 def test_errors_of_the_batch_itself(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     assert capsys.readouterr().err.startswith(f"edseg: {tmp_path / 'data'} does not exist")
+    assert main([*arguments, "--progress", "json"]) == 2
+    assert json.loads(capsys.readouterr().out).items() >= {"event": "error", "kind": "OptionError"}.items()
     (tmp_path / "data").mkdir()
     assert main([*arguments, "--task", "build", "--voxels"]) == 2
     assert "voxels" in capsys.readouterr().err
     assert MapFormatError.exit_code not in (15, 16)
 
 
+def command(arguments: list[str], out: Connection, errors: Connection) -> None:
+    """Run ``edseg`` with pipes for its output."""
+    sys.stdout, sys.stderr = (open(os.dup(pipe.fileno()), "w") for pipe in (out, errors))  # noqa: SIM115 (until it ends)
+    sys.exit(main(arguments))
+
+
 @pytest.mark.parametrize("presses", [1, 2])
 def test_ctrl_c(arguments: list[str], tmp_path: Path, presses: int) -> None:
     for number in range(20):
         noise_map(tmp_path / "data" / f"{number}.ccp4", number)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "edseg_engine", *arguments, "--progress", "json"]
-
-    def heed_interrupts() -> None:  # which a shell's background job ignores, and its children with it
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True, preexec_fn=heed_interrupts
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        for line in process.stdout:
-            if json.loads(line)["event"] == "map":
-                break
-        process.send_signal(signal.SIGINT)
-        said = process.stderr.readline()
-        if presses == 2:
-            process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert said == "edseg: Finishing the maps at work; press Ctrl-C again to stop at once.\n"
-    assert errors.startswith("edseg: Stopped")
-    assert errors.endswith("Start the same command again to go on.\n")
+    (out, out_end), (errors, errors_end) = FORKS.Pipe(duplex=False), FORKS.Pipe(duplex=False)
+    fcntl.fcntl(out_end.fileno(), fcntl.F_SETPIPE_SZ, 4096)  # a few maps fill it, so that the command waits for us
+    with running(command, [*arguments, "--progress", "json"], out_end, errors_end) as process:
+        out_end.close()
+        errors_end.close()
+        with open(os.dup(out.fileno())) as printed, open(os.dup(errors.fileno())) as complained:
+            for line in printed:
+                if json.loads(line)["event"] == "map":
+                    break
+            os.kill(process.pid, signal.SIGINT)
+            assert complained.readline() == "edseg: Finishing the maps at work; press Ctrl-C again to stop at once.\n"
+            if presses == 2:
+                os.kill(process.pid, signal.SIGINT)
+            rest, said = printed.read(), complained.read()
+        process.join(120)
+        assert process.exitcode == 130
+    assert said.startswith("edseg: Stopped")
+    assert said.endswith("Start the same command again to go on.\n")
     found = list(states(tmp_path / "out").values())
     assert set(found) == {"done", "waiting"}
     complete = len(list((tmp_path / "out").glob("*/result.json")))
     assert complete >= found.count("done")
+    last = json.loads(rest.splitlines()[-1])
     if presses == 1:
         assert complete == found.count("done")
-        assert json.loads(rest.splitlines()[-1])["left"] == found.count("waiting")
+        assert last["event"] == "result"
+        assert last["left"] == found.count("waiting")
+    else:
+        assert (last["event"], last["kind"]) == ("error", "Cancelled")
