@@ -68,9 +68,11 @@ def without_alanines(model: Model) -> tuple[Model, list[gemmi.Chain]]:
 
 def _without_clashes(chain: gemmi.Chain, model: gemmi.Model, symmetry: Symmetry) -> set[int]:
     """Return the numbers of the residues to keep of a chain."""
-    numbers = [int(residue.seqid.num or 0) for residue in chain]
+    numbers = [int(residue.seqid.num or 0) for residue in chain if residue.find_atom("CA", "C")]
     positions, others = _ca([chain]), _ca(model)
-    near = np.zeros(len(positions), bool)
+    if not numbers:
+        return set()
+    near = np.zeros(len(numbers), bool)
     if len(others):
         images = symmetry.images_in_box(others, positions.min(0) - _CLASH, positions.max(0) + _CLASH)
         if len(images):

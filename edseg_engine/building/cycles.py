@@ -97,8 +97,9 @@ class Cycles:
                 if best is None:
                     raise
                 break
-            gain = best.r_free - state.r_free if best else float("inf")
-            if best is None or gain > 0:
+            gain = 0.0
+            if best is None or state.r_free < best.r_free:
+                gain = best.r_free - state.r_free if best else float("inf")
                 best, best_cycle = state, number
             without_gain = 0 if gain >= _LEAST_GAIN else without_gain + 1
             if number + 1 == self.options.cycles or self.amplitudes is None or self.is_final(state, without_gain):

@@ -28,6 +28,8 @@ def experimental_phases(amplitudes: Amplitudes) -> Reflections | None:
     if amplitudes.hl is None:
         return None
     known = np.isfinite(amplitudes.hl).all(1)
+    if not known.any():
+        return None
     hkl, spacegroup = amplitudes.miller[known], amplitudes.spacegroup
     f = np.sqrt(np.maximum(amplitudes.f, 0)) if amplitudes.intensities else amplitudes.f
     phases = centroids(hkl, amplitudes.hl[known], spacegroup).astype(np.complex64)
@@ -40,9 +42,15 @@ def experimental_phases(amplitudes: Amplitudes) -> Reflections | None:
 
 
 def map_phases(density: DensityMap, miller: Millers) -> Complex:
-    """Return the phases (n,) of the reflections (n, 3) in a map of the whole cell, as complex numbers of length one."""
+    """Return the phases (n,) of the reflections (n, 3) in a map of the whole cell, as complex numbers of length one.
+
+    Those that are too fine for its grid have none: they are zero.
+    """
     grid = gemmi.FloatGrid(density.values, density.cell, density.spacegroup)
-    return unit(gemmi.transform_map_to_f_phi(grid, half_l=True).get_value_by_hkl(miller))
+    known = (2 * np.abs(miller) < density.values.shape).all(1)
+    phases = np.zeros(len(miller), np.complex64)
+    phases[known] = gemmi.transform_map_to_f_phi(grid, half_l=True).get_value_by_hkl(miller[known])
+    return unit(phases)
 
 
 def unit(values: Complex) -> Complex:
@@ -52,9 +60,12 @@ def unit(values: Complex) -> Complex:
 
 def is_of_experiment(density: DensityMap, reflections: Reflections) -> bool:
     """Return whether a map has the experimental phases themselves, so that nobody has modified its density."""
-    agreement = (map_phases(density, reflections.miller) * unit(reflections.centroids).conj()).real
-    weights = reflections.amplitudes * np.abs(reflections.centroids)
-    return bool(np.average(agreement, weights=np.maximum(weights, 1e-9)) > _SAME)
+    phases = map_phases(density, reflections.miller)
+    agreement = (phases * unit(reflections.centroids).conj()).real
+    # A map may end before the experiment does.
+    shared = (phases != 0) & (reflections.inv_d2 <= 1 / (density.d_min or 1e-3) ** 2 + 1e-6)
+    weights = reflections.amplitudes * np.abs(reflections.centroids) * shared
+    return bool(weights.sum() > 0 and np.average(agreement, weights=weights) > _SAME)
 
 
 def with_flat_solvent(reflections: Reflections, residues: int) -> Reflections:

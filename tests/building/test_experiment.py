@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import gemmi
 import numpy as np
 import pytest
@@ -61,6 +63,23 @@ def test_the_map_of_the_experiment_is_known_from_one_that_was_modified(truth: ge
     assert experiment is not None
     assert is_of_experiment(map_of(truth, (f * phases).astype(np.complex64)), experiment)
     assert not is_of_experiment(map_of(truth, truth.value_array), experiment)
+
+
+def test_an_experiment_finer_than_the_map_is_compared_as_far_as_the_map_goes(truth: gemmi.ComplexAsuData) -> None:
+    phases, f = disturbed(truth, 45), np.abs(truth.value_array)
+    coarse = truth.make_d_array() > 6.0
+    few = gemmi.ComplexAsuData(truth.unit_cell, truth.spacegroup, truth.miller_array[coarse], truth.value_array[coarse])
+    experiment = experimental_phases(measured(truth, phases))
+    assert experiment is not None
+    density = replace(map_of(few, (f * phases).astype(np.complex64)[coarse]), d_min=6.0)
+    assert is_of_experiment(density, experiment)
+    assert not is_of_experiment(replace(map_of(few, few.value_array), d_min=6.0), experiment)
+
+
+def test_columns_without_values_are_no_experiment(truth: gemmi.ComplexAsuData) -> None:
+    amplitudes = measured(truth, disturbed(truth, 45))
+    assert amplitudes.hl is not None
+    assert experimental_phases(replace(amplitudes, hl=np.full_like(amplitudes.hl, np.nan))) is None
 
 
 @pytest.mark.parametrize("intensities", [False, True])
