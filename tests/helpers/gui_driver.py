@@ -183,11 +183,11 @@ def keys_in_the_viewer(panel):
         moves.append(table.ids())
     REPORT["moves in the viewer"] = moves
     REPORT["in focus"] = [atom.resi for atom in cmd.get_model("edseg_1_here").atom]
-    wait_until(lambda: math.dist(cmd.get_position(), site(94)) < 0.1 and math.dist(result.centre, site(94)) < 0.1, 20)
+    wait_until(lambda: math.dist(cmd.get_position(), site(94)) < 0.1 and math.dist(result.centre, site(94)) < 0.1)
     QtTest.QTest.qWait(500)  # for the end of the view's animation
     before, names = result.centre, cmd.get_names("objects")
     cmd.move("x", 4)
-    wait_until(lambda: result.centre != before, 20)
+    wait_until(lambda: result.centre != before)
     REPORT["map follows"] = math.dist(result.centre, cmd.get_position()) < 0.1 and cmd.get_names("objects") == names
     QtTest.QTest.keyClick(viewer, Qt.Key.Key_O)
     QtTest.QTest.keyClick(viewer, Qt.Key.Key_R)
