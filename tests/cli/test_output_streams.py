@@ -227,6 +227,7 @@ def test_nohup_lets_a_run_survive_its_terminal(convert: str, tmp_path: Path) -> 
 def test_a_terminal_that_is_closed_leaves_nothing_behind(segment: str, tmp_path: Path) -> None:
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and the run would survive
         # Many orientations, so that the run is not over before the terminal is closed.
         os.execvpe(sys.executable, [*segment.split(), "--orientations", "24"], ENVIRONMENT)
     seen = b""
