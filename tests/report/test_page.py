@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import html
 import json
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -33,9 +32,7 @@ from edseg_engine.results.records import Segmentation
 from pymol_edseg import palette
 from segmentations import segmentation
 
-in_a_browser = pytest.mark.skipif(
-    BROWSER is None and "EDSEG_REQUIRE_WINDOW" not in os.environ, reason="there is no Chromium"
-)
+in_a_browser = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium")
 #: Names and sentences that must not become a part of the page.
 EVIL = "</script><img src=x onerror='document.title=1'> & \udcff"
 
