@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from edseg_engine.building.alanines import as_chains, with_alanines, without_alanines
@@ -19,6 +20,7 @@ from edseg_engine.building.refinement import Refined, refine
 from edseg_engine.building.results import BuildOptions, BuildResult, Cycle
 from edseg_engine.building.trace import trace
 from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.phasing import Reflections
 from edseg_engine.errors import BuildError
 from edseg_engine.io.read import read_map
 from edseg_engine.io.reflections import Amplitudes
@@ -126,10 +128,15 @@ class Cycles:
             tuple(self.warnings(best)),
         )
 
+    @cached_property
+    def experiment(self) -> Reflections | None:
+        """The experimental phases of the file, if it has any."""
+        return experimental_phases(self.amplitudes) if self.amplitudes is not None else None
+
     def first_map(self, density: DensityMap) -> tuple[MapFile, DensityMap]:
         """Return the map to begin with: that of the file, with flat solvent if it is that of the experiment itself."""
         as_given = MapFile(self.folder / "map.ccp4")
-        phases = experimental_phases(self.amplitudes) if self.amplitudes is not None else None
+        phases = self.experiment
         if phases is None or not is_of_experiment(density, phases):
             return as_given, density
         with self.clock.within("segment") as progress:
@@ -204,11 +211,10 @@ class Cycles:
     def next_map(self, state: _State, start: DensityMap, number: int) -> tuple[MapFile, DensityMap]:
         """Return the map that follows from the model of cycle `number`, as a file and read."""
         assert state.refined
-        assert self.amplitudes
         map_file = next_map(
             state.refined.density,
             start,
-            experimental_phases(self.amplitudes),
+            self.experiment,
             self.cycle_folder(number),
             self.expected(state.model),
             self.share(state.model) >= _NEARLY_COMPLETE,
