@@ -12,7 +12,7 @@ from rich.progress import Progress as Bars
 from edseg_engine.batch.estimate import BatchEstimate
 from edseg_engine.batch.records import Done, Outcome
 from edseg_engine.batch.run import BatchCallback, BatchProgress, ignore_batch_progress
-from edseg_engine.cli.progress import emit, title_of
+from edseg_engine.cli.progress import drawn, emit, title_of
 from edseg_engine.io.names import shown
 
 
@@ -57,12 +57,8 @@ def _bars() -> Iterator[BatchCallback]:
                     bars.remove_task(at_work.pop(batch.name))
                 console.print(outcome_line(batch.name, batch.outcome), markup=False)
 
-    bars.start()
-    try:
+    with drawn(bars):
         yield show
-    finally:
-        with suppress(OSError):
-            bars.stop()
 
 
 def _emit(batch: BatchProgress) -> None:

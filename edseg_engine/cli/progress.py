@@ -52,9 +52,16 @@ def progress_bars() -> Iterator[ProgressCallback]:
                 tasks[progress.stage] = bars.add_task(title_of(progress.stage), total=1.0, message="")
             bars.update(tasks[progress.stage], completed=progress.fraction, message=progress.message)
 
+    with drawn(bars):
+        yield show
+
+
+@contextmanager
+def drawn(bars: Bars) -> Iterator[None]:
+    """Draw bars until the work is over, whatever becomes of the terminal."""
     bars.start()
     try:
-        yield show
+        yield
     finally:
         with suppress(OSError):
             bars.stop()
