@@ -16,17 +16,14 @@ import numpy as np
 from edseg_engine.batch.digests import sha256_of
 from edseg_engine.batch.records import Done, Failed, Outcome, Work
 from edseg_engine.batch.settings import MapSettings, check_task
-from edseg_engine.building.build import build
 from edseg_engine.building.child import require_programs
-from edseg_engine.building.files import BUILD_OUTPUT, BUILD_SCHEMA, write_build
-from edseg_engine.building.results import BuildOptions
-from edseg_engine.building.votes import vote
+from edseg_engine.building.files import BUILD_OUTPUT, BUILD_SCHEMA
+from edseg_engine.building.from_files import build_from_files
 from edseg_engine.errors import Cancelled, EdsegError, OptionError, ResultFormatError
-from edseg_engine.io.coordinates import ca_positions, read_model
 from edseg_engine.io.names import shown
 from edseg_engine.io.read import read_map
 from edseg_engine.io.result_files import ResultFiles
-from edseg_engine.io.sequence import count_residues, read_sequences
+from edseg_engine.io.sequence import count_residues
 from edseg_engine.options import SegmentOptions
 from edseg_engine.pipeline import label_residues, prepare_map, run_network
 from edseg_engine.pipeline.voxels import require_run_memory
@@ -173,20 +170,20 @@ def _build_steps(work: Work, clock: Clock, admit: Admit) -> list[Step]:
     settings, path = work.job.settings, work.job.path
 
     def run(_: object) -> Any:
-        options = BuildOptions(
-            sequences=read_sequences(settings.sequence) if settings.sequence else (),
-            residues=settings.residues,
+        sha256 = sha256_of(path)
+        build_from_files(
+            path,
+            work.directory,
+            network_options(settings, work.device),
+            clock.progress,
+            sequence=settings.sequence,
+            model=settings.model,
             cycles=settings.cycles,
             refine=settings.refine,
-            around=ca_positions(read_model(settings.model)) if settings.model else None,
-            resolution=settings.resolution,
             f_label=settings.f,
             phi_label=settings.phi,
+            overwrite=True,
         )
-        of_network = network_options(settings, work.device)
-        sha256 = sha256_of(path)
-        result = build(path, options, lambda density, p: vote(density, of_network, p), clock.progress)
-        write_build(result, work.directory, overwrite=True, progress=clock.progress)
         return done_of(work.task, work.directory, sha256)
 
     return [run]

@@ -81,26 +81,12 @@ def _build(args: argparse.Namespace, directory: Path, progress: ProgressCallback
 
     require_programs()
 
-    from edseg_engine.building.build import build
-    from edseg_engine.building.files import BUILD_OUTPUT, write_build
-    from edseg_engine.building.results import BuildOptions
-    from edseg_engine.building.votes import vote
-    from edseg_engine.io.coordinates import ca_positions, read_model
-    from edseg_engine.io.sequence import read_sequences
+    from edseg_engine.building.files import BUILD_OUTPUT
+    from edseg_engine.building.from_files import build_from_files
     from edseg_engine.options import SegmentOptions
 
     BUILD_OUTPUT.check(directory, args.overwrite)
-    options = BuildOptions(
-        sequences=read_sequences(args.sequence) if args.sequence else (),
-        residues=args.residues,
-        cycles=args.cycles,
-        refine=not args.no_refine,
-        around=ca_positions(read_model(args.model)) if args.model else None,
-        resolution=args.resolution,
-        f_label=args.f,
-        phi_label=args.phi,
-    )
-    segment_options = SegmentOptions(
+    network = SegmentOptions(
         resolution=args.resolution,
         n_residues=args.residues,
         device=args.device,
@@ -108,9 +94,19 @@ def _build(args: argparse.Namespace, directory: Path, progress: ProgressCallback
         views=args.views,
         weights=args.weights,
     )
-    result = build(args.map, options, lambda density, p: vote(density, segment_options, p), progress)
-    write_build(result, directory, overwrite=args.overwrite, progress=progress)
-    return result
+    return build_from_files(
+        args.map,
+        directory,
+        network,
+        progress,
+        sequence=args.sequence,
+        model=args.model,
+        cycles=args.cycles,
+        refine=not args.no_refine,
+        f_label=args.f,
+        phi_label=args.phi,
+        overwrite=args.overwrite,
+    )
 
 
 def summary(result: BuildResult, directory: Path) -> str:
