@@ -24,6 +24,9 @@ from edseg_engine.progress import STAGES
 from edseg_engine.resolution import range_by_name
 from edseg_engine.results.files import BACKBONE_FILES, RESULT_FILES
 from places import MTZ, ROOT
+from signalled import signalled_at
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +50,14 @@ def arguments(weights: Path, out: Path) -> list[str]:
     return [*command, "--orientations", "1"]
 
 
+def heed_interrupts() -> None:
+    """Heed SIGINT, which a shell's background job ignores, and its children with it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(arguments: list[str], **options: object) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "edseg_engine", *arguments]
-
-    def heed_interrupts() -> None:  # which a shell's background job ignores, and its children with it
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    return subprocess.Popen(  # type: ignore[call-overload]
-        command, stdout=subprocess.PIPE, env=environment, text=True, preexec_fn=heed_interrupts, **options
-    )
+    return subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT, text=True, **options)  # type: ignore[call-overload]
 
 
 def lines_of(text: str) -> list[dict[str, object]]:
@@ -223,20 +224,23 @@ def test_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_leaves_nothing_behind(arguments: list[str], out: Path, number: int) -> None:
-    with start([*arguments, "--progress", "json"], stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        first = json.loads(process.stdout.readline())
-        process.send_signal(number)
-        rest, stderr = process.communicate(timeout=60)
-    assert first["event"] == "progress"
-    assert process.returncode == 130
-    assert stderr == "edseg: Stopped; no results were written.\n"
-    assert lines_of(rest)[-1]["kind"] == "Cancelled"
+    run = subprocess.run(
+        signalled_at("network", [number], arguments),
+        env=ENVIRONMENT,
+        preexec_fn=heed_interrupts,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert run.returncode == 130
+    assert run.stderr == "edseg: Stopped; no results were written.\n"
+    assert lines_of(run.stdout)[-1]["kind"] == "Cancelled"
     assert list(out.parent.iterdir()) == []
 
 
 def test_a_run_ends_when_nobody_reads_its_progress(arguments: list[str], out: Path) -> None:
-    with start([*arguments, "--progress", "json"], stderr=subprocess.PIPE) as process:
+    # in 24 orientations there is more progress to come
+    with start([*arguments[:-1], "24", "--progress", "json"], stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.readline()

@@ -23,6 +23,7 @@ from edseg_engine.resolution import range_by_name
 from edseg_engine.results.files import RESULT_FILES
 from full_disk import file_size_limit
 from places import MTZ, ROOT
+from signalled import signalled_at
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
 EDSEG = f"{sys.executable} -m edseg_engine"
@@ -195,17 +196,12 @@ def test_a_model_whose_name_is_not_utf8(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
 def test_a_signal_while_the_results_are_written(segment: str, tmp_path: Path, number: int) -> None:
-    command = [*segment.split(), "--class-maps", "--progress", "json"]
-    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
-        assert run.stdout is not None
-        while json.loads(run.stdout.readline()).get("stage") != "write":
-            pass
-        run.send_signal(number)
-        run.send_signal(signal.SIGTERM)  # as batch systems do, which send both
-        rest, stderr = run.communicate(timeout=60)
+    # both, as batch systems do
+    command = signalled_at("write", [number, signal.SIGTERM], [*segment.split()[3:], "--class-maps"])
+    run = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
     assert run.returncode == 130
-    assert stderr == "edseg: Stopped; no results were written.\n"
-    assert json.loads(rest.splitlines()[-1])["kind"] == "Cancelled"
+    assert run.stderr == "edseg: Stopped; no results were written.\n"
+    assert json.loads(run.stdout.splitlines()[-1])["kind"] == "Cancelled"
     assert list(tmp_path.iterdir()) == []
 
 
