@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import gemmi
+from edseg_engine.building.coot_session import PEPTIDE_ATOMS, Session, bond, progress, table
 
 #: Steps of real-space refinement: of the voted main chain, around a gap, and of all atoms.
 _MAIN_CHAIN, _GAP, _ALL = 100, 200, 100
@@ -20,46 +21,20 @@ _MAIN_CHAIN, _GAP, _ALL = 100, 200, 100
 _LONGEST_GAP, _LONGEST_END = 8, 6
 #: A new residue stays if its main chain has this share of the median density of the others'.
 _GAP_DENSITY, _END_DENSITY = 0.35, 0.55
-#: Å between C and N of a peptide bond that is one, and between CA that are none.
-_PEPTIDE, _CLASH = 1.6, 3.2
+#: Å between C and N of a peptide bond that is one.
+_PEPTIDE = 1.6
 #: Side chains are fitted anew whose conformation is less probable (%), or whose mean density is less than this share of
 #: the median of the main chain.
 _POOR_ROTAMER, _POOR_DENSITY = 1.0, 0.35
+#: Peptides are suspected whose O has a difference peak of so many sigma on the other side.
+_PEPTIDE_SIGMA = 4.0
 _MAIN_CHAIN_ATOMS = frozenset({"N", "CA", "C", "O", "CB", "OXT"})
 #: Residues without side chains to fit.
 _NO_ROTAMERS = frozenset({"ALA", "GLY"})
 
 
-class Worker:
-    """A model and a map in the engine."""
-
-    def __init__(self, job: dict[str, Any]) -> None:
-        import coot_headless_api
-
-        self.job = job
-        self.coot = coot_headless_api.molecules_container_t(False)
-        self.coot.set_max_number_of_threads(job["threads"])
-        self.coot.set_refinement_is_verbose(False)
-        self.coot.set_use_rama_plot_restraints(True)
-        if job["f"]:
-            self.map = self.coot.read_mtz(job["map"], job["f"], job["phi"], "", False, False)
-        else:
-            self.map = self.coot.read_ccp4_map(job["map"], False)
-        self.model = self.coot.read_pdb(job["model"])
-        if self.map < 0 or self.model < 0:
-            raise SystemExit("Coot's engine cannot read the map or the model.")
-        self.coot.set_imol_refinement_map(self.map)
-        self.structure = self.read_back()
-
-    def read_back(self) -> gemmi.Structure:
-        """Return the model as it is now."""
-        self.coot.write_coordinates(self.model, self.job["output"])
-        structure = gemmi.read_structure(self.job["output"])
-        structure.setup_entities()
-        return structure
-
-    def refine(self, cid: str, steps: int) -> None:
-        self.coot.refine_residues_using_atom_cid(self.model, cid, "ALL", steps)
+class Worker(Session):
+    """The tasks."""
 
     # Building
 
@@ -77,6 +52,8 @@ class Worker:
         self.median = self.median_density()
         for chain, sequence in self.job["sequences"].items():
             self.fill(chain, len(sequence))
+        progress(0.3, "peptides")
+        self.mend_peptides(self.outliers())
         self.side_chains()
         if self.job["refine"]:
             progress(0.8, "all atoms")
@@ -95,19 +72,6 @@ class Worker:
                 runs.append([number, number])
         for first, last in runs:
             self.coot.refine_residue_range(self.model, chain, first - 2, last + 2, _MAIN_CHAIN)
-
-    def residues(self, chain: str) -> dict[int, gemmi.Residue]:
-        return {int(residue.seqid.num or 0): residue for residue in self.structure[0][chain]}
-
-    def density(self, residue: gemmi.Residue) -> float:
-        """Return the mean density at N, CA and C."""
-        found = [residue.find_atom(name, "*") for name in ("N", "CA", "C")]
-        values = [self.coot.get_density_at_position(self.map, *atom.pos.tolist()) for atom in found if atom]
-        return sum(values) / max(1, len(values))
-
-    def median_density(self) -> float:
-        values = sorted(self.density(r) for chain in self.job["sequences"] for r in self.residues(chain).values())
-        return values[len(values) // 2] if values else 0.0
 
     def fill(self, chain: str, length: int) -> None:
         numbers = sorted(self.residues(chain))
@@ -163,18 +127,6 @@ class Worker:
                 return
             end += step
 
-    def clashes(self, chain: str, number: int) -> bool:
-        """Return whether the CA of a residue lies upon another, symmetry copies included."""
-        residue = self.residues(chain)[number]
-        position = residue.find_atom("CA", "*").pos
-        search = gemmi.NeighborSearch(self.structure[0], self.structure.cell, 5.0).populate()
-        for mark in search.find_atoms(position, "\0", radius=_CLASH):
-            cra = mark.to_cra(self.structure[0])
-            same_place = cra.chain.name == chain and cra.residue.seqid.num == number
-            if cra.atom.name == "CA" and not (same_place and search.dist(mark.pos, position) < 0.1):
-                return True
-        return False
-
     def side_chains(self) -> None:
         """Give every new residue the type of the sequence and the rotamer that fits best."""
         todo = []
@@ -203,22 +155,55 @@ class Worker:
         for chain, sequence in self.job["sequences"].items():
             self.fill(chain, len(sequence))
         self.side_chains()
-        for angles in self.coot.ramachandran_validation(self.model):
-            if not angles.is_allowed_flag:
-                chain, number = angles.phi_psi.chain_id, angles.phi_psi.residue_number
-                self.coot.refine_residue_range(self.model, chain, number - 2, number + 2, _GAP)
-        self.structure = self.read_back()
+        progress(0.3, "peptides")
+        difference = self.difference_map()
+        self.mend_peptides(self.outliers(), self.suspected_peptides(difference))
         progress(0.5, "side chains")
         for chain, number, probability in table(self.coot.rotamer_analysis(self.model)):
             if probability < _POOR_ROTAMER or self.side_chain_density(chain, number) < _POOR_DENSITY * self.median:
                 self.coot.auto_fit_rotamer(self.model, chain, number, "", "", self.map)
-        if self.job["waters"]:
+        if difference is not None:
             progress(0.8, "waters")
-            waters = self.job["waters"]
-            difference = self.coot.read_mtz(waters["map"], waters["f"], waters["phi"], "", False, True)
-            self.coot.set_add_waters_sigma_cutoff(waters["sigma"])
+            self.coot.set_add_waters_sigma_cutoff(self.job["waters"]["sigma"])
             self.coot.add_waters(self.model, difference)
         self.structure = self.read_back()
+
+    def mend_peptides(self, outliers: set[tuple[str, int]], suspected: Iterable[tuple[str, int]] = ()) -> None:
+        """Refine around residues (chain, number) with bad angles, then turn peptides where that helps."""
+        for chain, number in sorted(outliers):
+            self.coot.refine_residue_range(self.model, chain, number - 2, number + 2, _GAP)
+        for chain, number in sorted({*suspected, *(outliers & self.outliers())}):
+            self.turn_peptide(chain, number)
+        self.structure = self.read_back()
+
+    def suspected_peptides(self, difference: int | None) -> list[tuple[str, int]]:
+        """Return (chain, number) of residues whose O would fit the difference map better if the peptide were turned."""
+        if difference is None:
+            return []
+        places = self.coot.pepflips_using_difference_map(self.model, difference, _PEPTIDE_SIGMA)
+        return [(place.residue_spec.chain_id, place.residue_spec.res_no) for place in places]
+
+    def turn_peptide(self, chain: str, number: int) -> None:
+        """Turn the peptide before or after a residue if that leaves fewer outliers there, or a better fit."""
+        for first in (number, number - 1):
+            before = self.peptide_score(chain, number)
+            saved = self.coot.copy_molecule(self.model)
+            self.coot.flip_peptide_using_cid(self.model, f"//{chain}/{first}/C", "")
+            self.coot.refine_residue_range(self.model, chain, number - 2, number + 2, _GAP)
+            self.structure = self.read_back()
+            if self.peptide_score(chain, number) < before:
+                self.coot.close_molecule(saved)
+                continue
+            self.coot.close_molecule(self.model)
+            self.model = saved
+            self.structure = self.read_back()
+
+    def peptide_score(self, chain: str, number: int) -> tuple[int, float]:
+        """Return the outliers around a residue and minus the density at their main chains: less is better."""
+        near = range(number - 2, number + 3)
+        residues = self.residues(chain)
+        density = sum(self.density(residues[n], PEPTIDE_ATOMS) for n in near if n in residues)
+        return sum((chain, n) in self.outliers() for n in near), -density
 
     def side_chain_density(self, chain: str, number: int) -> float:
         """Return the mean density at the atoms beyond CB; that of the median main chain if there are none."""
@@ -237,24 +222,6 @@ class Worker:
                 for angles in self.coot.ramachandran_validation(self.model)
             ],
         }
-
-
-def table(analysis: Any) -> list[tuple[str, int, float]]:
-    return [
-        (chain.chain_id, residue.residue_spec.res_no, residue.function_value)
-        for chain in analysis.cviv
-        for residue in chain.rviv
-    ]
-
-
-def bond(first: gemmi.Residue, second: gemmi.Residue) -> float:
-    """Return the distance (Å) from C to the N of the next residue."""
-    c, n = first.find_atom("C", "*"), second.find_atom("N", "*")
-    return float(c.pos.dist(n.pos)) if c and n else float("inf")
-
-
-def progress(fraction: float, message: str) -> None:
-    print(f"\n@progress {fraction:.3f} {message}", flush=True)
 
 
 def main(path: str) -> None:

@@ -26,8 +26,8 @@ from edseg_engine.io.read import read_map
 from edseg_engine.io.reflections import Amplitudes
 from edseg_engine.progress import Clock, ProgressCallback
 
-#: Cycles of refinement of a model in between, and of the last after each polishing.
-_REFINEMENT, _LAST_REFINEMENTS = 5, (3, 4)
+#: Cycles of refinement of a model in between, and after each polishing, of which there are at most so many.
+_REFINEMENT, _LAST_REFINEMENT, _POLISHINGS = 5, 4, 4
 #: Steps of real-space refinement of all atoms where no refinement against amplitudes follows, or the map is coarse.
 _REAL_SPACE, _REAL_SPACE_COARSE, _COARSE = 200, 100, 2.6
 #: R-free must fall by this much for another cycle to be worth its time.
@@ -37,7 +37,7 @@ _COMPLETE, _NEARLY_COMPLETE = 0.985, 0.9
 #: Cycles without a gain before a model that lacks much is given up: R-free says little while it is high.
 _PATIENCE = 1
 #: Waters are put at peaks of mFo-DFc above this many sigma, in maps at least so fine (Å).
-_WATER_SIGMA, _WATER_RESOLUTION = 3.5, 3.0
+_WATER_SIGMA, _WATER_RESOLUTION = 3.0, 3.0
 
 #: Beyond this R-free, or this much above R, a model deserves a warning.
 _POOR_R_FREE, _LARGE_GAP = 0.42, 0.10
@@ -232,19 +232,22 @@ class Cycles:
         if self.amplitudes is None:
             return state
         waters = d_min is None or d_min <= _WATER_RESOLUTION
-        for number, cycles in enumerate(_LAST_REFINEMENTS, self.options.cycles):
+        for number in range(_POLISHINGS):
             assert state.refined
-            folder = self.cycle_folder(number)
+            folder = self.cycle_folder(self.options.cycles + number)
             with self.clock.within("polish") as progress:
                 difference = state.refined.difference if waters else None
                 model, alanines = without_alanines(state.model)
                 model = polish(model, state.density, difference, folder, progress, _WATER_SIGMA)
                 model = with_alanines(model, alanines)
             with self.clock.within("refine") as progress:
-                refined = refine(model.structure, self.amplitudes, folder, progress, cycles=cycles)
-            if refined.r_free[-1] > state.r_free:
+                refined = refine(model.structure, self.amplitudes, folder, progress, cycles=_LAST_REFINEMENT)
+            gain = state.r_free - refined.r_free[-1]
+            if gain < 0:
                 break
             state = _State(replace(model, structure=refined.structure), refined.density, state.undocked, refined)
+            if gain < _LEAST_GAIN:
+                break
         return state
 
     def warnings(self, state: _State) -> Iterator[str]:
