@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -31,13 +30,10 @@ from edseg_engine.errors import BuildError, Cancelled, DependencyError, OptionEr
 from edseg_engine.evaluation.models import compare
 from edseg_engine.io.reflections import read_amplitudes
 from edseg_engine.progress import Progress, ProgressCallback
+from engine import needs_engine
 from places import MODEL, MTZ
 from simulated_votes import KnownChains, known_chains, votes
 
-needs_engine = pytest.mark.skipif(
-    importlib.util.find_spec("coot_headless_api") is None or importlib.util.find_spec("servalcat") is None,
-    reason="the extra 'build' is not installed",
-)
 WRONG = "MSKGEELFTGVVPILVELDGDVNGHKFSVSGEGEGDATYGKLTLKFICTTGKLPVPWPTLVTTFSYGVQCFSRYPDHMKRHDFFKSAMPEGYVQER"
 
 
