@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from edseg_engine.building.coordinates import backbone_residue, chain_name
-from edseg_engine.building.records import FloatArray, Fragment, Model
+from edseg_engine.building.records import FloatArray, Fragment, Model, stretches
 from edseg_engine.crystal.symmetry import Symmetry
 
 #: Fewest residues of a stretch.
@@ -77,14 +77,7 @@ def _without_clashes(chain: gemmi.Chain, model: gemmi.Model, symmetry: Symmetry)
         images = symmetry.images_in_box(others, positions.min(0) - _CLASH, positions.max(0) + _CLASH)
         if len(images):
             near = cKDTree(images.positions).query(positions)[0] < _CLASH
-    runs: list[list[int]] = []
-    for number, clashes in zip(numbers, near, strict=True):
-        if clashes:
-            continue
-        if runs and runs[-1][-1] == number - 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
+    runs = stretches(number for number, clashes in zip(numbers, near, strict=True) if not clashes)
     return {number for run in runs if len(run) >= _SHORTEST for number in run}
 
 

@@ -30,6 +30,7 @@ def build_atoms(
     progress: ProgressCallback,
     *,
     kept: Iterable[Address] = (),
+    doubtful: Iterable[Address] = (),
     refine: int = 0,
 ) -> Model:
     """Return the model with all atoms, short gaps closed and ends extended as far as there is density.
@@ -44,6 +45,8 @@ def build_atoms(
         For temporary files.
     kept
         (chain, number) of residues that have all their atoms already and need not move.
+    doubtful
+        Of residues to be removed unless there is density for them.
     refine
         Steps of real-space refinement of all atoms at the end.
     """
@@ -53,7 +56,8 @@ def build_atoms(
         for residue in chain:
             if (chain.name, residue.seqid.num) not in keep and residue.name != "GLY":
                 residue.name = "ALA"
-    built, _ = _run("build", bare, density, folder, progress, sequences=_names(model), kept=sorted(keep), refine=refine)
+    options = {"sequences": _names(model), "kept": sorted(keep), "doubtful": sorted(doubtful), "refine": refine}
+    built, _ = _run("build", bare, density, folder, progress, **options)
     return replace(model, structure=built)
 
 

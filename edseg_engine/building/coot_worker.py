@@ -50,6 +50,7 @@ class Worker(Session):
         progress(0.2, "gaps")
         self.structure = self.read_back()
         self.median = self.median_density()
+        self.remove_unseen(self.job["doubtful"])
         for chain, sequence in self.job["sequences"].items():
             self.fill(chain, len(sequence))
         progress(0.3, "peptides")
@@ -72,6 +73,13 @@ class Worker(Session):
                 runs.append([number, number])
         for first, last in runs:
             self.coot.refine_residue_range(self.model, chain, first - 2, last + 2, _MAIN_CHAIN)
+
+    def remove_unseen(self, doubtful: Iterable[tuple[str, int]]) -> None:
+        """Remove those of the residues (chain, number) that have no density."""
+        for chain, number in doubtful:
+            if self.density(self.residues(chain)[number]) < _END_DENSITY * self.median:
+                self.coot.delete_residue(self.model, chain, number, "")
+        self.structure = self.read_back()
 
     def fill(self, chain: str, length: int) -> None:
         numbers = sorted(self.residues(chain))

@@ -14,6 +14,7 @@ from edseg_engine.building.coot_engine import build_atoms, check, polish
 from edseg_engine.building.dock import Docking, dock, rank_one
 from edseg_engine.building.experiment import experimental_phases, is_of_experiment, with_flat_solvent, write_map
 from edseg_engine.building.merge import merge
+from edseg_engine.building.ncs import with_copies
 from edseg_engine.building.next_map import next_map
 from edseg_engine.building.records import Address, BackboneResidues, Fragment, MapFile, Model
 from edseg_engine.building.refinement import Refined, refine
@@ -163,10 +164,11 @@ class Cycles:
             with self.clock.within("validate") as progress:
                 correlation = check(before.model, map_file, folder, progress).correlation
             model, kept = merge(before.model, model, residues.symmetry, correlation)
+        model, doubtful = with_copies(model, residues.symmetry)
         if model.residues:
             with self.clock.within("build") as progress:
                 steps = self.real_space_steps(density.d_min)
-                model = build_atoms(model, map_file, folder, progress, kept=kept, refine=steps)
+                model = build_atoms(model, map_file, folder, progress, kept=kept, doubtful=doubtful, refine=steps)
         refined = None
         if self.amplitudes is not None:
             model = with_alanines(model, as_chains(docking.undocked))

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 import gemmi
 import numpy as np
-from scipy.spatial import cKDTree
 
 from edseg_engine.building.coordinates import chain_name, crystal_structure
+from edseg_engine.building.neighbours import Neighbours, ca_of
 from edseg_engine.building.placing import Pose
-from edseg_engine.building.records import Address, FloatArray, Model
+from edseg_engine.building.records import Address, Model
 from edseg_engine.crystal.symmetry import Symmetry
 
 #: Two CA nearer than this (Å) are the same residue, found again; those of different residues are never so near.
@@ -44,11 +44,11 @@ def merge(
     sequences = {**old.sequences, **{target[name]: sequence for name, sequence in new.sequences.items()}}
     before = old.residues
     found_again = {a for a, residue in placed.items() if a in before and _distance(before[a], residue) < _SAME}
-    occupied = _Neighbours([_ca(residue) for a, residue in placed.items() if a not in found_again], symmetry)
+    occupied = Neighbours([ca_of(residue) for a, residue in placed.items() if a not in found_again], symmetry)
     kept = found_again | {
         a
         for a, residue in before.items()
-        if a not in placed and correlation.get(a, 0.0) > _SURE and not occupied.near(_ca(residue), _CLASH)
+        if a not in placed and correlation.get(a, 0.0) > _SURE and not occupied.near(ca_of(residue), _CLASH)
     }
     model = gemmi.Model(1)
     probability = {}
@@ -77,8 +77,8 @@ def _counterpart(
     for (name, number), residue in old.residues.items():
         if name in taken or old.sequences[name] != sequence or number not in ours:
             continue
-        position = _ca(residue)
-        images = symmetry.images_in_box(_ca(ours[number])[None], position - _SAME, position + _SAME)
+        position = ca_of(residue)
+        images = symmetry.images_in_box(ca_of(ours[number])[None], position - _SAME, position + _SAME)
         for m in range(len(images)):
             votes[name, int(images.operation[m]), tuple(images.shift[m].tolist())] += 1
     if not votes:
@@ -94,23 +94,5 @@ def _moved(residue: gemmi.Residue, pose: Pose, symmetry: Symmetry) -> gemmi.Resi
     return copy
 
 
-def _ca(residue: gemmi.Residue) -> FloatArray:
-    atom = residue.find_atom("CA", "*")
-    return np.array((atom or residue[0]).pos.tolist(), dtype=np.float64)
-
-
 def _distance(a: gemmi.Residue, b: gemmi.Residue) -> float:
-    return float(np.linalg.norm(_ca(a) - _ca(b)))
-
-
-class _Neighbours:
-    """Finds out whether something is near a position, symmetry copies included."""
-
-    def __init__(self, positions: list[FloatArray], symmetry: Symmetry) -> None:
-        self.positions, self.symmetry = np.array(positions).reshape(-1, 3), symmetry
-
-    def near(self, position: FloatArray, distance: float) -> bool:
-        if not len(self.positions):
-            return False
-        images = self.symmetry.images_in_box(self.positions, position - distance, position + distance)
-        return bool(len(images) and cKDTree(images.positions).query(position)[0] < distance)
+    return float(np.linalg.norm(ca_of(a) - ca_of(b)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -115,6 +115,17 @@ class Trace:
 
 
 Address = tuple[str, int]
+
+
+def stretches(numbers: Iterable[int]) -> list[list[int]]:
+    """Return the runs of consecutive numbers in numbers that rise."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return runs
 
 
 @dataclass(frozen=True, eq=False)
