@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 
 import gemmi
 import numpy as np
 
 from edseg_engine.crystal.symmetry import FloatArray
-from edseg_engine.labels import label_of_residue
+from edseg_engine.labels import label_of_residue, type_of_residue
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +61,7 @@ def protein_residues(model: gemmi.Model) -> list[ProteinResidue]:
     for chain in model:
         inserted = 0
         for number, residue in enumerate(chain.first_conformer()):
-            parent = _parent(residue.name)
+            parent = type_of_residue(residue.name)
             if parent is None:
                 continue
             atoms: dict[str, FloatArray] = {}
@@ -78,14 +77,3 @@ def protein_residues(model: gemmi.Model) -> list[ProteinResidue]:
             places = (author,) if residue.label_seq is None else (author, int(residue.label_seq))
             found.append(ProteinResidue(chain.name, places, parent, atoms))
     return found
-
-
-@cache
-def _parent(name: str) -> str | None:
-    """Return the standard residue that one of this name is or derives from, or None if it is no amino acid."""
-    if name == "UNK":
-        return name
-    info = gemmi.find_tabulated_residue(name)
-    if not info.is_amino_acid():
-        return None
-    return gemmi.expand_one_letter(info.one_letter_code.upper(), gemmi.ResidueKind.AA) or "UNK"
