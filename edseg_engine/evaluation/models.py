@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from edseg_engine.crystal.origins import origin_shifts
+from edseg_engine.crystal.origins import likeliest_shift, polar_projection
 from edseg_engine.crystal.symmetry import FloatArray, Symmetry
 from edseg_engine.errors import ModelFormatError
 from edseg_engine.evaluation.boxes import match_boxes
@@ -26,6 +26,8 @@ NEAR = 2.0
 LINKED = 1.7
 #: With fewer of its CA than this share near one of the true model, the built one may lie on another origin.
 _OFF_ORIGIN = 0.5
+#: Times that a shift along a polar axis is corrected.
+_POLISHING = 4
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def compare(built: gemmi.Structure, true: gemmi.Structure) -> Comparison:
     """Compare a built model with the true one of the same crystal, over symmetry copies and copies of a chain.
 
     The models may be numbered differently: where the types of a built chain fit the sequence of a true one best is what
-    its numbers mean. They may lie on different origins, but along a polar axis, which has none.
+    its numbers mean. They may lie on different origins that the space group allows.
 
     Raises
     ------
@@ -157,24 +159,36 @@ def compare(built: gemmi.Structure, true: gemmi.Structure) -> Comparison:
 def _on_origin(
     ours: list[ProteinResidue], theirs: list[ProteinResidue], symmetry: Symmetry
 ) -> tuple[list[ProteinResidue], tuple[float, float, float]]:
-    """Return the built residues on the origin of the true ones on which most of their CA are near, and its shift."""
-    best, most, chosen = ours, len(_match_ca(ours, theirs, symmetry).found), np.zeros(3)
-    if most < _OFF_ORIGIN * min(len(ours), len(theirs)):
-        for shift in origin_shifts(symmetry)[1:]:
-            move = symmetry.to_orthogonal(shift[None])[0]
-            there = [
-                ProteinResidue(r.chain, r.places, r.type, {name: xyz + move for name, xyz in r.atoms.items()})
-                for r in ours
-            ]
-            # By chance a wrong model has a few more on one origin than on another.
-            if (n := len(_match_ca(there, theirs, symmetry).found)) > max(1.5 * most, 0.2 * len(ours)):
-                best, most, chosen = there, n, shift
-    x, y, z = chosen.tolist()
-    return best, (x, y, z)
+    """Return the built residues on the origin on which they agree best with the true ones, and its shift."""
+    most = len(_match_ca(ours, theirs, symmetry).found)
+    if most >= _OFF_ORIGIN * min(len(ours), len(theirs)) or not symmetry.periodic:
+        return ours, (0.0, 0.0, 0.0)
+    shift = likeliest_shift(_ca(ours), _ca(theirs), symmetry)
+    for _ in range(_POLISHING):
+        there = _moved(ours, symmetry.to_orthogonal(shift[None])[0])
+        near = _match_ca(there, theirs, symmetry)
+        if not len(near.found):
+            break
+        here, goals = _ca(there)[near.found], _ca(theirs)[near.true]
+        difference = symmetry.apply(goals, *symmetry.nearest_copies(goals, here)) - here
+        shift = shift + polar_projection(symmetry) @ symmetry.to_fractional(difference.mean(0)[None])[0]
+    # By chance a wrong model has a few more near on one origin than on another.
+    if len(near.found) <= max(1.5 * most, 0.4 * len(ours)):
+        return ours, (0.0, 0.0, 0.0)
+    x, y, z = (shift % 1.0).round(4).tolist()
+    return _moved(ours, symmetry.to_orthogonal(shift[None])[0]), (x, y, z)
+
+
+def _moved(residues: Sequence[ProteinResidue], move: FloatArray) -> list[ProteinResidue]:
+    return [replace(r, atoms={name: xyz + move for name, xyz in r.atoms.items()}) for r in residues]
+
+
+def _ca(residues: Sequence[ProteinResidue]) -> FloatArray:
+    return np.array([residue.ca for residue in residues])
 
 
 def _match_ca(ours: Sequence[ProteinResidue], theirs: Sequence[ProteinResidue], symmetry: Symmetry) -> Matching:
-    return match(np.array([r.ca for r in ours]), np.array([r.ca for r in theirs]), symmetry, NEAR)
+    return match(_ca(ours), _ca(theirs), symmetry, NEAR)
 
 
 def _centroids(residues: Sequence[ProteinResidue]) -> FloatArray:

@@ -78,6 +78,48 @@ def test_another_origin_is_found(built: gemmi.Structure, crystal_model: gemmi.St
 
 
 @pytest.mark.parametrize(
+    ("group", "angles", "shift"),
+    [
+        ("P 1 21 1", (90, 103, 90), (0.5, 0.137, 0)),
+        ("P 1", (84, 103, 97), (0.21, 0.137, 0.33)),
+        ("P 61", (90, 90, 120), (0, 0, 0.71)),
+        ("P 21 21 21", (90, 90, 90), (0, 0.5, 0.5)),
+        ("R 3:R", (80, 80, 80), (0.3, 0.3, 0.3)),
+    ],
+)
+def test_origins_along_polar_axes_are_found(
+    built: gemmi.Structure, group: str, angles: tuple[float, ...], shift: tuple[float, ...]
+) -> None:
+    lengths = (75, 75, 75) if angles[0] != 90 or angles[2] == 120 else (52, 61, 75)
+    built.cell, built.spacegroup_hm = gemmi.UnitCell(*lengths, *angles), group
+    true = built.clone()
+    for chain in true[0]:  # less than the model that is compared with it
+        for i in reversed(range(20, 40)):
+            del chain[i]
+    move(built, lambda x: gemmi.Fractional(*(np.array(x.tolist()) - shift)))
+    for i, residue in enumerate(built[0]["A"]):
+        for atom in residue:  # errors of 0.5 Å
+            atom.pos += gemmi.Position(0.5 * np.sin(i), 0.5 * np.cos(i), 0)
+    comparison = compare(built, true)
+    np.testing.assert_allclose(comparison.origin, shift, atol=0.003)
+    assert comparison.placed == 1.0
+    assert comparison.extra == pytest.approx(20 / 95)
+    assert comparison.rms_ca < 0.55
+
+
+def test_a_wrong_model_stays_where_it_is(built: gemmi.Structure) -> None:
+    built.cell, built.spacegroup_hm = gemmi.UnitCell(52, 61, 75, 84, 103, 97), "P 1"
+    true, rng = built.clone(), np.random.default_rng(0)
+    for residue in built[0]["A"]:
+        move = gemmi.Position(*rng.uniform(-30, 30, 3))
+        for atom in residue:
+            atom.pos += move
+    comparison = compare(built, true)
+    assert comparison.origin == (0, 0, 0)
+    assert comparison.placed < 0.1
+
+
+@pytest.mark.parametrize(
     ("name", "number"), [("P 1", 1), ("P 1 21 1", 4), ("P 21 21 21", 8), ("F 2 3", 4), ("P 32 2 1", 2)]
 )
 def test_origins_of_a_space_group(name: str, number: int) -> None:
