@@ -21,8 +21,9 @@ class ProteinResidue:
     chain
         Name of its chain.
     places
-        Where it is in the sequence, counted from anywhere, by the numbers of the authors and, if there are any, those
-        of the mmCIF dictionary. Which of them count what is missing differs from program to program.
+        Where it is in the sequence, counted from anywhere: by the numbers of the authors, counted through without what
+        is missing, and, if there are any, by the numbers of the mmCIF dictionary. Which of them count what is missing
+        differs from program to program, and so does whether the sequence that a model was built with has it.
     type
         Residue name; of a modified residue that of its parent (MET of MSE), ``"UNK"`` of an unknown one.
     atoms
@@ -74,6 +75,6 @@ def protein_residues(model: gemmi.Model) -> list[ProteinResidue]:
             inserted += residue.seqid.icode != " "
             # What has an insertion code has no number of its own.
             author = (number if residue.seqid.num is None else int(residue.seqid.num)) + inserted
-            places = (author,) if residue.label_seq is None else (author, int(residue.label_seq))
+            places = (author, number) if residue.label_seq is None else (author, number, int(residue.label_seq))
             found.append(ProteinResidue(chain.name, places, parent, atoms))
     return found
