@@ -99,6 +99,12 @@ class NoMapWorked(EdsegError):
     exit_code = 16
 
 
+class DownloadError(EdsegError):
+    """A server that does not give a file, or another than asked for."""
+
+    exit_code = 17
+
+
 class Cancelled(Exception):
     """The caller asked the run to stop: nothing went wrong, and no handler of `EdsegError` catches it."""
 

@@ -32,6 +32,11 @@ PDB_NAMES: tuple[str, ...] = tuple(
     {"VAL/THR": "VAL", "ASP/ASN": "ASX", "GLU/GLN": "GLX"}.get(label, label) for label in LABELS
 )
 
+#: The twenty amino acids.
+TYPES: tuple[str, ...] = tuple(
+    gemmi.expand_one_letter(letter, gemmi.ResidueKind.AA) or "" for letter in "ARNDCQEGHILKMFPSTWYV"
+)
+
 _LABEL_OF_RESIDUE = {name: i for i, label in enumerate(LABELS) for name in label.split("/")}
 _LABEL_OF_RESIDUE |= {"ASX": LABELS.index("ASP/ASN"), "GLX": LABELS.index("GLU/GLN")}
 
@@ -49,6 +54,18 @@ def label_of_residue(name: str) -> int | None:
     if not info.is_amino_acid() or info.one_letter_code in " X":
         return None
     return label_of_letter(info.one_letter_code)
+
+
+@cache
+def type_of_residue(name: str) -> str | None:
+    """Return the residue name of the amino acid that one of this name is or derives from (MET of MSE).
+
+    ``"UNK"`` stands for an amino acid that is unknown or has no parent. None is returned for what is no amino acid.
+    """
+    info = gemmi.find_tabulated_residue(name)
+    if name != "UNK" and not info.is_amino_acid():
+        return None
+    return gemmi.expand_one_letter(info.one_letter_code.upper(), gemmi.ResidueKind.AA) or "UNK"
 
 
 @cache

@@ -12,6 +12,8 @@ from edseg_engine.building.files import BUILD_OUTPUT, build_to_json
 from edseg_engine.building.identify import STAGES as IDENTIFY_STAGES
 from edseg_engine.building.records import Model
 from edseg_engine.building.results import BuildResult, Checks
+from edseg_engine.evaluation.comparison_file import comparison_to_json
+from edseg_engine.evaluation.models import compare
 from edseg_engine.progress import STAGES
 from edseg_engine.results.files import RESULT_FILES, result_to_json
 from places import MODEL, ROOT
@@ -56,6 +58,12 @@ def test_files_keys_and_stages_of_a_model() -> None:
     assert set(first_column("Each residue of a model:")) - {"chain"} <= set(residue)
     for name in (*BUILD_OUTPUT.names, *BUILD_STAGES):
         assert f"`{name}`" in FORMATS
+
+
+def test_keys_of_a_comparison() -> None:
+    structure = gemmi.read_structure(str(MODEL))
+    report = comparison_to_json(compare(structure, structure), MODEL, MODEL)
+    assert first_column("### figures of edseg compare") == list(report)
 
 
 def test_modules_named_in_how_it_works_exist() -> None:

@@ -38,7 +38,7 @@ from edseg_engine.residues.known import known_residues
 from tools.command import run_tool
 
 _HEADER = [
-    "crystal", "d_min (Å)", "residues", "phases", "completeness", "located", "sequenced", "linked", "false",
+    "crystal", "d_min (Å)", "residues", "phases", "placed", "completeness", "sequenced", "linked", "extra",
     "CA rms (Å)", "side-chain rms (Å)", "R", "R-free", "R-free of the known model", "Ramachandran outliers",
     "rotamer outliers", "cycles", "seconds",
 ]  # fmt: skip
@@ -131,13 +131,13 @@ def _row(case: _Case, args: argparse.Namespace, stages: Counter[str]) -> list[st
         return head + [""] * (len(_HEADER) - len(head))
     stages.update(result.timings)
     head = [case.name, f"{result.resolution or 0:.2f}", n, case.phases]
-    figures = _figures(result, compare(result.model, case.known), case.r_free)
+    figures = _figures(result, compare(result.model.structure, case.known), case.r_free)
     return [*head, *figures, f"{time.perf_counter() - start:.0f}"]
 
 
 def _figures(result: BuildResult, comparison: Comparison, known_r_free: float | None) -> list[str]:
     checks, n = result.checks, max(1, len(result.model.residues))
-    shares = (comparison.completeness, comparison.located, comparison.sequenced, comparison.linked, comparison.false)
+    shares = (comparison.placed, comparison.completeness, comparison.sequenced, comparison.linked, comparison.extra)
     return [
         *(f"{share:.3f}" for share in shares),
         f"{comparison.rms_ca:.2f}",

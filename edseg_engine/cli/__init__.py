@@ -11,13 +11,26 @@ from contextlib import contextmanager
 from types import FrameType
 
 from edseg_engine import __version__
-from edseg_engine.cli import batch, build, check, convert, evaluate, identify, report, segment, simulate, train
+from edseg_engine.cli import (
+    batch,
+    build,
+    check,
+    compare,
+    convert,
+    evaluate,
+    fetch,
+    identify,
+    report,
+    segment,
+    simulate,
+    train,
+)
 from edseg_engine.cli.console import complain, flush_output, prepare_streams
 from edseg_engine.errors import REPORTED, Cancelled
 
 #: Each has ``add_parser(subparsers)``, which sets ``run``, a function from the arguments to the exit code.
 #: They import the engine only in ``run``, so that ``--help`` is quick.
-COMMANDS = (segment, build, batch, report, check, identify, convert, simulate, train, evaluate)
+COMMANDS = (segment, build, compare, batch, report, check, identify, convert, fetch, simulate, train, evaluate)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

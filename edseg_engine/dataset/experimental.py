@@ -120,6 +120,11 @@ class ExperimentalCrystal:
         self._amplitudes = _amplitudes(mtz, self._miller)
 
     @property
+    def finest(self) -> float:
+        """d_min in Å of the map coefficients."""
+        return float(self._inv_d2.max() ** -0.5)
+
+    @property
     def has_amplitudes(self) -> bool:
         """Whether the measured amplitudes are there, from which maps of poorer phases can be made."""
         return self._amplitudes is not None
@@ -177,8 +182,9 @@ class ExperimentalCrystal:
 
 
 def _amplitudes(mtz: gemmi.Mtz, miller: NDArray[np.int32]) -> NDArray[np.float32] | None:
-    """Return the amplitudes F of reflections (n, 3), NaN where one was not measured; None where the file has none."""
-    if "F" not in mtz.column_labels():
+    """Return the amplitudes (F, else FP) of reflections (n, 3), NaN where one was not measured; None without any."""
+    label = next((label for label in ("F", "FP") if label in mtz.column_labels()), None)
+    if label is None:
         return None
-    data = mtz.get_float("F")
+    data = mtz.get_float(label)
     return values_at(miller, data.miller_array, data.value_array, np.nan)

@@ -52,6 +52,8 @@ class SimulationOptions:
         Standard deviation of the anisotropic part of the B-factor, as a fraction of its mean.
     noise_free
         Take amplitudes and phases of the structure as they are, without errors: the thesis's data.
+    deposited_b
+        Take the B-factors of the structure as they are, not scaled to `b_factor`.
     """
 
     coordinate_error: tuple[float, float] = (0.10, 0.31)
@@ -62,6 +64,7 @@ class SimulationOptions:
     solvent: tuple[float, float] = (0.30, 0.42)
     anisotropy: float = 0.10
     noise_free: bool = False
+    deposited_b: bool = False
 
 
 NOISE_FREE = SimulationOptions(noise_free=True)
@@ -148,7 +151,8 @@ def simulate_map(
 ) -> DensityMap:
     """Return the map of a crystal of `structure` at `d_min` Å, over the whole cell, with phases of some `quality`.
 
-    The B-factors of `structure` are changed in place; a structure without a crystal is put into a P1 box in place.
+    The B-factors of `structure` are changed in place, unless they are to be left as deposited; a structure without a
+    crystal is put into a P1 box in place.
 
     Raises
     ------
@@ -163,7 +167,9 @@ def simulate_map(
         raise ModelFormatError(f"{structure.name} has the unknown space group {structure.spacegroup_hm!r}.")
     # B grows about quadratically with resolution in deposited structures (15-35 at 2 Å, 60-120 at 3.5 Å).
     mean_b = rng.uniform(*options.b_factor) * (d_min / 2.0) ** 1.8
-    _rescale_b(structure[0], mean_b, rng.uniform(0.25, 0.65))
+    spread = rng.uniform(0.25, 0.65)
+    if not options.deposited_b:
+        _rescale_b(structure[0], mean_b, spread)
     k_sol, b_sol = rng.uniform(*options.solvent), rng.uniform(35, 70)
     miller, f_true = structure_factors(structure, d_min, k_sol, b_sol)
     cell, spacegroup = structure.cell, structure.find_spacegroup()

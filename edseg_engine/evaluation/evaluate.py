@@ -19,6 +19,7 @@ from edseg_engine.dataset.labelled import KnownMap
 from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.dataset.phases import REFINED, PhaseQuality
 from edseg_engine.dataset.simulate import SimulationOptions, simulate_map
+from edseg_engine.dataset.thesis import CULLING
 from edseg_engine.errors import ResolutionError
 from edseg_engine.evaluation.atoms import atom_errors
 from edseg_engine.evaluation.matching import Matching, match
@@ -40,9 +41,6 @@ from edseg_engine.pipeline import FoundResidues, MapPrediction, find_residues, p
 from edseg_engine.residues.classify import Classes, Classifier, classify
 from edseg_engine.residues.instances import Instances
 from edseg_engine.residues.known import KnownResidues, known_residues, owners
-
-#: Distance (Å) from an atom beyond which the thesis removes density.
-CULLING = 3.0
 
 
 def culled(volume: Volume, residues: KnownResidues, symmetry: Symmetry) -> Volume:

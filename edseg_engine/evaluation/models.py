@@ -1,65 +1,100 @@
-"""How good a built model is, compared with a known one of the same crystal."""
+"""How good a built model is, compared with the true one of the same crystal."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import pairwise
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
-from edseg_engine.building.coordinates import residue_name
-from edseg_engine.building.placing import Pose
-from edseg_engine.building.records import FloatArray, Model
-from edseg_engine.crystal.symmetry import Symmetry
+from edseg_engine.crystal.origins import likeliest_shift, polar_projection
+from edseg_engine.crystal.symmetry import FloatArray, Symmetry
+from edseg_engine.errors import ModelFormatError
+from edseg_engine.evaluation.boxes import match_boxes
+from edseg_engine.evaluation.crystals import common_symmetry
+from edseg_engine.evaluation.matching import Matching, match
+from edseg_engine.evaluation.protein import ProteinResidue, protein_residues
 
-#: A residue is built when its CA lies this near (Å) to that of the known model, in the same place of the sequence.
+#: A residue is built when a CA lies this near (Å) to its own.
 BUILT = 1.0
 #: A CA this near (Å) belongs to the residue, whatever it is called.
-_NEAR = 2.0
+NEAR = 2.0
 #: C and N of neighbours that are linked lie this near (Å).
-_LINKED = 1.7
+LINKED = 1.7
+#: With fewer of its CA than this share near one of the true model, the built one may lie on another origin.
+_OFF_ORIGIN = 0.5
+#: Times that a shift along a polar axis is corrected.
+_POLISHING = 4
+
+
+@dataclass(frozen=True)
+class NamedPairs:
+    """How the residues that are paired in some way are named, in the 17 classes of edseg.
+
+    Attributes
+    ----------
+    matched
+        Share of the true residues that have a partner.
+    rank1_matched
+        Share of these whose partner has the right class; NaN without any.
+    rank1_all
+        Share of all true residues whose partner has the right class.
+    """
+
+    matched: float
+    rank1_matched: float
+    rank1_all: float
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A built model beside a known one.
+    """A built model beside the true one. A CA of each is paired with at most one of the other, within 2 Å.
 
     Attributes
     ----------
+    n_built, n_true
+        Residues of the two.
+    n_bonds
+        Peptide bonds of the true model.
+    origin
+        Shift (fractional) of the built model's origin in the true model.
     completeness
-        Share of the known residues with a CA within 1 Å that is in the right place of the sequence.
-    located
-        Share of the known residues with a CA within 1 Å, wherever in the sequence, or without a place in it.
+        Share of the true residues with a CA within 1 Å.
+    typed
+        Share of the true residues with a CA within 1 Å whose residue has the right one of the twenty types.
+    placed
+        Those of them that are in the right place of the sequence.
     sequenced
-        Share of the known residues with a CA within 2 Å in the right place of the sequence.
+        The same as `placed` within 2 Å.
     linked
-        Share of the known peptide bonds whose residues are built and linked.
-    false
-        Share of the built residues that have no known one within 2 Å.
+        Share of the peptide bonds of the true model whose residues both have a CA within 1 Å and are bonded.
+    extra
+        Share of the built residues without a partner.
     rms_ca, rms_side_chain
-        Root mean square deviation in Å of the CA, and of the side-chain atoms beyond CB, of the residues that count as
-        complete. Side chains with two equal ends are compared in the better way.
+        Root mean square deviation in Å of the CA within 1 Å, and of the side-chain atoms beyond CB where the type is
+        right as well. Side chains with two equal ends are compared in the better way. NaN without any.
+    by_boxes, by_centroids
+        Names of the residues paired as in the thesis (5.3.5), see `match_boxes`, and as edseg pairs what it finds
+        in a map, by centroids within 3 Å.
     """
 
+    n_built: int
+    n_true: int
+    n_bonds: int
+    origin: tuple[float, float, float]
     completeness: float
-    located: float
+    typed: float
+    placed: float
     sequenced: float
     linked: float
-    false: float
+    extra: float
     rms_ca: float
     rms_side_chain: float
-
-
-@dataclass(frozen=True, eq=False)
-class _Residue:
-    place: tuple[str, int]
-    name: str
-    atoms: Mapping[str, FloatArray]
+    by_boxes: NamedPairs
+    by_centroids: NamedPairs
 
 
 #: Atoms of the two equal ends of side chains.
@@ -73,123 +108,167 @@ _EQUAL = {
 _MAIN = frozenset({"N", "CA", "C", "O", "CB", "OXT"})
 
 
-def compare(model: Model, known: gemmi.Structure) -> Comparison:
-    """Compare a model with a known one, over symmetry copies and copies of a chain.
+def compare(built: gemmi.Structure, true: gemmi.Structure) -> Comparison:
+    """Compare a built model with the true one of the same crystal, over symmetry copies and copies of a chain.
 
-    The numbering of the known model need not begin at 1: it is compared with the sequence of the built chain first.
+    The models may be numbered differently: where the types of a built chain fit the sequence of a true one best is what
+    its numbers mean. They may lie on different origins that the space group allows.
+
+    Raises
+    ------
+    ModelFormatError
+        If one of them has no protein, or they are not of the same crystal.
     """
-    symmetry = Symmetry(known.cell, gemmi.SpaceGroup(known.spacegroup_hm))
-    true = _residues(known)
-    ours = [
-        _Residue(address, residue.name, _positions(residue))
-        for address, residue in model.residues.items()
-        if residue.find_atom("CA", "*")
-    ]
-    if not ours or not true:
-        return Comparison(0, 0, 0, 0, float(bool(ours)), float("nan"), float("nan"))
-    ca = np.array([residue.atoms["CA"] for residue in true])
-    positions = np.array([residue.atoms["CA"] for residue in ours])
-    partner, poses, distance = _nearest(positions, ca, symmetry)
-    near = distance < _NEAR
-    pairs = {(ours[i].place[0], true[partner[i]].place[0]) for i in np.flatnonzero(near)}
-    shift = {(a, b): _numbering(model.sequences[a], [r for r in true if r.place[0] == b]) for a, b in pairs}
-    right = np.array(
-        [
-            bool(near[i]) and r.place[1] - true[partner[i]].place[1] == shift[r.place[0], true[partner[i]].place[0]]
-            for i, r in enumerate(ours)
-        ]
-    )
-    complete = right & (distance < BUILT)
-    located = set(partner[distance < BUILT].tolist())
-    if unplaced := [_positions(residue)["CA"] for residue in model.unplaced.values()]:
-        nearest, _, how_near = _nearest(np.array(unplaced), ca, symmetry)
-        located |= set(nearest[how_near < BUILT].tolist())
-    by_true = {int(partner[i]): i for i in np.flatnonzero(complete)}
+    symmetry = common_symmetry(built, true)
+    ours, theirs = protein_residues(built[0]), protein_residues(true[0])
+    for residues, which in ((ours, "built"), (theirs, "true")):
+        if not residues:
+            raise ModelFormatError(f"The {which} model has no protein: there are no amino acids with a CA in it.")
+    ours, origin = _on_origin(ours, theirs, symmetry)
+    near = _match_ca(ours, theirs, symmetry)
+    same = np.array([ours[i].type == theirs[j].type != "UNK" for i, j in _pairs(near)], bool)
+    placed = same & _in_place(ours, theirs, near)
+    close = near.distance < BUILT
+    partner = {j: ours[i] for (i, j), chosen in zip(_pairs(near), close, strict=True) if chosen}
     bonds = [
-        (i, i + 1) for i, (a, b) in enumerate(pairwise(true)) if a.place[0] == b.place[0] and _bond(a, b) < _LINKED
+        (j, j + 1)
+        for j, (a, b) in enumerate(itertools.pairwise(theirs))
+        if a.chain == b.chain and a.bonded_to(b, LINKED)
     ]
-    linked = sum(
-        a in by_true and b in by_true and _bond(ours[by_true[a]], ours[by_true[b]]) < _LINKED for a, b in bonds
-    )
-    deviations = [
-        _side_chain(ours[i], true[partner[i]], poses[i], symmetry)
-        for i in np.flatnonzero(complete)
-        if ours[i].name == true[partner[i]].name
-    ]
-    side = np.concatenate([np.zeros(0), *deviations])
-    n = len(true)
+    linked = sum(a in partner and b in partner and partner[a].bonded_to(partner[b], LINKED) for a, b in bonds)
+    side = _side_chains(ours, theirs, near, close & same, symmetry)
+    n = len(theirs)
     return Comparison(
-        completeness=len(by_true) / n,
-        located=len(located) / n,
-        sequenced=len(set(partner[right].tolist())) / n,
+        n_built=len(ours),
+        n_true=n,
+        n_bonds=len(bonds),
+        origin=origin,
+        completeness=float(close.sum() / n),
+        typed=float((close & same).sum() / n),
+        placed=float((close & placed).sum() / n),
+        sequenced=float(placed.sum() / n),
         linked=linked / max(1, len(bonds)),
-        false=float(np.mean(~near)),
-        rms_ca=float(np.sqrt(np.mean(distance[complete] ** 2))) if complete.any() else float("nan"),
-        rms_side_chain=float(np.sqrt(np.mean(side))) if len(side) else float("nan"),
+        extra=1 - len(near.found) / len(ours),
+        rms_ca=_rms(near.distance[close] ** 2),
+        rms_side_chain=_rms(side),
+        by_boxes=_named(ours, theirs, match_boxes(ours, theirs, symmetry)),
+        by_centroids=_named(ours, theirs, match(_centroids(ours), _centroids(theirs), symmetry)),
     )
 
 
-def _numbering(sequence: str, chain: list[_Residue]) -> int:
-    """Return what to add to the numbers of a known chain to come to places in a sequence, counted from 1."""
-    votes: Counter[int] = Counter()
-    letters = [residue_name(letter) for letter in sequence]
-    for residue in chain:
-        votes.update(place - residue.place[1] for place, name in enumerate(letters, 1) if name == residue.name)
-    return votes.most_common(1)[0][0] if votes else 0
+def _on_origin(
+    ours: list[ProteinResidue], theirs: list[ProteinResidue], symmetry: Symmetry
+) -> tuple[list[ProteinResidue], tuple[float, float, float]]:
+    """Return the built residues on the origin on which they agree best with the true ones, and its shift."""
+    most = len(_match_ca(ours, theirs, symmetry).found)
+    if most >= _OFF_ORIGIN * min(len(ours), len(theirs)) or not symmetry.periodic:
+        return ours, (0.0, 0.0, 0.0)
+    shift = likeliest_shift(_ca(ours), _ca(theirs), symmetry)
+    for _ in range(_POLISHING):
+        there = _moved(ours, symmetry.to_orthogonal(shift[None])[0])
+        near = _match_ca(there, theirs, symmetry)
+        if not len(near.found):
+            break
+        here, goals = _ca(there)[near.found], _ca(theirs)[near.true]
+        difference = symmetry.apply(goals, *symmetry.nearest_copies(goals, here)) - here
+        shift = shift + polar_projection(symmetry) @ symmetry.to_fractional(difference.mean(0)[None])[0]
+    # By chance a wrong model has a few more near on one origin than on another.
+    if len(near.found) <= max(1.5 * most, 0.4 * len(ours)):
+        return ours, (0.0, 0.0, 0.0)
+    x, y, z = (shift % 1.0).round(4).tolist()
+    return _moved(ours, symmetry.to_orthogonal(shift[None])[0]), (x, y, z)
 
 
-def _residues(structure: gemmi.Structure) -> list[_Residue]:
-    structure = structure.clone()
-    structure.setup_entities()
-    structure.remove_alternative_conformations()
-    found = []
-    for chain in structure[0]:
-        for number, residue in enumerate(chain.get_polymer()):
-            place = residue.label_seq or residue.seqid.num or number
-            if residue.find_atom("CA", "*"):
-                found.append(_Residue((chain.name, int(place)), residue.name, _positions(residue)))
-    return found
+def _moved(residues: Sequence[ProteinResidue], move: FloatArray) -> list[ProteinResidue]:
+    return [replace(r, atoms={name: xyz + move for name, xyz in r.atoms.items()}) for r in residues]
 
 
-def _positions(residue: gemmi.Residue) -> dict[str, FloatArray]:
-    return {atom.name: np.array(atom.pos.tolist(), dtype=np.float64) for atom in residue if not atom.is_hydrogen()}
+def _ca(residues: Sequence[ProteinResidue]) -> FloatArray:
+    return np.array([residue.ca for residue in residues])
 
 
-def _nearest(
-    positions: FloatArray, targets: FloatArray, symmetry: Symmetry
-) -> tuple[NDArray[np.intp], list[Pose | None], FloatArray]:
-    """Return for each position the nearest target over all symmetry copies, the pose of that, and the distance (Å)."""
-    partner = np.zeros(len(positions), np.intp)
-    distance = np.full(len(positions), np.inf)
-    poses: list[Pose | None] = [None] * len(positions)
-    images = symmetry.images_in_box(targets, positions.min(0) - _NEAR, positions.max(0) + _NEAR)
-    if len(images):
-        distance, image = cKDTree(images.positions).query(positions, workers=1)
-        partner = images.index[image]
-        poses = [
-            Pose(symmetry.rotations[images.operation[m]], symmetry.translations[images.operation[m]] + images.shift[m])
-            for m in image
-        ]
-    return partner, poses, distance
+def _match_ca(ours: Sequence[ProteinResidue], theirs: Sequence[ProteinResidue], symmetry: Symmetry) -> Matching:
+    return match(_ca(ours), _ca(theirs), symmetry, NEAR)
 
 
-def _bond(first: _Residue, second: _Residue) -> float:
-    if "C" not in first.atoms or "N" not in second.atoms:
-        return float("inf")
-    return float(np.linalg.norm(first.atoms["C"] - second.atoms["N"]))
+def _centroids(residues: Sequence[ProteinResidue]) -> FloatArray:
+    return np.array([residue.centroid for residue in residues])
 
 
-def _side_chain(ours: _Residue, true: _Residue, pose: Pose | None, symmetry: Symmetry) -> FloatArray:
-    """Return the squared deviations (Å²) of the side-chain atoms that both have."""
-    names = [name for name in ours.atoms if name in true.atoms and name not in _MAIN]
-    if not names or pose is None:
-        return np.zeros(0)
-    exchanged = {a: b for pair in _EQUAL.get(true.name, ()) for a, b in (pair, pair[::-1])}
-    found = []
-    for swap in ({}, exchanged):
-        other = [swap.get(name, name) for name in names]
-        if not all(name in true.atoms for name in other):
-            continue
-        there = pose.apply(symmetry, np.array([true.atoms[name] for name in other]))
-        found.append(((there - np.array([ours.atoms[name] for name in names])) ** 2).sum(1))
-    return min(found, key=lambda squares: float(squares.sum()))
+def _pairs(matching: Matching) -> list[tuple[int, int]]:
+    return list(zip(matching.found.tolist(), matching.true.tolist(), strict=True))
+
+
+def _in_place(
+    ours: Sequence[ProteinResidue], theirs: Sequence[ProteinResidue], matching: Matching
+) -> NDArray[np.bool_]:
+    """Return of each pair whether the built residue has the number of the true one, as the chains are numbered."""
+    right = np.zeros(len(matching.found), bool)
+    pairs = _pairs(matching)
+    for chains in {(ours[i].chain, theirs[j].chain) for i, j in pairs}:
+        a, b, shift = _numbering([r for r in ours if r.chain == chains[0]], [r for r in theirs if r.chain == chains[1]])
+        for n, (i, j) in enumerate(pairs):
+            if (ours[i].chain, theirs[j].chain) == chains:
+                right[n] = ours[i].places[a] - theirs[j].places[b] == shift
+    return right
+
+
+def _numbering(ours: Sequence[ProteinResidue], theirs: Sequence[ProteinResidue]) -> tuple[int, int, int | None]:
+    """Return which numbers of a built and of a true chain to take, and by how much they differ: most types agree then.
+
+    The difference is None if no types agree.
+    """
+    equal = np.array([a.type for a in ours])[:, None] == np.array([b.type for b in theirs])
+    equal &= np.array([a.type != "UNK" for a in ours])[:, None]
+    best: tuple[int, int, int | None] = (0, 0, None)
+    most = 0
+    ways = [range(min(len(r.places) for r in residues)) for residues in (ours, theirs)]
+    for a, b in itertools.product(*ways):
+        difference = np.array([r.places[a] for r in ours])[:, None] - np.array([r.places[b] for r in theirs])
+        values, counts = np.unique(difference[equal], return_counts=True)
+        if len(values) and counts.max() > most:
+            best, most = (a, b, int(values[counts.argmax()])), int(counts.max())
+    return best
+
+
+def _named(ours: Sequence[ProteinResidue], theirs: Sequence[ProteinResidue], matching: Matching) -> NamedPairs:
+    hits = sum(ours[i].label == theirs[j].label is not None for i, j in _pairs(matching))
+    pairs, n = len(matching.found), len(theirs)
+    return NamedPairs(pairs / n, hits / pairs if pairs else float("nan"), hits / n)
+
+
+def _side_chains(
+    ours: Sequence[ProteinResidue],
+    theirs: Sequence[ProteinResidue],
+    matching: Matching,
+    chosen: NDArray[np.bool_],
+    symmetry: Symmetry,
+) -> FloatArray:
+    """Return the squared deviations (Å²) of the side-chain atoms that both residues of the chosen pairs have."""
+    found, true = matching.found[chosen], matching.true[chosen]
+    operation, shift = symmetry.nearest_copies(
+        np.array([theirs[j].ca for j in true]).reshape(-1, 3), np.array([ours[i].ca for i in found]).reshape(-1, 3)
+    )
+    squares = [np.zeros(0)]
+    for n, (i, j) in enumerate(zip(found, true, strict=True)):
+        names = [name for name in ours[i].atoms if name in theirs[j].atoms and name not in _MAIN]
+        if names:
+            here = np.array([ours[i].atoms[name] for name in names])
+            copies = np.full(len(names), operation[n]), np.tile(shift[n], (len(names), 1))
+            ways = [
+                ((symmetry.apply(np.array([theirs[j].atoms[name] for name in way]), *copies) - here) ** 2).sum(1)
+                for way in _equal_ways(names, theirs[j])
+            ]
+            squares.append(min(ways, key=lambda way: float(way.sum())))
+    return np.concatenate(squares)
+
+
+def _equal_ways(names: list[str], residue: ProteinResidue) -> list[list[str]]:
+    """Return the atoms of a residue as they are named and, where it has equal ends, with these exchanged."""
+    exchange = {a: b for pair in _EQUAL.get(residue.type, ()) for a, b in (pair, pair[::-1])}
+    exchanged = [exchange.get(name, name) for name in names]
+    return [names, exchanged] if residue.atoms.keys() >= set(exchanged) else [names]
+
+
+def _rms(squares: FloatArray) -> float:
+    return float(np.sqrt(squares.mean())) if len(squares) else float("nan")

@@ -56,6 +56,12 @@ class Orientation:
         return [axis - 3 for axis in range(3) if self.signs[axis] < 0]
 
 
+def turned_points(points: Tensor, turn: Orientation, edge: float) -> Tensor:
+    """Return positions (..., 3) in a cube with corners at 0 and `edge`, after it was turned about its centre."""
+    matrix = torch.as_tensor(turn.matrix, dtype=points.dtype, device=points.device)
+    return (points - edge / 2) @ matrix.T + edge / 2
+
+
 @cache
 def orientations(n: int) -> tuple[Orientation, ...]:
     """Return `n` orientations, the identity first, each as different as possible from those before it."""

@@ -7,19 +7,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from edseg_engine.inference.orientations import Orientation, orientations
+from edseg_engine.inference.orientations import orientations, turned_points
 from edseg_engine.options import MOST_ORIENTATIONS
 
 #: Windows that are kept; 2.5 GB.
 _CAPACITY = 2048
 #: Batches' worth of windows without which no batch is drawn, lest the first windows come up again and again.
 _FIRST = 8
-
-
-def turned_points(points: Tensor, turn: Orientation, edge: float) -> Tensor:
-    """Return positions (..., 3) in a cube with corners at 0 and `edge`, after it was turned about its centre."""
-    matrix = torch.as_tensor(turn.matrix, dtype=points.dtype, device=points.device)
-    return (points - edge / 2) @ matrix.T + edge / 2
 
 
 class Replay:

@@ -1,0 +1,245 @@
+"""The data of the thesis from where it had them (section 4.1): models of the PDB, and crystals of PDB-REDO.
+
+What was fetched is not fetched again: its checksums lie beside it, in ``SHA256SUMS``.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import gemmi
+
+from edseg_engine.batch.digests import sha256_of
+from edseg_engine.dataset.experimental import ExperimentalCrystal, ExperimentalEntry
+from edseg_engine.errors import DownloadError, EdsegError, OptionError, OutputError, TrainingDataError
+from edseg_engine.io.coordinates import read_model
+from edseg_engine.io.download import download
+from edseg_engine.io.names import shown
+from edseg_engine.io.output import output_file
+from edseg_engine.labels import type_of_residue
+from edseg_engine.networks.weights import CHECKSUMS, read_checksums
+
+#: Where the servers have their entries.
+RCSB, PDB_REDO = "https://files.rcsb.org/download", "https://pdb-redo.eu/db"
+#: The names of entries: old and new ones.
+_NAME = re.compile(r"[0-9][a-z0-9]{3}|pdb_[0-9a-z]{8}")
+#: The ranges of resolution (Å) of which the thesis has as many crystals each to test on.
+_RANGES = ((0.0, 2.5), (2.5, 3.5), (3.5, 99.0))
+_COLUMNS = ("id", "split", "resolution", "r_free", "sequences")
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class CrystalCriteria:
+    """Which crystals are taken; the thesis's are the defaults.
+
+    Attributes
+    ----------
+    below_r_free
+        R-free that a model must be below.
+    finest, coarsest
+        Resolution in Å.
+    test_per_range
+        Crystals better than 2.5 Å, at 2.5-3.5 Å and worse than that each in the split ``dev``; the others are in
+        ``train``.
+    """
+
+    below_r_free: float = 0.35
+    finest: float = 2.0
+    coarsest: float = 4.0
+    test_per_range: int = 50
+
+    def __post_init__(self) -> None:
+        if self.finest > self.coarsest or self.test_per_range < 0:
+            raise OptionError(
+                f"{self.finest:g} to {self.coarsest:g} Å and {self.test_per_range} to test on are not possible: "
+                "give the finer resolution first, and no negative number."
+            )
+
+    def unmet(self, entry: ExperimentalEntry) -> str | None:
+        """Return why an entry is left out, or None if it is taken."""
+        if entry.r_free is None:
+            return "its model does not say its R-free"
+        if entry.r_free >= self.below_r_free:
+            return f"its R-free of {entry.r_free:.3f} is not below {self.below_r_free:g}"
+        if not self.finest <= entry.d_min <= self.coarsest:
+            return f"its {entry.d_min:.2f} Å are outside {self.finest:g} to {self.coarsest:g} Å"
+        return None
+
+
+class _Folder:
+    """A folder of fetched files with their checksums."""
+
+    def __init__(self, path: Path, expected: Mapping[str, str]) -> None:
+        self.path, self.expected = path, expected
+        _make(path)
+        self._recorded = read_checksums(path)
+
+    def fetch(self, url: str, name: str) -> Path:
+        """Return the path of a file, fetched unless it is there as its checksum says."""
+        path = self.path / name
+        wanted = self.expected.get(name)
+        known = wanted or self._recorded.get(name)
+        if known is None or sha256_of(path) != known:
+            _make(path.parent)
+            self._recorded[name] = download(url, path, sha256=wanted)
+            with output_file(self.path / CHECKSUMS) as file:
+                lines = (f"{digest}  {each}\n" for each, digest in sorted(self._recorded.items()))
+                file.write_text("".join(lines), encoding="utf-8")
+        return path
+
+
+def checked_names(names: Iterable[str]) -> list[str]:
+    """Return the names of entries in small letters, each once.
+
+    Raises
+    ------
+    OptionError
+        If one cannot be the name of an entry.
+    """
+    found = dict.fromkeys(name.strip().lower() for name in names if name.strip())
+    if wrong := [name for name in found if not _NAME.fullmatch(name)]:
+        raise OptionError(f"{', '.join(map(repr, wrong))} cannot be an entry of the PDB; their names are like 1az5.")
+    if not found:
+        raise OptionError("Name at least one entry.")
+    return list(found)
+
+
+def fetch_models(
+    names: Sequence[str], folder: Path, report: Report, expected: Mapping[str, str], server: str = RCSB
+) -> None:
+    """Fetch the deposited models of entries into a folder, as ``NAME.cif.gz``.
+
+    Parameters
+    ----------
+    names
+        See `checked_names`.
+    report
+        Is called with a sentence on each entry.
+    expected
+        SHA-256 that files must have, by their name in the folder; others may have any.
+    server
+        Address of the files.
+
+    Raises
+    ------
+    DownloadError
+        If some could not be fetched; the others are there.
+    """
+    files = _Folder(folder, expected)
+
+    def fetch(name: str) -> str:
+        structure = read_model(files.fetch(f"{server}/{name}.cif.gz", f"{name}.cif.gz"))
+        return f"{structure[0].count_atom_sites()} atoms"
+
+    _each(names, fetch, report)
+
+
+def fetch_crystals(
+    names: Sequence[str],
+    folder: Path,
+    report: Report,
+    expected: Mapping[str, str],
+    criteria: CrystalCriteria = CrystalCriteria(),
+    server: str = PDB_REDO,
+) -> None:
+    """Fetch map coefficients and models of PDB-REDO into a folder of experimental crystals, and write its index.
+
+    Parameters
+    ----------
+    names, report, expected, server
+        See `fetch_models`.
+    criteria
+        Which of them go into the index.
+
+    Raises
+    ------
+    DownloadError
+        If some could not be fetched; the others are there and in the index.
+    TrainingDataError
+        If none meets the criteria.
+    """
+    files, taken = _Folder(folder, expected), []
+
+    def fetch(name: str) -> str:
+        files.fetch(f"{server}/{name}/{name}_final.mtz", f"{name}/data.mtz")
+        files.fetch(f"{server}/{name}/{name}_final.cif", f"{name}/model.cif")
+        entry = _entry(name, folder / name)
+        if reason := criteria.unmet(entry):
+            return f"left out, {reason}"
+        taken.append(entry)
+        return f"{entry.d_min:.2f} Å, R-free {entry.r_free:.3f}"
+
+    try:
+        _each(names, fetch, report)
+    finally:
+        if taken:
+            _write_index(taken, criteria.test_per_range, folder / "index.tsv")
+    if not taken:
+        raise TrainingDataError("None of the crystals meets the criteria.")
+
+
+def _each(names: Sequence[str], fetch: Callable[[str], str], report: Report) -> None:
+    failed = []
+    for name in names:
+        try:
+            report(f"{name}: {fetch(name)}")
+        except OutputError:
+            raise
+        except EdsegError as error:
+            failed.append(name)
+            report(f"{name}: failed. {error}")
+    if failed:
+        raise DownloadError(
+            f"{len(failed)} of {len(names)} entries could not be fetched or read: {', '.join(failed)}. Run the same "
+            "command again to get what is missing."
+        )
+
+
+def _entry(name: str, folder: Path) -> ExperimentalEntry:
+    """Return a fetched crystal as the index has it; raises `EdsegError` if it cannot be used."""
+    crystal = ExperimentalCrystal(ExperimentalEntry(name, "", 0.0, folder))
+    structure = crystal.structure
+    d_min = structure.resolution or crystal.finest
+    r_free = next((r.r_free for r in structure.meta.refinement if 0 < r.r_free < 1), None)
+    return ExperimentalEntry(name, "", d_min, folder, _sequences(structure), r_free)
+
+
+def _sequences(structure: gemmi.Structure) -> tuple[str, ...]:
+    """Return the one-letter code of each protein chain, of what was in the crystal if the file says."""
+    found = []
+    for chain in structure[0]:
+        polymer = chain.get_polymer()
+        if polymer.check_polymer_type() == gemmi.PolymerType.PeptideL:
+            entity = structure.get_entity_of(polymer)
+            full = [gemmi.Entity.first_mon(item) for item in entity.full_sequence] if entity else []
+            types = [type_of_residue(name) or "UNK" for name in full or polymer.extract_sequence()]
+            found.append(gemmi.one_letter_code(types))
+    return tuple(found)
+
+
+def _write_index(entries: Sequence[ExperimentalEntry], test_per_range: int, path: Path) -> None:
+    """Write the index; which entries are to test on follows from their names, by chance but always the same."""
+    tested: set[str] = set()
+    for low, high in _RANGES:
+        inside = [entry.name for entry in entries if low <= entry.d_min < high]
+        tested |= set(sorted(inside, key=lambda name: hashlib.sha256(name.encode()).digest())[:test_per_range])
+    with output_file(path) as new, new.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        for e in entries:
+            split = "dev" if e.name in tested else "train"
+            writer.writerow([e.name, split, f"{e.d_min:.3f}", f"{e.r_free:.4f}", "|".join(e.sequences)])
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"Cannot make the directory {shown(folder)}: {error.strerror}.") from error

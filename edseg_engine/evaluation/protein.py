@@ -1,0 +1,80 @@
+"""The residues of a model of any program, named and numbered so that two models can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import gemmi
+import numpy as np
+
+from edseg_engine.crystal.symmetry import FloatArray
+from edseg_engine.labels import label_of_residue, type_of_residue
+
+
+@dataclass(frozen=True, eq=False)
+class ProteinResidue:
+    """A residue with a CA.
+
+    Attributes
+    ----------
+    chain
+        Name of its chain.
+    places
+        Where it is in the sequence, counted from anywhere: by the numbers of the authors, counted through without what
+        is missing, and, if there are any, by the numbers of the mmCIF dictionary. Which of them count what is missing
+        differs from program to program, and so does whether the sequence that a model was built with has it.
+    type
+        Residue name; of a modified residue that of its parent (MET of MSE), ``"UNK"`` of an unknown one.
+    atoms
+        Positions (3,) in Å by name, without hydrogens; of alternative conformations the first.
+    """
+
+    chain: str
+    places: tuple[int, ...]
+    type: str
+    atoms: Mapping[str, FloatArray]
+
+    @property
+    def ca(self) -> FloatArray:
+        return self.atoms["CA"]
+
+    @property
+    def centroid(self) -> FloatArray:
+        """Mean of the atoms, (3,) in Å."""
+        return np.asarray(np.mean(list(self.atoms.values()), axis=0))
+
+    @property
+    def label(self) -> int | None:
+        """Index of its class in `edseg_engine.labels.LABELS`; None if it is unknown."""
+        return label_of_residue(self.type)
+
+    def bonded_to(self, following: ProteinResidue, longest: float) -> bool:
+        """Whether the C of this residue lies within `longest` Å of the N of another."""
+        if "C" not in self.atoms or "N" not in following.atoms:
+            return False
+        return float(np.linalg.norm(self.atoms["C"] - following.atoms["N"])) < longest
+
+
+def protein_residues(model: gemmi.Model) -> list[ProteinResidue]:
+    """Return the amino acids of a model in its order; ligands, waters, nucleic acids and hydrogens are left out."""
+    found = []
+    for chain in model:
+        inserted = 0
+        for number, residue in enumerate(chain.first_conformer()):
+            parent = type_of_residue(residue.name)
+            if parent is None:
+                continue
+            atoms: dict[str, FloatArray] = {}
+            for atom in residue:
+                if not atom.is_hydrogen() and atom.occ > 0:
+                    name = "SD" if atom.name == "SE" else atom.name
+                    atoms.setdefault(name, np.array(atom.pos.tolist(), dtype=np.float64))
+            if "CA" not in atoms:
+                continue
+            inserted += residue.seqid.icode != " "
+            # What has an insertion code has no number of its own.
+            author = (number if residue.seqid.num is None else int(residue.seqid.num)) + inserted
+            places = (author, number) if residue.label_seq is None else (author, number, int(residue.label_seq))
+            found.append(ProteinResidue(chain.name, places, parent, atoms))
+    return found
