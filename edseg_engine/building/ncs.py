@@ -16,8 +16,8 @@ from edseg_engine.building.neighbours import Neighbours, ca_of
 from edseg_engine.building.records import Address, Model, stretches
 from edseg_engine.crystal.symmetry import Symmetry
 
-#: Residues within this distance (Å) of a stretch are superposed: at least so many, to at most this deviation (Å).
-_AROUND, _FEWEST, _ALIKE = 12.0, 8, 1.5
+#: So many residues that lie nearest to a stretch are superposed, at least so many, to at most this deviation (Å).
+_AROUND, _FEWEST, _ALIKE = 20, 8, 1.5
 #: Two CA nearer than this (Å) cannot both exist.
 _CLASH = 2.8
 _SUPERPOSED = ("N", "CA", "C")
@@ -62,7 +62,8 @@ def with_copies(model: Model, symmetry: Symmetry) -> tuple[Model, frozenset[Addr
 def _carried_over(theirs: Residues, ours: Residues, stretch: list[int]) -> list[tuple[int, gemmi.Residue]]:
     """Return the residues of a stretch of one copy where they would be in the other; none if these differ there."""
     tree = cKDTree([ca_of(theirs[number]) for number in stretch])
-    common = [n for n in theirs if n in ours and tree.query(ca_of(theirs[n]))[0] < _AROUND]
+    common = [number for number in theirs if number in ours]
+    common = sorted(common, key=lambda number: float(tree.query(ca_of(theirs[number]))[0]))[:_AROUND]
     if len(common) < _FEWEST:
         return []
     fixed, moving = ([r[n].find_atom(a, "*").pos for n in common for a in _SUPERPOSED] for r in (ours, theirs))

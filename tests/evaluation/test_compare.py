@@ -134,6 +134,14 @@ def test_origins_of_a_space_group(name: str, number: int) -> None:
         assert (np.abs(difference - difference.round()).max(-1) < 1e-6).any(1).all()
 
 
+def test_a_sequence_may_leave_out_what_is_not_seen(built: gemmi.Structure, crystal_model: gemmi.Structure) -> None:
+    numbers = [residue.seqid.num for residue in crystal_model[0]["A"].get_polymer()]
+    assert numbers[-1] - numbers[0] + 1 > len(numbers)  # the numbers of the true model jump
+    for number, residue in enumerate(built[0]["A"], 1):
+        residue.seqid.num = number
+    assert_perfect(compare(built, crystal_model))
+
+
 def test_wrong_types_wrong_places_gaps_and_extras(built: gemmi.Structure, crystal_model: gemmi.Structure) -> None:
     chain = built[0]["A"]
     names = [residue.name for residue in chain]
