@@ -49,7 +49,7 @@ def test_files_and_stages() -> None:
 
 def test_files_keys_and_stages_of_a_model() -> None:
     model = Model(gemmi.read_structure(str(MODEL)), {"A": "A"}, {})
-    result = BuildResult(model, Checks({}, {}, {}), (), 0, None, None, (), None, {}, None, {}, ())
+    result = BuildResult(model, Checks({}, {}, {}, 0), (), 0, None, None, (), None, {}, None, {}, ())
     report = build_to_json(result)
     keys = [key for cell in first_column("### build.json") for key in cell.split("`, `")]
     assert set(keys) - {"r_work", "r_free"} <= set(report)

@@ -40,7 +40,7 @@ from tools.command import run_tool
 _HEADER = [
     "crystal", "d_min (Å)", "residues", "phases", "placed", "completeness", "sequenced", "linked", "extra",
     "CA rms (Å)", "side-chain rms (Å)", "R", "R-free", "R-free of the known model", "Ramachandran outliers",
-    "rotamer outliers", "cycles", "seconds",
+    "rotamer outliers", "clashes", "cycles", "seconds",
 ]  # fmt: skip
 
 
@@ -145,6 +145,7 @@ def _figures(result: BuildResult, comparison: Comparison, known_r_free: float | 
         *("" if r is None else f"{r:.3f}" for r in (result.r_work, result.r_free, known_r_free)),
         f"{checks.n_ramachandran_outliers / n:.3f}",
         f"{checks.n_rotamer_outliers / n:.3f}",
+        str(checks.n_clashes),
         str(len(result.cycles)),
     ]
 

@@ -85,7 +85,9 @@ def _names(model: Model) -> dict[str, list[str]]:
 def check(model: Model, density: MapFile, folder: Path, progress: ProgressCallback) -> Checks:
     """Return how well each residue fits the map and the shapes that residues have."""
     _, report = _run("validate", model.structure, density, folder, progress, sequences=_names(model))
-    return Checks(**{name: {(chain, number): value for chain, number, value in rows} for name, rows in report.items()})
+    clashes = report.pop("clashes")
+    tables = {name: {(chain, number): value for chain, number, value in rows} for name, rows in report.items()}
+    return Checks(**tables, n_clashes=clashes)
 
 
 def _run(

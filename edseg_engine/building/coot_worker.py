@@ -29,6 +29,8 @@ _POOR_ROTAMER, _POOR_DENSITY = 1.0, 0.35
 #: Peptides are suspected whose O has a difference peak of so many sigma on the other side.
 _PEPTIDE_SIGMA = 4.0
 _MAIN_CHAIN_ATOMS = frozenset({"N", "CA", "C", "O", "CB", "OXT"})
+#: Atoms clash whose spheres overlap by more than this (Å³).
+_CLASH = 2.0
 #: Residues without side chains to fit.
 _NO_ROTAMERS = frozenset({"ALA", "GLY"})
 
@@ -221,7 +223,10 @@ class Worker(Session):
         return sum(values) / len(values) if values else self.median
 
     def validate(self) -> dict[str, Any]:
-        """Return per residue the map correlation, the rotamer's probability (%) and whether phi and psi are allowed."""
+        """Return how many atoms clash and, per residue, its map correlation, its rotamer's probability (%), and whether
+        its phi and psi are allowed.
+        """
+        overlaps = self.coot.get_atom_overlaps(self.model)
         return {
             "correlation": table(self.coot.density_correlation_analysis(self.model, self.map)),
             "rotamer": table(self.coot.rotamer_analysis(self.model)),
@@ -229,6 +234,7 @@ class Worker(Session):
                 (angles.phi_psi.chain_id, angles.phi_psi.residue_number, bool(angles.is_allowed_flag))
                 for angles in self.coot.ramachandran_validation(self.model)
             ],
+            "clashes": sum(pair.overlap_volume > _CLASH and not pair.is_h_bond for pair in overlaps),
         }
 
 

@@ -61,6 +61,7 @@ def build_to_json(result: BuildResult) -> dict[str, object]:
         "r_work": _rounded(result.r_work),
         "r_free": _rounded(result.r_free),
         "waters": result.n_waters,
+        "clashes": checks.n_clashes,
         "cycles": [
             {
                 "found": cycle.found,

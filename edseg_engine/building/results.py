@@ -25,11 +25,14 @@ class Checks:
         By (chain, number): probability (%) of the side chain's conformation, of residues that have one.
     ramachandran
         By (chain, number): whether the main chain's conformation is allowed.
+    n_clashes
+        Pairs of atoms, neither bonded nor in a hydrogen bond, whose spheres overlap by more than 2 Å³.
     """
 
     correlation: Mapping[Address, float]
     rotamer: Mapping[Address, float]
     ramachandran: Mapping[Address, bool]
+    n_clashes: int
 
     @property
     def n_ramachandran_outliers(self) -> int:

@@ -128,6 +128,7 @@ def summary(result: BuildResult, directory: Path) -> str:
         ("Waters", str(result.n_waters)),
         ("Ramachandran", _outliers(checks.n_ramachandran_outliers, len(checks.ramachandran))),
         ("Rotamers", _outliers(checks.n_rotamer_outliers, len(checks.rotamer))),
+        ("Clashes", str(checks.n_clashes)),
         *((("Resolution", f"{result.resolution:.2f} Å"),) if result.resolution else ()),
         (
             "Time",
