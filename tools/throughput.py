@@ -18,7 +18,8 @@ from edseg_engine.cli.arguments import device_parser
 from edseg_engine.devices import choose_device, expect_fixed_sizes, runs_bfloat16
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.resolution import ResolutionRange, range_by_name
-from edseg_engine.training.losses import combined_loss, frame_weights
+from edseg_engine.training.cross_entropy import CrossEntropyLoss
+from edseg_engine.training.loss import frame_weights
 from edseg_engine.training.muon import descend, optimizers_of
 from edseg_engine.training.options import TrainOptions
 from edseg_engine.training.windows import DataOptions, WindowStream
@@ -129,7 +130,7 @@ class _Step:
     def _loss(self, batch: dict[str, Tensor]) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.variant.bfloat16):
             scores, offsets = self.run(batch["density"].contiguous(memory_format=self.layout))
-        return combined_loss(scores, offsets, batch, self.frame, self.variant.samples).total
+        return CrossEntropyLoss(self.frame, self.variant.samples)(scores, offsets, batch).total
 
     def __call__(self, batch: dict[str, Tensor]) -> None:
         descend(self.net, self.optimizers, self._loss(batch))

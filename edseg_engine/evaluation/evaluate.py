@@ -36,7 +36,7 @@ from edseg_engine.io.read import read_map
 from edseg_engine.labels import BACKGROUND
 from edseg_engine.networks.weights import Weights
 from edseg_engine.options import SegmentOptions
-from edseg_engine.pipeline import FoundResidues, MapPrediction, find_residues, predict_map
+from edseg_engine.pipeline import FoundResidues, MapPrediction, find_residues, predict_map, require_votes
 from edseg_engine.residues.classify import Classes, Classifier, classify
 from edseg_engine.residues.instances import Instances
 from edseg_engine.residues.known import KnownResidues, known_residues, owners
@@ -187,7 +187,14 @@ def match_residues(known: KnownMap, prediction: MapPrediction, found: FoundResid
 
 
 def score_map(known: KnownMap, weights: Weights, device: torch.device, protocol: Protocol) -> MapScore:
-    """Run one map through the pipeline and compare with its model, matching centroids within 3 Å under symmetry."""
+    """Run one map through the pipeline and compare with its model, matching centroids within 3 Å under symmetry.
+
+    Raises
+    ------
+    WeightsError
+        If the network cannot locate residues; see `edseg_engine.evaluation.given`.
+    """
+    require_votes(weights)
     start = time.perf_counter()
     prediction, labels = run_network(known, weights, device, protocol), known.residues.labels
     classifier = Classifier() if protocol.summed else Classifier.of(weights)
@@ -196,7 +203,7 @@ def score_map(known: KnownMap, weights: Weights, device: torch.device, protocol:
     seconds = time.perf_counter() - start
     found = find_residues(prediction, classifier)
     found_matching = match_residues(known, prediction, found)
-    owner, truth, own_centroid = _truth(known.residues, prediction, weights.card.range.label_radius)
+    owner, truth, own_centroid = true_voxels(known.residues, prediction, weights.card.range.label_radius)
     found_truth = np.full(len(found.instances), -1, np.intp)
     found_truth[found_matching.found] = labels[found_matching.true]
     return MapScore(
@@ -213,7 +220,7 @@ def score_map(known: KnownMap, weights: Weights, device: torch.device, protocol:
     )
 
 
-def _truth(
+def true_voxels(
     residues: KnownResidues, prediction: MapPrediction, label_radius: float
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
     """Return of each voxel the true residue (negative: none), its class, and its centroid (Å)."""

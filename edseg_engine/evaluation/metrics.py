@@ -124,6 +124,11 @@ def total(counts: Sequence[ResidueCounts]) -> ResidueCounts:
     return ResidueCounts(*(np.sum([getattr(c, f.name) for c in counts], axis=0) for f in fields(ResidueCounts)))
 
 
+def total_voxels(counts: Sequence[VoxelCounts]) -> VoxelCounts:
+    """Return the sum over maps."""
+    return VoxelCounts(np.sum([c.confusion for c in counts], axis=0))
+
+
 def calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
     """Return the expected calibration error (Guo, 2017): the gap of confidence and accuracy over ten equal bins."""
     if not len(confidence):

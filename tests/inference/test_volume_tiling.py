@@ -111,7 +111,7 @@ def test_tiles_give_what_one_large_block_gives(volume: Volume) -> None:
     torch.manual_seed(0)
     net = StackNet(StackNetConfig((4, 8, 8), (1, 1, 1), (0, 1, 1)))
     device = torch.device("cpu")
-    whole = predict_voxels(net, volume, 8.0, device, ignore_progress)
+    whole = predict_voxels(net, volume, HIGH, device, ignore_progress)
     assert len(whole.index) == volume.occupied.sum()
     np.testing.assert_allclose(whole.probabilities.astype(float).sum(1).max(), 1.0, atol=0.05)
     # With a frame as wide as the field of view the tiles cannot see where they end.
@@ -145,7 +145,7 @@ def test_views_are_rotations_and_their_grids_lie_apart() -> None:
 def test_the_votes_of_a_view_point_where_those_of_the_first_do(crystal_map: DensityMap) -> None:
     net = choose_weights(None, HIGH).net
     volumes = prepare_volumes(crystal_map, choose_region(crystal_map, "asu"), HIGH, 2)
-    one, other = predict_views(net, volumes, HIGH.frame, torch.device("cpu"), ignore_progress)
+    one, other = predict_views(net, volumes, HIGH, torch.device("cpu"), ignore_progress)
     distance, nearest = cKDTree(other.positions).query(one.positions)
     both = (distance < 0.5) & (one.weights > 0.7)
     assert both.sum() > 1000
