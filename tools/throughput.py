@@ -94,14 +94,10 @@ def measure_throughput(
     size = _BATCH[device.type]
     stream = iter(WindowStream(data, resolution_range, (1,)))
     report("making windows")
-    windows = list(itertools.islice(stream, _FILLING))[-2 * size :]
+    batches = training_batches(stream, size, device)
     start = time.perf_counter()
     list(itertools.islice(stream, _FILLING))
     made = _FILLING / (time.perf_counter() - start)
-    batches = [
-        {k: torch.stack([w[k] for w in windows[i : i + size]]).to(device) for k in windows[0]}
-        for i in range(0, len(windows), size)
-    ]
     frame = frame_weights(resolution_range.window, resolution_range.frame / resolution_range.spacing).to(device)
     steps = {v.name: _Step(v, frame, device) for v in variants}
     flops = steps[variants[0].name].flops(batches[0]) / size
@@ -112,9 +108,20 @@ def measure_throughput(
     for number in range(_ROUNDS):
         report(f"round {number + 1} of {_ROUNDS}")
         for name, step in steps.items():
-            seconds = _timed(lambda step=step: [step(batch) for batch in batches], device)  # type: ignore[misc]
-            best[name] = max(best[name], len(windows) / seconds)
+            seconds = timed(lambda step=step: [step(batch) for batch in batches], device)  # type: ignore[misc]
+            best[name] = max(best[name], size * len(batches) / seconds)
     return Throughput(best, made, flops, _peak(device, torch.bfloat16 if reduced else torch.float32))
+
+
+def training_batches(
+    stream: Iterator[dict[str, Tensor]], size: int, device: torch.device, n: int = 2
+) -> list[dict[str, Tensor]]:
+    """Return `n` batches of `size` windows from a stream whose pool is full."""
+    windows = list(itertools.islice(stream, max(_FILLING, n * size)))[-n * size :]
+    return [
+        {k: torch.stack([w[k] for w in windows[i : i + size]]).to(device) for k in windows[0]}
+        for i in range(0, len(windows), size)
+    ]
 
 
 class _Step:
@@ -141,7 +148,9 @@ class _Step:
         return float(counter.get_total_flops())
 
 
-def _timed(work: Callable[[], object], device: torch.device) -> float:
+def timed(work: Callable[[], object], device: torch.device) -> float:
+    """Return the seconds that `work` takes on the device."""
+
     def wait() -> None:
         if device.type == "cuda":
             torch.cuda.synchronize()
@@ -156,7 +165,7 @@ def _timed(work: Callable[[], object], device: torch.device) -> float:
 def _peak(device: torch.device, precision: torch.dtype) -> float:
     n = _MATRIX[device.type]
     a, b = (torch.randn(n, n, device=device).to(precision) for _ in range(2))
-    seconds: Iterator[float] = (_timed(lambda: a @ b, device) for _ in range(10))
+    seconds: Iterator[float] = (timed(lambda: a @ b, device) for _ in range(10))
     return 2 * n**3 / min(seconds)
 
 

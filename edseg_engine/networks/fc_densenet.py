@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -121,8 +121,19 @@ class DenseBlock(nn.Module):
             self.convolutions.append(nn.Conv3d(read, config.growth * readers, 3, padding=1, bias=has_bias))
         self.norms = nn.ModuleList(nn.BatchNorm3d(config.growth) for _ in range(n_layers))
         self.dropout = nn.Dropout(config.dropout)
+        if config.concatenations:
+            self._start_evenly(width, n_layers)
         added = config.growth * (n_layers if config.concatenations else 1)
         self.width = width + added if self.with_input else added
+
+    @torch.no_grad()
+    def _start_evenly(self, width: int, n_layers: int) -> None:
+        """Initialise the kernels that a layer reads its parts with as one kernel over all of them (He uniform)."""
+        for layer in range(n_layers):
+            bound = math.sqrt(6 / (27 * (width + layer * self.growth)))
+            for part in range(layer + 1):
+                kernel = cast(Tensor, self.convolutions[part].weight)
+                kernel[(layer - part) * self.growth :][: self.growth].uniform_(-bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
         made: list[Tensor] = []

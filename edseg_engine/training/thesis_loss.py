@@ -110,10 +110,19 @@ class ThesisLoss(Loss):
         if self.votes:
             vectors, truth = (OFFSET_SCALE * v[:, 0] for v in (seen.offsets, seen.truth))
             offset_loss = squared_error(vectors, truth, seen.weights[seen.inside])
-            parts = [class_loss, offset_loss, self._dice_loss(seen, vectors, batch["points"]), self.delta.abs()]
+            parts = [class_loss, offset_loss, self.dice_loss(seen, vectors, batch["points"]), self.delta.abs()]
         return Losses(torch.stack(parts).sum(), dict(zip(self.terms, parts, strict=True)), seen.accuracy())
 
-    def _dice_loss(self, seen: Compared, vectors: Tensor, points: Tensor) -> Tensor:
+    def dice_loss(self, seen: Compared, vectors: Tensor, points: Tensor) -> Tensor:
+        """Return one minus the mean Dice coefficient of all instances of the batch.
+
+        Parameters
+        ----------
+        vectors
+            shape (m, 3): votes of the voxels in residues, relative to them, in Å.
+        points
+            See `Loss.forward`.
+        """
         dice = []
         for window in torch.unique(seen.window):
             own = seen.window == window
