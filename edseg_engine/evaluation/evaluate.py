@@ -25,6 +25,7 @@ from edseg_engine.evaluation.matching import Matching, match
 from edseg_engine.evaluation.metrics import (
     ResidueCounts,
     VoxelCounts,
+    count_owners,
     count_residues,
     count_voxels,
     instance_dice,
@@ -244,9 +245,7 @@ def _with_true_instances(
     votes = np.bincount(members, weights, minlength=k).astype(np.float64)
     spread = np.sqrt(np.bincount(members, weights * squares, minlength=k) / np.maximum(votes, 1e-9))
     true = Instances(np.zeros((k, 3)), np.maximum(owner, -1), votes, spread)
-    seen = np.flatnonzero(np.bincount(members, minlength=k) > 0)
-    probabilities = classify(true, prediction, classifier).probabilities[seen]
-    return count_residues(probabilities, labels, Matching(np.arange(len(seen)), seen, np.zeros(len(seen))))
+    return count_owners(classify(true, prediction, classifier).probabilities, labels, owner)
 
 
 def score_maps(

@@ -73,6 +73,20 @@ def count_residues(probabilities: NDArray[np.float64], labels: NDArray[np.intp],
     )
 
 
+def count_owners(
+    probabilities: NDArray[np.float64], labels: NDArray[np.intp], owner: NDArray[np.intp]
+) -> ResidueCounts:
+    """Count hits of true residues (n,) that were named by their own voxels, with probabilities (n, 17).
+
+    Parameters
+    ----------
+    owner
+        shape (m,): residue of each voxel, negative for none. A residue without voxels is missed.
+    """
+    seen = np.flatnonzero(np.bincount(owner[owner >= 0], minlength=len(labels)))
+    return count_residues(probabilities[seen], labels, Matching(np.arange(len(seen)), seen, np.zeros(len(seen))))
+
+
 @dataclass(frozen=True)
 class VoxelCounts:
     """Confusion of voxel classes: counts (18, 18) by true and predicted class."""
