@@ -7,7 +7,7 @@ left at its resolution. Where the thesis is silent or contradicts itself, this i
 * As in FC-DenseNet (arXiv:1611.09326), the stem has 48 channels; blocks of the way down hand on their input as well,
   those of the bottleneck and the way up only what their layers add, but for the last.
 * A convolution over a concatenation is the sum of convolutions over its parts, and the layers of a block that read the
-  same part read it in one convolution: the same function as one convolution for each layer, in half the time.
+  same part read it in one convolution: the same function as one convolution for each layer, and faster.
 * The fifth transition of the larger network meets an odd map, too: a window of 48 voxels is 3 voxels wide there.
 """
 

@@ -199,14 +199,14 @@ def test_weights_of_the_thesis() -> None:
 
 def test_the_margin_is_trained_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = training_folder(tmp_path / "data")
-    command = [*arguments(data, tmp_path / "run", 4, replace(TINY, points=1)), "--workers", "0"]
+    command = [*arguments(data, tmp_path / "run", 2, replace(TINY, points=1)), "--workers", "0"]
     command += ["--poor-phases-share", "0", "--crystal-share", "0"]
     assert main([*command, "--loss", "thesis"]) == 0
     delta = load_checkpoint(tmp_path / "run" / "checkpoint.pt")["loss_state"]["delta"].item()
     assert delta != MARGIN
     assert delta == pytest.approx(MARGIN, abs=0.1)
     assert load_weights(tmp_path / "run" / "low.safetensors").card.training["options"]["loss"] == "thesis"
-    command[command.index("4")] = "6"
+    command[command.index("--windows") + 1] = "4"
     assert main([*command, "--loss", "thesis"]) == 0
     again = load_checkpoint(tmp_path / "run" / "checkpoint.pt")
     assert again["restarts"] == 1
