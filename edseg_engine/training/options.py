@@ -21,7 +21,9 @@ class TrainOptions:
     batch
         Windows per step and process.
     learning_rate
-        Of Muon and AdamW, at its peak after `warmup` steps.
+        Of Muon and AdamW, at its peak.
+    warmup
+        Steps over which the learning rate rises, at the start and after each restart.
     ema
         Decay per step of the moving average of the weights; that average is what is shipped.
     loss

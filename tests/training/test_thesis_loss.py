@@ -222,6 +222,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
         (["--loss", "hinge"], "no loss 'hinge'; choose one of cross-entropy, thesis"),
         (["--network", "vgg"], "no network 'vgg'; choose one of stacknet, fc-densenet57"),
         (["--network", "fc-densenet57", "--votes", "centroid"], "do not vote"),
+        (["--warmup", "-1"], "a number of steps, not -1"),
     ):
         assert main([*run, *options]) == OptionError.exit_code
         assert sentence in capsys.readouterr().err.replace("\n", " ")

@@ -68,6 +68,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--batch", type=int, default=4, help="windows per step of each process")
     parser.add_argument("--learning-rate", type=float, default=3e-3, help="peak learning rate")
+    parser.add_argument(
+        "--warmup",
+        type=int,
+        default=50,
+        help="steps over which the learning rate rises to its peak; fewer for runs of a few minutes "
+        "(default: %(default)s)",
+    )
     parser.add_argument("--start-from", type=Path, help="weights file to start from (fine-tuning)")
     parser.add_argument(
         "--votes",
@@ -141,6 +148,8 @@ def run(args: argparse.Namespace) -> int:
         raise OptionError("--patience needs whole maps to validate on; set their number with --validation-maps.")
     if args.replay < 1 or args.batch % args.replay:
         raise OptionError(f"--batch {args.batch} is not divisible by --replay {args.replay}; choose a multiple of it.")
+    if args.warmup < 0:
+        raise OptionError(f"--warmup is a number of steps, not {args.warmup}.")
     if args.network:
         check_choice("network", args.network, tuple(SHAPES))
     shape = network_of(args.start_from) if args.start_from and not args.network else SHAPES[args.network or "stacknet"]
@@ -171,6 +180,7 @@ def run(args: argparse.Namespace) -> int:
             minutes=args.minutes,
             batch=args.batch,
             learning_rate=args.learning_rate,
+            warmup=args.warmup,
             seed=args.seed,
             loss=args.loss,
             replay=args.replay,
