@@ -108,7 +108,7 @@ def measure_throughput(
     for number in range(_ROUNDS):
         report(f"round {number + 1} of {_ROUNDS}")
         for name, step in steps.items():
-            seconds = timed(lambda step=step: [step(batch) for batch in batches], device)  # type: ignore[misc]
+            seconds = _timed(lambda step=step: [step(batch) for batch in batches], device)  # type: ignore[misc]
             best[name] = max(best[name], size * len(batches) / seconds)
     return Throughput(best, made, flops, _peak(device, torch.bfloat16 if reduced else torch.float32))
 
@@ -148,9 +148,7 @@ class _Step:
         return float(counter.get_total_flops())
 
 
-def timed(work: Callable[[], object], device: torch.device) -> float:
-    """Return the seconds that `work` takes on the device."""
-
+def _timed(work: Callable[[], object], device: torch.device) -> float:
     def wait() -> None:
         if device.type == "cuda":
             torch.cuda.synchronize()
@@ -165,7 +163,7 @@ def timed(work: Callable[[], object], device: torch.device) -> float:
 def _peak(device: torch.device, precision: torch.dtype) -> float:
     n = _MATRIX[device.type]
     a, b = (torch.randn(n, n, device=device).to(precision) for _ in range(2))
-    seconds: Iterator[float] = (timed(lambda: a @ b, device) for _ in range(10))
+    seconds: Iterator[float] = (_timed(lambda: a @ b, device) for _ in range(10))
     return 2 * n**3 / min(seconds)
 
 
