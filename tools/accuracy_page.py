@@ -22,7 +22,7 @@ from edseg_engine.evaluation.evaluate import (
     simulated_maps,
 )
 from edseg_engine.evaluation.metrics import reliability
-from edseg_engine.evaluation.tables import class_table, map_table, markdown_table, summary_table
+from edseg_engine.evaluation.tables import class_table, map_table, markdown_table, summary_table, totals
 from edseg_engine.networks.weights import Weights
 from edseg_engine.resolution import RANGES
 from tools.diagrams import reliability_diagrams
@@ -144,7 +144,10 @@ def write_page(
         if section.details:
             parts += [f"## {section.name[0].upper() + section.name[1:]}: map by map\n", map_table(scores)]
     for section, scores in scored[:2]:
-        parts += [f"## {section.name[0].upper() + section.name[1:]}: class by class, K given\n", class_table(scores)]
+        parts += [
+            f"## {section.name[0].upper() + section.name[1:]}: class by class, K given\n",
+            class_table(*totals(scores)),
+        ]
     parts += ["## Is the confidence reliable?\n", _reliability(scored)]
     calibrated = {section.name: scores for section, scores in scored if not section.protocol.summed}
     if reliability_diagrams(calibrated, diagrams):

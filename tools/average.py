@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -39,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     states = [weights.net.state_dict() for weights in loaded]
     mean = {k: torch.stack([s[k] for s in states]).mean(0) for k, v in states[0].items() if v.is_floating_point()}
     averaged = [{"name": w.info.name, "sha256": w.info.sha256} for w in loaded]
-    save_weights(mean, WeightsCard(range_by_name(args.range), replace(config), {"average_of": averaged}), args.out)
+    save_weights(mean, WeightsCard(range_by_name(args.range), config, {"average_of": averaged}), args.out)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from sklearn.cluster import KMeans
 from edseg_engine.inference.predict import VoxelPrediction
 from edseg_engine.inference.volume import Volume
 from edseg_engine.labels import BACKGROUND, N_LABELS
-from edseg_engine.networks.stacknet import OFFSET_SCALE, StackNet
+from edseg_engine.networks.network import OFFSET_SCALE, Network
 from edseg_engine.residues.instances import Instances
 
 WINDOW, FRAME = 48, 8
@@ -23,7 +23,7 @@ _BATCH = 4
 
 
 @torch.inference_mode()
-def predict_windows(net: StackNet, volume: Volume) -> VoxelPrediction:
+def predict_windows(net: Network, volume: Volume) -> VoxelPrediction:
     """Run the network as the thesis does; returns the same record as the product's `predict_voxels`."""
     shape = volume.values.shape
     padded = np.pad(volume.values, [(FRAME, FRAME + WINDOW)] * 3)

@@ -18,7 +18,8 @@ from edseg_engine.cli.arguments import device_parser
 from edseg_engine.devices import choose_device, expect_fixed_sizes, runs_bfloat16
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.resolution import ResolutionRange, range_by_name
-from edseg_engine.training.losses import combined_loss, frame_weights
+from edseg_engine.training.cross_entropy import CrossEntropyLoss
+from edseg_engine.training.loss import frame_weights
 from edseg_engine.training.muon import descend, optimizers_of
 from edseg_engine.training.options import TrainOptions
 from edseg_engine.training.windows import DataOptions, WindowStream
@@ -93,14 +94,10 @@ def measure_throughput(
     size = _BATCH[device.type]
     stream = iter(WindowStream(data, resolution_range, (1,)))
     report("making windows")
-    windows = list(itertools.islice(stream, _FILLING))[-2 * size :]
+    batches = training_batches(stream, size, device)
     start = time.perf_counter()
     list(itertools.islice(stream, _FILLING))
     made = _FILLING / (time.perf_counter() - start)
-    batches = [
-        {k: torch.stack([w[k] for w in windows[i : i + size]]).to(device) for k in windows[0]}
-        for i in range(0, len(windows), size)
-    ]
     frame = frame_weights(resolution_range.window, resolution_range.frame / resolution_range.spacing).to(device)
     steps = {v.name: _Step(v, frame, device) for v in variants}
     flops = steps[variants[0].name].flops(batches[0]) / size
@@ -112,8 +109,19 @@ def measure_throughput(
         report(f"round {number + 1} of {_ROUNDS}")
         for name, step in steps.items():
             seconds = _timed(lambda step=step: [step(batch) for batch in batches], device)  # type: ignore[misc]
-            best[name] = max(best[name], len(windows) / seconds)
+            best[name] = max(best[name], size * len(batches) / seconds)
     return Throughput(best, made, flops, _peak(device, torch.bfloat16 if reduced else torch.float32))
+
+
+def training_batches(
+    stream: Iterator[dict[str, Tensor]], size: int, device: torch.device, n: int = 2
+) -> list[dict[str, Tensor]]:
+    """Return `n` batches of `size` windows from a stream whose pool is full."""
+    windows = list(itertools.islice(stream, max(_FILLING, n * size)))[-n * size :]
+    return [
+        {k: torch.stack([w[k] for w in windows[i : i + size]]).to(device) for k in windows[0]}
+        for i in range(0, len(windows), size)
+    ]
 
 
 class _Step:
@@ -129,7 +137,7 @@ class _Step:
     def _loss(self, batch: dict[str, Tensor]) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.variant.bfloat16):
             scores, offsets = self.run(batch["density"].contiguous(memory_format=self.layout))
-        return combined_loss(scores, offsets, batch, self.frame, self.variant.samples).total
+        return CrossEntropyLoss(self.frame, self.variant.samples)(scores, offsets, batch).total
 
     def __call__(self, batch: dict[str, Tensor]) -> None:
         descend(self.net, self.optimizers, self._loss(batch))

@@ -59,6 +59,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="store_true",
         help="run the weights without the shipped network that reads beside them in a run of the product",
     )
+    parser.add_argument(
+        "--given-locations",
+        action="store_true",
+        help="name each residue of the model by the voxels around its atoms (3, 2 or 1 Å in high, medium and low "
+        "resolution), as the thesis did; the only way for networks that cannot locate residues",
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N maps")
     parser.add_argument("--name", default="all", help="name of the set in the tables (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
@@ -75,7 +81,8 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.dataset.labelled import KnownMap
     from edseg_engine.devices import choose_device
     from edseg_engine.evaluation.evaluate import MapScore, Protocol, score_maps
-    from edseg_engine.evaluation.tables import atom_table, class_table, map_table, summary, summary_table
+    from edseg_engine.evaluation.given import GivenScore, score_given
+    from edseg_engine.evaluation.tables import given_summary, given_tables, summary, tables
     from edseg_engine.io.output import output_file
     from edseg_engine.networks.weights import Weights, choose_weights
     from edseg_engine.resolution import range_of_resolution
@@ -89,8 +96,8 @@ def run(args: argparse.Namespace) -> int:
             chosen[resolution_range.name] = choose_weights(args.weights, resolution_range)
         return chosen[resolution_range.name]
 
-    def report(score: MapScore) -> None:
-        figures = score.k_given.figures()
+    def report(score: MapScore | GivenScore) -> None:
+        figures = (score.residues if isinstance(score, GivenScore) else score.k_given).figures()
         console.print(
             f"{score.name} {score.d_min:.2f} Å  rank-1 {figures['rank1']:.3f}  rank-3 {figures['rank3']:.3f}  "
             f"recall {figures['recall']:.3f}  {score.seconds:.1f} s",
@@ -99,14 +106,22 @@ def run(args: argparse.Namespace) -> int:
 
     maps = itertools.islice(_maps(args), args.limit)
     protocol = Protocol(args.orientations, args.views, args.culled, alone=args.alone)
-    scores = score_maps(maps, weights_of, choose_device(args.device), report, protocol)
-    if not scores:
+    device = choose_device(args.device)
+    if args.given_locations:
+        given = []
+        for known in maps:
+            given.append(score_given(known, weights_of(known), device, protocol))
+            report(given[-1])
+        printed, figures = (given_tables(args.name, given), given_summary(given)) if given else ("", {})
+    else:
+        scores = score_maps(maps, weights_of, device, report, protocol)
+        printed, figures = (tables(args.name, scores), summary(scores)) if scores else ("", {})
+    if not figures:
         console.print("There are no maps to evaluate.", highlight=False)
         return 1
-    tables = [summary_table([(args.name, scores)]), map_table(scores), class_table(scores), atom_table(scores)]
-    print("\n".join(filter(None, tables)))
+    print(printed)
     if args.json:
-        figures = {"name": args.name, **summary(scores), "weights": [w.info.sha256 for w in chosen.values()]}
+        figures = {"name": args.name, **figures, "weights": [w.info.sha256 for w in chosen.values()]}
         with output_file(args.json) as file:
             file.write_text(json.dumps(figures, indent=1) + "\n")
     return 0

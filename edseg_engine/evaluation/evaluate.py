@@ -26,6 +26,7 @@ from edseg_engine.evaluation.matching import Matching, match
 from edseg_engine.evaluation.metrics import (
     ResidueCounts,
     VoxelCounts,
+    count_owners,
     count_residues,
     count_voxels,
     instance_dice,
@@ -37,7 +38,7 @@ from edseg_engine.io.read import read_map
 from edseg_engine.labels import BACKGROUND
 from edseg_engine.networks.weights import Weights
 from edseg_engine.options import SegmentOptions
-from edseg_engine.pipeline import FoundResidues, MapPrediction, find_residues, predict_map
+from edseg_engine.pipeline import FoundResidues, MapPrediction, find_residues, predict_map, require_votes
 from edseg_engine.residues.classify import Classes, Classifier, classify
 from edseg_engine.residues.instances import Instances
 from edseg_engine.residues.known import KnownResidues, known_residues, owners
@@ -185,7 +186,14 @@ def match_residues(known: KnownMap, prediction: MapPrediction, found: FoundResid
 
 
 def score_map(known: KnownMap, weights: Weights, device: torch.device, protocol: Protocol) -> MapScore:
-    """Run one map through the pipeline and compare with its model, matching centroids within 3 Å under symmetry."""
+    """Run one map through the pipeline and compare with its model, matching centroids within 3 Å under symmetry.
+
+    Raises
+    ------
+    WeightsError
+        If the network cannot locate residues; see `edseg_engine.evaluation.given`.
+    """
+    require_votes(weights)
     start = time.perf_counter()
     prediction, labels = run_network(known, weights, device, protocol), known.residues.labels
     classifier = Classifier() if protocol.summed else Classifier.of(weights)
@@ -194,7 +202,7 @@ def score_map(known: KnownMap, weights: Weights, device: torch.device, protocol:
     seconds = time.perf_counter() - start
     found = find_residues(prediction, classifier)
     found_matching = match_residues(known, prediction, found)
-    owner, truth, own_centroid = _truth(known.residues, prediction, weights.card.range.label_radius)
+    owner, truth, own_centroid = true_voxels(known.residues, prediction, weights.card.range.label_radius)
     found_truth = np.full(len(found.instances), -1, np.intp)
     found_truth[found_matching.found] = labels[found_matching.true]
     return MapScore(
@@ -211,7 +219,7 @@ def score_map(known: KnownMap, weights: Weights, device: torch.device, protocol:
     )
 
 
-def _truth(
+def true_voxels(
     residues: KnownResidues, prediction: MapPrediction, label_radius: float
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
     """Return of each voxel the true residue (negative: none), its class, and its centroid (Å)."""
@@ -235,9 +243,7 @@ def _with_true_instances(
     votes = np.bincount(members, weights, minlength=k).astype(np.float64)
     spread = np.sqrt(np.bincount(members, weights * squares, minlength=k) / np.maximum(votes, 1e-9))
     true = Instances(np.zeros((k, 3)), np.maximum(owner, -1), votes, spread)
-    seen = np.flatnonzero(np.bincount(members, minlength=k) > 0)
-    probabilities = classify(true, prediction, classifier).probabilities[seen]
-    return count_residues(probabilities, labels, Matching(np.arange(len(seen)), seen, np.zeros(len(seen))))
+    return count_owners(classify(true, prediction, classifier).probabilities, labels, owner)
 
 
 def score_maps(

@@ -73,6 +73,20 @@ def count_residues(probabilities: NDArray[np.float64], labels: NDArray[np.intp],
     )
 
 
+def count_owners(
+    probabilities: NDArray[np.float64], labels: NDArray[np.intp], owner: NDArray[np.intp]
+) -> ResidueCounts:
+    """Count hits of true residues (n,) that were named by their own voxels, with probabilities (n, 17).
+
+    Parameters
+    ----------
+    owner
+        shape (m,): residue of each voxel, negative for none. A residue without voxels is missed.
+    """
+    seen = np.flatnonzero(np.bincount(owner[owner >= 0], minlength=len(labels)))
+    return count_residues(probabilities[seen], labels, Matching(np.arange(len(seen)), seen, np.zeros(len(seen))))
+
+
 @dataclass(frozen=True)
 class VoxelCounts:
     """Confusion of voxel classes: counts (18, 18) by true and predicted class."""
@@ -122,6 +136,11 @@ def instance_dice(members: NDArray[np.intp], owner: NDArray[np.intp], matching: 
 def total(counts: Sequence[ResidueCounts]) -> ResidueCounts:
     """Return the sum over maps."""
     return ResidueCounts(*(np.sum([getattr(c, f.name) for c in counts], axis=0) for f in fields(ResidueCounts)))
+
+
+def total_voxels(counts: Sequence[VoxelCounts]) -> VoxelCounts:
+    """Return the sum over maps."""
+    return VoxelCounts(np.sum([c.confusion for c in counts], axis=0))
 
 
 def calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:

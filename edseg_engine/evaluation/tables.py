@@ -9,7 +9,8 @@ import numpy as np
 
 from edseg_engine.evaluation.atoms import CLOSE, atom_figures
 from edseg_engine.evaluation.evaluate import MapScore
-from edseg_engine.evaluation.metrics import ResidueCounts, VoxelCounts, calibration_error, total
+from edseg_engine.evaluation.given import GivenScore
+from edseg_engine.evaluation.metrics import ResidueCounts, VoxelCounts, calibration_error, total, total_voxels
 from edseg_engine.labels import LABELS
 
 #: The three ways to get instances, with their heading.
@@ -21,7 +22,7 @@ def summary(scores: Sequence[MapScore]) -> dict[str, Any]:
     out: dict[str, Any] = {
         "maps": len(scores),
         "residues": int(sum(s.k_given.true.sum() for s in scores)),
-        "semantic_iou": _voxels(scores).mean_iou(),
+        "semantic_iou": total_voxels([s.voxels for s in scores]).mean_iou(),
         "instance_dice": float(np.average([s.dice for s in scores], weights=[s.k_given.true.sum() for s in scores])),
         "confidence_ece": calibration_error(
             np.concatenate([s.proposals.classes.confidence for s in scores]),
@@ -39,10 +40,6 @@ def summary(scores: Sequence[MapScore]) -> dict[str, Any]:
             "rank1_deviation_of_maps": float(np.std(per_map)),
         }
     return out
-
-
-def _voxels(scores: Sequence[MapScore]) -> VoxelCounts:
-    return VoxelCounts(np.sum([s.voxels.confusion for s in scores], axis=0))
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -73,6 +70,17 @@ def summary_table(sets: Sequence[tuple[str, Sequence[MapScore]]]) -> str:
     return markdown_table([*header, "label precision", "label recall", "instance Dice", "semantic IoU", "ECE"], rows)
 
 
+def tables(name: str, scores: Sequence[MapScore]) -> str:
+    """Return all tables of one set of maps."""
+    parts = [summary_table([(name, scores)]), map_table(scores), class_table(*totals(scores)), atom_table(scores)]
+    return "\n".join(filter(None, parts))
+
+
+def totals(scores: Sequence[MapScore]) -> tuple[ResidueCounts, VoxelCounts]:
+    """Return the counts over a set of maps, of residues with K given."""
+    return total([s.k_given for s in scores]), total_voxels([s.voxels for s in scores])
+
+
 def map_table(scores: Sequence[MapScore]) -> str:
     """Return one row per map."""
     rows = []
@@ -93,10 +101,8 @@ def map_table(scores: Sequence[MapScore]) -> str:
     return markdown_table([*header, "found / true", "true instances: rank-1", "seconds"], rows)
 
 
-def class_table(scores: Sequence[MapScore]) -> str:
-    """Return one row per residue class, with K given."""
-    counts = total([s.k_given for s in scores])
-    voxels = _voxels(scores)
+def class_table(counts: ResidueCounts, voxels: VoxelCounts) -> str:
+    """Return one row per residue class."""
     recall = np.diag(voxels.confusion) / np.maximum(voxels.confusion.sum(1), 1)
     rows = [
         [
@@ -111,6 +117,30 @@ def class_table(scores: Sequence[MapScore]) -> str:
         for i, label in enumerate(LABELS)
     ]
     return markdown_table(["class", "residues", "rank-1", "rank-3", "recall", "label precision", "voxel recall"], rows)
+
+
+def given_summary(scores: Sequence[GivenScore]) -> dict[str, Any]:
+    """Return the figures over all residues of a set of maps whose residues were named where the model has them."""
+    return {
+        "maps": len(scores),
+        "residues": int(sum(s.residues.true.sum() for s in scores)),
+        "semantic_iou": total_voxels([s.voxels for s in scores]).mean_iou(),
+        "given_locations": total([s.residues for s in scores]).figures(),
+        "seconds": float(sum(s.seconds for s in scores)),
+    }
+
+
+def given_tables(name: str, scores: Sequence[GivenScore]) -> str:
+    """Return all tables of one set of maps whose residues were named where the model has them."""
+    rows = []
+    for label, part in ((name, scores), *((s.name, [s]) for s in scores)):
+        figures = given_summary(part)
+        keys = ("rank1", "rank3", "label_precision", "label_recall")
+        numbers = [figures["given_locations"][key] for key in keys] + [figures["semantic_iou"]]
+        rows.append([label, str(figures["residues"]), *(f"{n:.3f}" for n in numbers), f"{figures['seconds']:.1f}"])
+    header = ["maps", "residues", "rank-1", "rank-3", "label precision", "label recall", "semantic IoU", "seconds"]
+    classes = class_table(total([s.residues for s in scores]), total_voxels([s.voxels for s in scores]))
+    return markdown_table(header, rows) + "\n" + classes
 
 
 def atom_table(scores: Sequence[MapScore]) -> str:

@@ -14,8 +14,9 @@ from edseg_engine.inference.orientations import Orientation, orientations
 from edseg_engine.inference.tiling import Tile, plan_tiles
 from edseg_engine.inference.volume import Volume
 from edseg_engine.labels import BACKGROUND, N_LABELS
-from edseg_engine.networks.stacknet import OFFSET_SCALE, StackNet
+from edseg_engine.networks.network import OFFSET_SCALE, Network
 from edseg_engine.progress import Progress, ProgressCallback, part_of
+from edseg_engine.resolution import ResolutionRange
 
 #: Below this edge (voxels) a tile is not made smaller when memory runs out.
 _SMALLEST_TILE = 32
@@ -32,7 +33,8 @@ class VoxelPrediction:
     positions
         float32, shape (m, 3): x, y, z in Å.
     votes
-        float32, shape (m, 3): E = I(X) + position, the centroid (Å) that each voxel points at (thesis 6.2.1).
+        float32, shape (m, 3): E = I(X) + position, the centroid (Å) that each voxel points at (thesis 6.2.1); NaN where
+        the network does not vote.
     probabilities
         float16, shape (m, 17): class probabilities; what is missing to one is background.
     density
@@ -62,9 +64,9 @@ class VoxelPrediction:
 
 
 def predict_voxels(
-    net: StackNet,
+    net: Network,
     volume: Volume,
-    frame: float,
+    resolution_range: ResolutionRange,
     device: torch.device,
     progress: ProgressCallback,
     n_orientations: int = 1,
@@ -73,8 +75,9 @@ def predict_voxels(
 
     Parameters
     ----------
-    frame
-        Å at the border of a tile that are not trusted (l_frame, thesis 5.2.2).
+    resolution_range
+        What the network was trained on: its `frame` at the border of a tile is not trusted (l_frame, thesis 5.2.2), and
+        networks of a fixed window get no tile larger than its `window`.
     n_orientations
         Rotations of the grid, 1 to 24, over which the answers are averaged.
 
@@ -83,11 +86,13 @@ def predict_voxels(
     DeviceError
         If there is not enough memory even for small tiles.
     """
-    edge = largest_tile(device)
+    frame, edge = int(np.ceil(resolution_range.frame / volume.spacing)), largest_tile(device)
+    if net.fixed_window:
+        edge = min(edge, resolution_range.window)
     fast = net.for_inference(device, torch.bfloat16 if runs_bfloat16(device) else torch.float32)
     while True:
         try:
-            tiles = plan_tiles(volume.occupied, int(np.ceil(frame / volume.spacing)), edge)
+            tiles = plan_tiles(volume.occupied, frame, edge)
             return _predict_tiles(fast, volume, tiles, orientations(n_orientations), device, progress)
         except RuntimeError as error:
             if not is_out_of_memory(error):
@@ -100,9 +105,9 @@ def predict_voxels(
 
 
 def predict_views(
-    net: StackNet,
+    net: Network,
     volumes: Sequence[Volume],
-    frame: float,
+    resolution_range: ResolutionRange,
     device: torch.device,
     progress: ProgressCallback,
     n_orientations: int = 1,
@@ -111,7 +116,9 @@ def predict_views(
 
     n = len(volumes)
     parts = [part_of(progress, i / n, (i + 1) / n) for i in range(n)]
-    return [predict_voxels(net, v, frame, device, p, n_orientations) for v, p in zip(volumes, parts, strict=True)]
+    return [
+        predict_voxels(net, v, resolution_range, device, p, n_orientations) for v, p in zip(volumes, parts, strict=True)
+    ]
 
 
 def mixed(first: VoxelPrediction, second: VoxelPrediction, share: float) -> VoxelPrediction:
@@ -147,7 +154,7 @@ def pooled(predictions: Sequence[VoxelPrediction]) -> VoxelPrediction:
 
 
 def _predict_tiles(
-    net: StackNet,
+    net: Network,
     volume: Volume,
     tiles: Sequence[Tile],
     turns: Sequence[Orientation],
@@ -159,8 +166,8 @@ def _predict_tiles(
     place.reshape(-1)[index] = np.arange(len(index), dtype=np.int32)
     probabilities = np.empty((len(index), N_LABELS), np.float16)
     n_points = net.config.points
-    offsets = np.empty((len(index), 3), np.float32)
-    atoms = np.empty((len(index), n_points - 1, 3), np.float16)
+    offsets = np.full((len(index), 3), np.nan, np.float32)
+    atoms = np.empty((len(index), max(0, n_points - 1), 3), np.float16)
     rotation = volume.axes.T.astype(np.float32)
     total, done = len(turns) * sum(tile.voxels for tile in tiles), 0
     for number, tile in enumerate(tiles):
@@ -172,9 +179,10 @@ def _predict_tiles(
             mean += _run_tile(net, volume, tile, turn, inside, device) / len(turns)
             done += tile.voxels
         probabilities[rows[inside]] = mean[:, :N_LABELS].to(torch.float16).cpu().numpy()
-        to_points = mean[:, N_LABELS:].reshape(-1, n_points, 3).cpu().numpy() @ rotation
-        offsets[rows[inside]] = to_points[:, 0]
-        atoms[rows[inside]] = to_points[:, 1:]
+        if n_points:
+            to_points = mean[:, N_LABELS:].reshape(-1, n_points, 3).cpu().numpy() @ rotation
+            offsets[rows[inside]] = to_points[:, 0]
+            atoms[rows[inside]] = to_points[:, 1:]
     progress(Progress("network", 1.0))
     positions = volume.positions(index).astype(np.float32)
     density = volume.values.reshape(-1)[index]
@@ -184,7 +192,7 @@ def _predict_tiles(
 
 @torch.inference_mode()
 def _run_tile(
-    net: StackNet, volume: Volume, tile: Tile, turn: Orientation, inside: NDArray[np.bool_], device: torch.device
+    net: Network, volume: Volume, tile: Tile, turn: Orientation, inside: NDArray[np.bool_], device: torch.device
 ) -> torch.Tensor:
     """Return class probabilities and offsets (n, 17 + 3 * n_points) in Å of the core's voxels that are `inside`."""
     x = turn.turn(torch.from_numpy(np.ascontiguousarray(volume.values[tile.outer])).to(device))[None, None]
@@ -193,6 +201,6 @@ def _run_tile(
     chosen = torch.from_numpy(inside).to(device)
     back = turn.inverse
     s = back.turn(scores[0]).permute(1, 2, 3, 0)[tile.inner][chosen].float().softmax(1)[:, :BACKGROUND]
-    by_point = back.turn_vectors(offsets[0].unflatten(0, (-1, 3))).flatten(0, 1)
+    by_point = back.turn_vectors(offsets[0].unflatten(0, (net.config.points, 3))).flatten(0, 1)
     i = by_point.permute(1, 2, 3, 0)[tile.inner][chosen].float() * OFFSET_SCALE
     return torch.cat([s, i], 1)

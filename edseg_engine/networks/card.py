@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from edseg_engine.errors import WeightsError
 from edseg_engine.io.names import shown
-from edseg_engine.labels import LABELS, N_POINTS
+from edseg_engine.labels import LABELS
+from edseg_engine.networks.architectures import config_from_json
+from edseg_engine.networks.bounds import check_number
+from edseg_engine.networks.network import NetworkConfig
 from edseg_engine.networks.stacknet import StackNetConfig
 from edseg_engine.resolution import COARSEST, FINEST, ResolutionRange, range_of_resolution
 
@@ -25,8 +27,6 @@ _LIMITS = {
     "label_radius": (0.5, 8.0),
     "window": (8, 256),
 }
-#: Most levels of a network, channels of a level and residual blocks of a part of it.
-_MOST_LEVELS, _MOST_CHANNELS, _MOST_BLOCKS = 6, 1024, 32
 _LARGEST_PARAMETER = 1e3
 
 
@@ -69,7 +69,7 @@ class WeightsCard:
     """
 
     range: ResolutionRange
-    network: StackNetConfig
+    network: NetworkConfig
     training: Mapping[str, Any] = field(default_factory=dict)
     classifier: Mapping[str, Any] = field(default_factory=dict)
     calibration: Calibration = Calibration()
@@ -92,13 +92,15 @@ class WeightsInfo:
 def card_to_json(card: WeightsCard) -> str:
     """Return the text that a weights file carries."""
     values = asdict(card)
-    return json.dumps({"format": FORMAT, "labels": LABELS, **values.pop("range"), **values})
+    head = {"format": FORMAT, "labels": LABELS, "architecture": card.network.architecture}
+    return json.dumps({**head, **values.pop("range"), **values})
 
 
 def card_from_json(text: str, name: str) -> WeightsCard:
     """Return the card of the weights file called `name`.
 
-    Cards written before they had a frame, a label radius and a window get those of their resolution.
+    Cards written before they had a frame, a label radius and a window get those of their resolution; those written
+    before there were architectures are of MT-StackNets.
 
     Raises
     ------
@@ -113,7 +115,7 @@ def card_from_json(text: str, name: str) -> WeightsCard:
             raise WeightsError(f"{name} was trained on other residue classes than this version of edseg has.")
         return WeightsCard(
             _range(values),
-            _network(values["network"]),
+            config_from_json(values.get("architecture", StackNetConfig.architecture), values["network"]),
             _object(values, "training"),
             _object(values, "classifier"),
             _calibration(_object(values, "calibration")),
@@ -128,34 +130,14 @@ def _range(values: Mapping[str, Any]) -> ResolutionRange:
     if not isinstance(name, str) or not 1 <= len(name) <= 100:
         raise ValueError(f"its name is {name!r}")
     for key in ("d_min", "d_max", "spacing"):
-        _check_number(values[key], key, *_LIMITS[key])
+        check_number(values[key], key, *_LIMITS[key])
     shipped = asdict(range_of_resolution(values["d_min"]))
     numbers = {key: values.get(key, shipped[key]) for key in _LIMITS}
     for key, limits in _LIMITS.items():
-        _check_number(numbers[key], key, *limits)
+        check_number(numbers[key], key, *limits)
     if not numbers["d_min"] < numbers["d_max"] or not isinstance(numbers["window"], int):
         raise ValueError(f"its resolutions or its window make no sense: {numbers}")
     return ResolutionRange(name, **numbers)
-
-
-def _network(values: Any) -> StackNetConfig:
-    if not isinstance(values, dict):
-        raise ValueError(f"its network is {values!r}")
-    config = StackNetConfig.from_json(values)
-    limits = (("widths", 1, _MOST_CHANNELS), ("blocks", 0, _MOST_BLOCKS), ("concatenation_blocks", 0, _MOST_BLOCKS))
-    for key, low, high in limits:
-        numbers = getattr(config, key)
-        if not isinstance(numbers, tuple) or len(numbers) != len(config.widths) or len(numbers) > _MOST_LEVELS:
-            raise ValueError(f"the {key} of its network are {numbers!r}")
-        for number in numbers:
-            _check_number(number, key, low, high)
-            if not isinstance(number, int):
-                raise ValueError(f"{key} is {number!r}")
-    _check_number(config.dropout, "dropout", 0.0, 0.99)
-    _check_number(config.points, "points", 1, N_POINTS)
-    if not isinstance(config.points, int):
-        raise ValueError(f"points is {config.points!r}")
-    return config
 
 
 def _calibration(values: Mapping[str, Any]) -> Calibration:
@@ -164,7 +146,7 @@ def _calibration(values: Mapping[str, Any]) -> Calibration:
         if key not in known:
             raise ValueError(f"its calibration has a parameter {key!r}")
         low = 1 / _LARGEST_PARAMETER if key == "temperature" else -_LARGEST_PARAMETER
-        _check_number(value, key, low, _LARGEST_PARAMETER)
+        check_number(value, key, low, _LARGEST_PARAMETER)
     return Calibration(**values)
 
 
@@ -173,10 +155,3 @@ def _object(values: Mapping[str, Any], key: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{key} is {value!r}")
     return value
-
-
-def _check_number(value: Any, key: str, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{key} is {value!r}")
-    if not low <= value <= high:
-        raise ValueError(f"{key} is {value!r}, not {low:g} to {high:g}")

@@ -9,14 +9,13 @@ for the classes. There is no bottleneck. Where the thesis is silent or slow, thi
 * A Concatenation Block works at its own level's resolution, and the 1x1x1 class convolution is split by level. A 1x1x1
   convolution commutes with trilinear interpolation, so summing the levels' scores after resizing equals the thesis's
   convolution over the concatenated, resized features, at a fraction of the cost.
-* The background score is one of the 18 classes; offsets leave the network in units of ``OFFSET_SCALE`` Å.
+* The background score is one of the 18 classes.
 """
 
 from __future__ import annotations
 
-import copy
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -24,10 +23,12 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from edseg_engine.labels import N_CLASSES, N_POINTS
+from edseg_engine.networks.bounds import check_count, check_number
+from edseg_engine.networks.network import Network, pad_to
 
-#: Å per unit of the offset head, so that its outputs are of the order of one.
-OFFSET_SCALE = 3.0
 _ATOM_FEATURES = 64
+#: Most levels of a network, channels of a level and residual blocks of a part of it.
+_MOST_LEVELS, _MOST_CHANNELS, _MOST_BLOCKS = 6, 1024, 32
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class StackNetConfig:
         How many of `edseg_engine.labels.POINTS` each voxel votes for; 1 is the thesis's network.
     """
 
+    architecture: ClassVar[str] = "stacknet"
+
     widths: tuple[int, ...] = (32, 64, 96)
     blocks: tuple[int, ...] = (1, 3, 2)
     concatenation_blocks: tuple[int, ...] = (0, 1, 1)
@@ -62,6 +65,18 @@ class StackNetConfig:
         values = {"points": 1, **values}  # weights written before there were votes for atoms
         shape: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**shape)
+
+    def check(self) -> None:
+        """Raise ValueError if no network can be like this."""
+        limits = (("widths", 1, _MOST_CHANNELS), ("blocks", 0, _MOST_BLOCKS), ("concatenation_blocks", 0, _MOST_BLOCKS))
+        for key, low, high in limits:
+            numbers = getattr(self, key)
+            if not isinstance(numbers, tuple) or len(numbers) != len(self.widths) or len(numbers) > _MOST_LEVELS:
+                raise ValueError(f"the {key} of its network are {numbers!r}")
+            for number in numbers:
+                check_count(number, key, low, high)
+        check_number(self.dropout, "dropout", 0.0, 0.99)
+        check_count(self.points, "points", 1, N_POINTS)
 
 
 def _folded(convolution: nn.Module, norm: nn.Module) -> nn.Conv3d:
@@ -94,23 +109,10 @@ def _residual_blocks(n: int, width: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(*(ResidualBlock(width, dropout) for _ in range(n)))
 
 
-def _pad_to(x: Tensor, shape: torch.Size) -> Tensor:
-    """Zero-pad or crop the far end of the three spatial axes to `shape` (adaptive zero padding, thesis 5.1)."""
-    missing = [shape[axis] - x.shape[axis] for axis in (-1, -2, -3)]
-    return F.pad(x, [p for m in missing for p in (0, m)]) if any(missing) else x
+class StackNet(Network):
+    """MT-StackNet, see `edseg_engine.networks.network.Network` for what it maps to what."""
 
-
-class StackNet(nn.Module):
-    """Maps density ``(batch, 1, nx, ny, nz)`` to class scores and offsets.
-
-    Returns
-    -------
-    S : Tensor, shape (batch, 18, nx, ny, nz)
-        Unnormalised class scores; softmax over axis 1 gives S(X).
-    I : Tensor, shape (batch, 3 * points, nx, ny, nz)
-        Offsets along x, y, z to the centroid of the voxel's residue, I(X), then to its other points, B(X), in the order
-        of `edseg_engine.labels.POINTS` and units of `OFFSET_SCALE` Å.
-    """
+    config: StackNetConfig
 
     def __init__(self, config: StackNetConfig) -> None:
         super().__init__()
@@ -141,24 +143,13 @@ class StackNet(nn.Module):
                 nn.Conv3d(_ATOM_FEATURES, 3 * (config.points - 1), 1),
             )
 
-    def for_inference(self, device: torch.device, dtype: torch.dtype) -> StackNet:
-        """Return a copy that is faster and cannot be trained: normalisations folded in, channels last.
-
-        It takes and returns volumes of `dtype`, of which its weights are, too.
-        """
-        net = copy.deepcopy(self).eval()
-        for module in net.modules():
+    def fuse(self) -> None:
+        """Fold the normalisations into the convolutions, for good; only in evaluation mode."""
+        for module in self.modules():
             if isinstance(module, ResidualBlock):
                 module.fuse()
-        convolution, norm, relu = net.stem
-        net.stem = nn.Sequential(_folded(convolution, norm), relu)
-        return net.to(device, dtype).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-
-    def freeze_statistics(self) -> None:
-        """Let batch normalisations use, and keep, the statistics that they have, also while training."""
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm3d):
-                module.eval()
+        convolution, norm, relu = self.stem
+        self.stem = nn.Sequential(_folded(convolution, norm), relu)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x = self.stem(x)
@@ -172,9 +163,9 @@ class StackNet(nn.Module):
         scores = self.class_heads[-1](self.concatenation_blocks[-1](x))
         for level in reversed(range(len(self.up))):
             skip = skips[level]
-            x = self.up_blocks[level](F.relu(skip + _pad_to(self.up[level](x), skip.shape), inplace=True))
+            x = self.up_blocks[level](F.relu(skip + pad_to(self.up[level](x), skip.shape), inplace=True))
             own = self.class_heads[level](self.concatenation_blocks[level](x))
             resized = F.interpolate(scores, scale_factor=2, mode="trilinear", align_corners=False)
-            scores = own + _pad_to(resized, own.shape)
+            scores = own + pad_to(resized, own.shape)
         offsets = self.offset_head(x)
         return scores, torch.cat([offsets, self.atom_head(x)], 1) if self.config.points > 1 else offsets

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TypeVar
@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from edseg_engine.errors import WeightsError
 from edseg_engine.io.output import output_file
+from edseg_engine.networks.architectures import build, same_body
 from edseg_engine.networks.card import WeightsCard, WeightsInfo, card_from_json, card_to_json
+from edseg_engine.networks.network import Network, NetworkConfig
 from edseg_engine.networks.residuenet import ResidueNet
-from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.resolution import ResolutionRange
 
 #: Before the names of the tensors that belong to the classifier of residues.
@@ -35,7 +36,7 @@ Net = TypeVar("Net", bound=nn.Module)
 class Weights:
     """A network ready to run, its classifier of residues if it has one, its card and where it came from."""
 
-    net: StackNet
+    net: Network
     card: WeightsCard
     info: WeightsInfo
     residue_net: ResidueNet | None = None
@@ -73,12 +74,12 @@ def _read(path: Path) -> tuple[dict[str, Tensor], WeightsCard]:
     return {k: v.float() for k, v in state.items() if _COUNTERS not in k}, card
 
 
-def network_of(path: Path) -> StackNetConfig:
+def network_of(path: Path) -> NetworkConfig:
     """Return the shape of the network of a weights file; raises `WeightsError` if the file cannot be read."""
     return _read(path)[1].network
 
 
-def load_state(net: StackNet, path: Path) -> None:
+def load_state(net: Network, path: Path) -> None:
     """Load the weights of `path` into `net`, which may be of another range but must have the same shape.
 
     The votes for atoms may be missing in the file; they then start at random.
@@ -89,7 +90,7 @@ def load_state(net: StackNet, path: Path) -> None:
         If the file cannot be read or the shapes differ.
     """
     state, card = _read(path)
-    if replace(card.network, points=net.config.points) != net.config:
+    if not same_body(card.network, net.config):
         raise WeightsError(f"{path} belongs to a network of another shape ({card.network}).")
     try:
         net.load_state_dict(state, strict=False)
@@ -108,7 +109,7 @@ def load_weights(path: Path) -> Weights:
     sha256 = _checked_sum(path)
     state, card = _read(path)
     of_residues = {k.removeprefix(_RESIDUES): state.pop(k) for k in list(state) if k.startswith(_RESIDUES)}
-    net = _made(lambda: StackNet(card.network), state, path)
+    net = _made(lambda: build(card.network), state, path)
     residue_net = _made(lambda: ResidueNet.of_shape(of_residues), of_residues, path) if of_residues else None
     return Weights(net, card, WeightsInfo(path.name, sha256, card.range.d_min, card.range.d_max), residue_net)
 
@@ -190,14 +191,16 @@ def choose_weights(path: Path | None, resolution_range: ResolutionRange) -> Weig
 
 
 def backbone_beside(weights: Weights) -> Weights | None:
-    """Return the shipped weights that vote for atoms, or None if `weights` do so themselves; see `choose_weights`.
+    """Return the shipped weights that vote for atoms; None if `weights` do so themselves, or for no point at all.
+
+    See `choose_weights`.
 
     Raises
     ------
     WeightsError
         If they are missing or damaged.
     """
-    return None if weights.net.config.points > 1 else _shipped("backbone")
+    return _shipped("backbone") if weights.net.config.points == 1 else None
 
 
 def _shipped(name: str) -> Weights:

@@ -8,6 +8,7 @@ from edseg_engine.pipeline.voxels import (
     predict_map,
     prepare_map,
     read_voxels,
+    require_votes,
     run_network,
 )
 
@@ -21,6 +22,7 @@ __all__ = [
     "predict_map",
     "prepare_map",
     "read_voxels",
+    "require_votes",
     "run_network",
     "segment",
 ]

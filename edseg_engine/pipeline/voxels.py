@@ -12,7 +12,7 @@ import torch
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.region import Region, choose_region
 from edseg_engine.devices import choose_device
-from edseg_engine.errors import ResolutionError
+from edseg_engine.errors import ResolutionError, WeightsError
 from edseg_engine.inference.orientations import views as grid_axes
 from edseg_engine.inference.predict import VoxelPrediction, mixed, pooled, predict_views
 from edseg_engine.inference.volume import Volume, prepare_volumes
@@ -159,6 +159,21 @@ def predict_map(
     return _predict(region, volumes, weights, beside, device, orientations, clock)
 
 
+def require_votes(weights: Weights) -> None:
+    """Check that the network of `weights` finds residues by itself.
+
+    Raises
+    ------
+    WeightsError
+        If its voxels do not vote.
+    """
+    if not weights.net.config.points:
+        raise WeightsError(
+            f"{weights.info.name} holds a network that names voxels and cannot locate residues; choose weights of an "
+            "MT-StackNet, or let it name residues whose places are known: edseg evaluate --given-locations."
+        )
+
+
 def _predict(
     region: Region,
     volumes: list[Volume],
@@ -171,10 +186,10 @@ def _predict(
     with clock.stage("network"):
         first = 1.0 if beside is None else orientations / (orientations + 1)
         progress = part_of(clock.progress, 0.0, first)
-        parts = predict_views(weights.net, volumes, weights.card.range.frame, device, progress, orientations)
+        parts = predict_views(weights.net, volumes, weights.card.range, device, progress, orientations)
         if beside is not None:
             progress = part_of(clock.progress, first, 1.0)
-            others = predict_views(beside.net, volumes, beside.card.range.frame, device, progress)
+            others = predict_views(beside.net, volumes, beside.card.range, device, progress)
             parts = [mixed(part, other, _SHARE_BESIDE) for part, other in zip(parts, others, strict=True)]
         return MapPrediction(region, volumes[0], parts[0], pooled(parts))
 
@@ -212,6 +227,7 @@ def prepare_map(
             density = read_map(source, resolution=options.resolution)
         density, resolution = with_resolution(density, options.resolution)
         weights = choose_weights(options.weights, range_of_resolution(resolution))
+        require_votes(weights)
         classifier = Classifier.of(weights)
         beside = backbone_beside(weights)
     with clock.stage("prepare"):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edseg_engine.evaluation.evaluate import AS_IS, match_residues, run_network
 from edseg_engine.networks.residuenet import ResidueNet
 from edseg_engine.networks.weights import Weights
-from edseg_engine.pipeline import find_residues
+from edseg_engine.pipeline import find_residues, require_votes
 from edseg_engine.residues.classify import Classifier
 from edseg_engine.residues.features import N_FEATURES, residue_features
 from edseg_engine.training.windows import CrystalSource
@@ -37,7 +37,13 @@ def gather_residues(
     """Run `n_crystals` crystals of `source` with K given and keep the residues found within 3 Å of a true one.
 
     `report` gets the number of crystals done.
+
+    Raises
+    ------
+    WeightsError
+        If the network cannot locate residues.
     """
+    require_votes(weights)
     rng = np.random.default_rng([seed, 17])
     features: list[NDArray[np.float32]] = []
     labels: list[NDArray[np.intp]] = []

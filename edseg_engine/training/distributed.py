@@ -36,8 +36,8 @@ class Ranks:
         return self.rank == 0
 
     def shared(self, net: nn.Module) -> nn.Module:
-        """Return `net` such that its gradients are averaged over the processes."""
-        if self.size == 1:
+        """Return `net` such that its gradients, if it has any, are averaged over the processes."""
+        if self.size == 1 or not any(p.requires_grad for p in net.parameters()):
             return net
         return DistributedDataParallel(net, device_ids=[self.device.index] if self.device.type == "cuda" else None)
 

@@ -17,21 +17,20 @@ from torch.utils.data import DataLoader
 
 from edseg_engine.devices import expect_fixed_sizes, runs_bfloat16
 from edseg_engine.errors import TrainingDataError
+from edseg_engine.networks.architectures import build
 from edseg_engine.networks.card import WeightsCard
-from edseg_engine.networks.stacknet import StackNet, StackNetConfig
+from edseg_engine.networks.network import NetworkConfig
 from edseg_engine.networks.weights import load_state, save_weights
 from edseg_engine.resolution import ResolutionRange
 from edseg_engine.training.checkpoint import MovingAverage, load_checkpoint, restore, save_checkpoint
 from edseg_engine.training.distributed import Ranks
-from edseg_engine.training.losses import combined_loss, frame_weights
+from edseg_engine.training.loss import Losses
+from edseg_engine.training.losses import make_loss
 from edseg_engine.training.muon import descend, optimizers_of
 from edseg_engine.training.options import TrainOptions, learning_rate_factor
 from edseg_engine.training.replay import Replay
 from edseg_engine.training.windows import DataOptions, WindowStream
 
-#: Columns of the log, one line for each report.
-LOSSES = ("loss", "class_loss", "offset_loss", "atom_loss", "voxel_accuracy")
-LOG_FIELDS = ("windows", *LOSSES, "learning_rate", "windows_per_second")
 _REPORT_SECONDS = 30.0
 
 
@@ -41,30 +40,34 @@ class Trainer:
     Raises
     ------
     TrainingDataError
-        If the folder holds a run of another range or network.
+        If the folder holds a run of another range, network or loss.
+    OptionError
+        If there is no such loss, or it does not fit the network.
     """
 
     def __init__(
         self,
         folder: Path,
         resolution_range: ResolutionRange,
-        config: StackNetConfig,
+        config: NetworkConfig,
         data: DataOptions,
         options: TrainOptions,
         ranks: Ranks,
         start_from: Path | None = None,
     ) -> None:
         self.folder, self.range, self.data, self.options = folder, resolution_range, data, options
+        self.loss = make_loss(options, resolution_range, config.points).to(ranks.device)
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(options.seed)
         self.ranks = ranks
         self.device = ranks.device
         expect_fixed_sizes(self.device)
-        self.net: StackNet = StackNet(config).to(self.device)
+        self.net = build(config).to(self.device)
         self.net.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         if start_from is not None:
             load_state(self.net, start_from)
-        self.optimizers = optimizers_of(self.net, options.learning_rate, options.weight_decay, options.muon)
+        self.trained = nn.ModuleList([self.net, self.loss])
+        self.optimizers = optimizers_of(self.trained, options.learning_rate, options.weight_decay, options.muon)
         self.average = MovingAverage(self.net, options.ema)
         self.reduced_precision = runs_bfloat16(self.device)
         self.windows, self.seconds, self.restarts = 0, 0.0, 0
@@ -72,8 +75,6 @@ class Trainer:
         self.started_from = start_from.name if start_from else None
         if self.checkpoint_path.exists():
             self._resume()
-        self.frame = frame_weights(resolution_range.window, resolution_range.frame / resolution_range.spacing)
-        self.frame = self.frame.to(self.device)
 
     @property
     def checkpoint_path(self) -> Path:
@@ -93,7 +94,12 @@ class Trainer:
             raise TrainingDataError(
                 f"{self.checkpoint_path} belongs to a run of another range or network; choose another folder."
             )
+        if saved.get("loss", TrainOptions.loss) != self.options.loss:
+            raise TrainingDataError(
+                f"{self.checkpoint_path} belongs to a run with another loss; choose that loss, or another folder."
+            )
         restore(saved, self.net, self.average)
+        self.loss.load_state_dict(saved.get("loss_state", {}))
         self.windows, self.seconds = saved["windows"], saved["seconds"]
         self.restarts = saved["restarts"] + 1
         self.best_score, self.stale = saved["best_score"], saved["stale"]
@@ -103,6 +109,8 @@ class Trainer:
         values = {
             "range": self.range.name,
             "config": self.net.config.to_json(),
+            "loss": self.options.loss,
+            "loss_state": self.loss.state_dict(),
             "windows": self.windows,
             "seconds": self.seconds,
             "restarts": self.restarts,
@@ -161,7 +169,7 @@ class Trainer:
         options, first = self.options, self.ranks.is_first
         if first:
             (self.folder / "options.json").write_text(json.dumps(asdict(options), indent=1) + "\n")
-        net = self.ranks.shared(self.net)
+        net, loss = self.ranks.shared(self.net), self.ranks.shared(self.loss)
         if options.compiled:
             net = torch.compile(net, dynamic=False)  # type: ignore[assignment]
         if first and validate and self.started_from and not self.windows:
@@ -170,21 +178,23 @@ class Trainer:
             self._out_of_patience(validate)
         batches = self._batches()
         last_save = last_report = last_step = time.monotonic()
-        sums, steps, done, stopped = torch.zeros(len(LOSSES), device=self.device), 0, 0, False
+        columns = ("loss", *self.loss.terms, "voxel_accuracy")
+        sums, steps, done, stopped = torch.zeros(len(columns), device=self.device), 0, 0, False
         self.net.train()
         if options.frozen_statistics:
             self.net.freeze_statistics()
         while not stopped and self.progress < 1:
             rate = options.learning_rate * learning_rate_factor(self.progress, done, options)
-            sums += self._step(net, next(batches), rate)
+            sums += self._step(net, loss, next(batches), rate)
             steps, done = steps + 1, done + 1
             before, self.windows = self.windows, self.windows + options.batch * self.ranks.size
             self.average.update(self.net)
             now = time.monotonic()
             self.seconds, last_step = self.seconds + now - last_step, now
             if first and now - last_report > _REPORT_SECONDS:
+                means = dict(zip(columns, (sums / steps).tolist(), strict=True))
                 speed = steps * options.batch * self.ranks.size / (now - last_report)
-                row = dict(zip(LOG_FIELDS, [self.windows, *(sums / steps).tolist(), rate, speed], strict=True))
+                row = {"windows": self.windows, **means, "learning_rate": rate, "windows_per_second": speed}
                 append_row(self.folder / "log.csv", row)
                 report(row)
                 sums.zero_()
@@ -213,19 +223,16 @@ class Trainer:
             shutil.copy(self.weights_path, self.best_path)
         return 0 < self.options.patience <= self.stale
 
-    def _step(self, net: nn.Module, batch: dict[str, Tensor], rate: float) -> Tensor:
-        """Take one step; returns total, class, offset and atom loss and voxel accuracy, shape (5,)."""
+    def _step(self, net: nn.Module, loss: nn.Module, batch: dict[str, Tensor], rate: float) -> Tensor:
+        """Take one step; returns the total loss, its terms and the voxel accuracy."""
         for group in (g for optimizer in self.optimizers for g in optimizer.param_groups):
             group["lr"] = rate
         density = batch["density"].contiguous(memory_format=torch.channels_last_3d)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced_precision):
             scores, offsets = net(density)
-        samples = self.options.samples * self.options.batch
-        losses = combined_loss(
-            scores, offsets, batch, self.frame, samples, self.range.spacing, self.options.atom_weight
-        )
-        descend(self.net, self.optimizers, losses.total)
-        return torch.stack([losses.total, losses.classes, losses.offsets, losses.atoms, losses.accuracy]).detach()
+        losses: Losses = loss(scores, offsets, batch)
+        descend(self.trained, self.optimizers, losses.total)
+        return torch.stack([losses.total, *losses.terms.values(), losses.accuracy]).detach()
 
 
 def append_row(path: Path, row: Mapping[str, float]) -> None:

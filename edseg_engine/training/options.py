@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from edseg_engine.training.losses import ATOM_WEIGHT
+from edseg_engine.training.cross_entropy import ATOM_WEIGHT
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,15 @@ class TrainOptions:
     batch
         Windows per step and process.
     learning_rate
-        Of Muon and AdamW, at its peak after `warmup` steps.
+        Of Muon and AdamW, at its peak.
+    warmup
+        Steps over which the learning rate rises, at the start and after each restart.
     ema
         Decay per step of the moving average of the weights; that average is what is shipped.
+    loss
+        Name of the loss, see `edseg_engine.training.losses`.
     samples
-        Voxels per window that the losses look at.
+        Voxels per window that the loss ``cross-entropy`` looks at.
     replay
         Times that a window is used, each time turned another way (`edseg_engine.training.replay`).
     workers
@@ -39,7 +43,7 @@ class TrainOptions:
         Train the kernels between hidden channels by Muon. Its steps are equally long in all directions, which small
         batches, where most directions are noise, cannot afford.
     atom_weight
-        Weight of the votes for atoms in the loss; high while they are learnt.
+        Weight of the votes for atoms in the loss ``cross-entropy``; high while they are learnt.
     patience
         Validations in a row without a better score after which training stops (early stopping; thesis 6.4.3). The
         weights are then those of the best validation. 0: never, and the weights are the last.
@@ -52,6 +56,7 @@ class TrainOptions:
     weight_decay: float = 0.02
     warmup: int = 50
     ema: float = 0.9968
+    loss: str = "cross-entropy"
     samples: int = 8000
     replay: int = 1
     seed: int = 1

@@ -22,7 +22,7 @@ def plot_log(folder: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.5))
-    for column in ("class_loss", "offset_loss"):
+    for column in (c for c in log if c.endswith("_loss") or c == "delta"):
         left.plot(log["windows"], log[column], label=column.replace("_", " "))
     right.plot(log["windows"], log["voxel_accuracy"], label="residue voxels of training windows")
     validation = read_log(folder / "validation.csv")

@@ -13,6 +13,7 @@ from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.dataset.phases import REFINED, PhaseQuality
 from edseg_engine.dataset.simulate import SimulationOptions
 from edseg_engine.evaluation.evaluate import Protocol, experimental_maps, score_maps, simulated_maps
+from edseg_engine.evaluation.given import score_given
 from edseg_engine.evaluation.metrics import total
 from edseg_engine.networks.weights import load_weights
 from edseg_engine.resolution import ResolutionRange
@@ -53,14 +54,21 @@ class Validation:
             self.maps += _spread([k for k in known if (k.density.d_min or 0) >= low], n_maps)
 
     def score(self, weights_path: Path, windows: int) -> dict[str, float]:
-        """Return the columns of the validation log, with K given; `precision` and `found_over_true` with K found."""
-        weights = load_weights(weights_path)
+        """Return the columns of the validation log, with K given; `precision` and `found_over_true` with K found.
+
+        Networks that cannot locate residues are given the locations.
+        """
+        weights, device = load_weights(weights_path), torch.device("cpu")
         protocol = Protocol(orientations=1, alone=True)
-        scores = score_maps(self.maps, lambda _: weights, torch.device("cpu"), lambda _: None, protocol)
-        given, found = total([s.k_given for s in scores]).figures(), total([s.k_found for s in scores]).figures()
+        if weights.net.config.points:
+            scores = score_maps(self.maps, lambda _: weights, device, lambda _: None, protocol)
+            given, found = total([s.k_given for s in scores]).figures(), total([s.k_found for s in scores]).figures()
+        else:
+            given = total([score_given(known, weights, device, protocol).residues for known in self.maps]).figures()
+            found = given
         return {
             "windows": windows,
-            "maps": len(scores),
+            "maps": len(self.maps),
             **{key: given[key] for key in ("rank1", "rank3", "recall")},
             **{key: found[key] for key in ("precision", "found_over_true")},
         }

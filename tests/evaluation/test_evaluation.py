@@ -12,7 +12,7 @@ from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.evaluation.atoms import atom_errors, atom_figures
 from edseg_engine.evaluation.evaluate import CULLING, culled
 from edseg_engine.evaluation.matching import Matching, match
-from edseg_engine.evaluation.metrics import count_residues, count_voxels, instance_dice, total
+from edseg_engine.evaluation.metrics import count_owners, count_residues, count_voxels, instance_dice, total
 from edseg_engine.inference.volume import prepare_volumes
 from edseg_engine.labels import ATOMS, BACKGROUND
 from edseg_engine.pipeline import FoundResidues
@@ -64,6 +64,14 @@ def test_counts_of_residues() -> None:
     assert figures["label_precision"] == pytest.approx(np.mean([1.0, 0.0, 0.5, 0.0]))
     counts = count_residues(probabilities, labels, match(found, true, free))
     assert total([counts, counts]).figures() == figures
+
+
+def test_residues_named_by_their_own_voxels() -> None:
+    labels = np.array([0, 3, 5])
+    counts = count_owners(one_hot(0, 4, 5), labels, np.array([1, 1, -1, 0, -2]))
+    assert counts.figures()["rank1"] == counts.figures()["rank3"] == pytest.approx(1 / 3)
+    assert counts.figures()["recall"] == pytest.approx(2 / 3)  # the last has no voxel
+    assert counts.true.sum() == 3
 
 
 def test_nothing_found_is_all_wrong() -> None:

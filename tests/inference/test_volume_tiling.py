@@ -18,11 +18,13 @@ from edseg_engine.inference.orientations import Orientation, orientations, views
 from edseg_engine.inference.predict import _predict_tiles, pooled, predict_views, predict_voxels
 from edseg_engine.inference.tiling import GRANULE, plan_tiles
 from edseg_engine.inference.volume import Volume, prepare_volumes
+from edseg_engine.networks.architectures import build
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import choose_weights
 from edseg_engine.options import MOST_VIEWS
 from edseg_engine.progress import ignore_progress
 from edseg_engine.resolution import RANGES
+from tiny_training import TINY_DENSE
 
 HIGH = RANGES[0]
 
@@ -111,7 +113,7 @@ def test_tiles_give_what_one_large_block_gives(volume: Volume) -> None:
     torch.manual_seed(0)
     net = StackNet(StackNetConfig((4, 8, 8), (1, 1, 1), (0, 1, 1)))
     device = torch.device("cpu")
-    whole = predict_voxels(net, volume, 8.0, device, ignore_progress)
+    whole = predict_voxels(net, volume, HIGH, device, ignore_progress)
     assert len(whole.index) == volume.occupied.sum()
     np.testing.assert_allclose(whole.probabilities.astype(float).sum(1).max(), 1.0, atol=0.05)
     # With a frame as wide as the field of view the tiles cannot see where they end.
@@ -122,6 +124,21 @@ def test_tiles_give_what_one_large_block_gives(volume: Volume) -> None:
     np.testing.assert_array_equal(narrow.index, whole.index)
     difference = np.abs(narrow.probabilities.astype(float) - whole.probabilities.astype(float))
     assert np.quantile(difference, 0.99) < 0.02
+
+
+def test_a_network_of_fixed_windows_gets_none_that_are_larger(volume: Volume) -> None:
+    torch.manual_seed(0)
+    net = build(TINY_DENSE)
+    read: list[torch.Size] = []
+    net.register_forward_pre_hook(lambda module, inputs: read.append(inputs[0].shape))
+    narrow = replace(HIGH, window=40)
+    prediction = predict_voxels(net, volume, narrow, torch.device("cpu"), ignore_progress, 2)
+    assert len(read) > 2
+    assert max(max(shape[2:]) for shape in read) <= narrow.window + GRANULE
+    assert len(prediction) == volume.occupied.sum()
+    assert np.isfinite(prediction.probabilities).all()
+    assert np.isnan(prediction.votes).all(), "it does not vote"
+    assert prediction.atoms is None
 
 
 def test_the_24_orientations_are_rotations_and_all_different() -> None:
@@ -145,7 +162,7 @@ def test_views_are_rotations_and_their_grids_lie_apart() -> None:
 def test_the_votes_of_a_view_point_where_those_of_the_first_do(crystal_map: DensityMap) -> None:
     net = choose_weights(None, HIGH).net
     volumes = prepare_volumes(crystal_map, choose_region(crystal_map, "asu"), HIGH, 2)
-    one, other = predict_views(net, volumes, HIGH.frame, torch.device("cpu"), ignore_progress)
+    one, other = predict_views(net, volumes, HIGH, torch.device("cpu"), ignore_progress)
     distance, nearest = cKDTree(other.positions).query(one.positions)
     both = (distance < 0.5) & (one.weights > 0.7)
     assert both.sum() > 1000

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import gemmi
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ from edseg_engine.progress import ignore_progress
 from edseg_engine.residues.backbone import vote_backbone
 from edseg_engine.residues.instances import find_instances
 from edseg_engine.residues.known import KnownResidues
+from edseg_engine.resolution import RANGES
 
 
 def scattered_votes(residues: KnownResidues, symmetry: Symmetry, rng: np.random.Generator) -> VoxelPrediction:
@@ -77,10 +80,10 @@ def test_votes_for_atoms_turn_with_the_density() -> None:
     values = rng.random((14, 14, 14)).astype(np.float32) + 0.5
     turn = orientations(24)[7]
     turned = turn.turn(torch.from_numpy(values)).numpy()
-    answers = []
+    answers, narrow = [], replace(RANGES[0], frame=2.0)
     for density in (values, turned):
         volume = Volume(density, 1.0, np.zeros(3), np.ones(density.shape, bool))
-        answers.append(predict_voxels(net, volume, 2.0, torch.device("cpu"), ignore_progress, 24))
+        answers.append(predict_voxels(net, volume, narrow, torch.device("cpu"), ignore_progress, 24))
     first, second = answers
     assert first.atoms is not None
     assert second.atoms is not None

@@ -15,16 +15,18 @@ import torch
 
 from edseg_engine.cli import main
 from edseg_engine.crystal.density_map import DensityMap
-from edseg_engine.errors import DependencyError, ModelFormatError, OptionError, ResolutionError
+from edseg_engine.errors import DependencyError, ModelFormatError, OptionError, ResolutionError, WeightsError
 from edseg_engine.evaluation.metrics import calibration_error, reliability
 from edseg_engine.io.read import read_map
 from edseg_engine.networks.card import Calibration, WeightsCard, WeightsInfo
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import Weights, load_weights
 from edseg_engine.resolution import range_by_name
-from edseg_engine.training.windows import DataOptions
+from edseg_engine.training.plot import read_log
+from edseg_engine.training.windows import DataOptions, WindowStream
 from places import CRYSTAL, MODEL, MTZ
-from tools import accuracy, accuracy_page, benchmark, throughput, timing
+from tiny_training import TINY, TINY_DENSE, arguments, training_folder
+from tools import accuracy, accuracy_page, benchmark, loss_shares, throughput, timing
 from tools.timing import compare, write_cube
 
 
@@ -123,6 +125,46 @@ def test_evaluate_one_map(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert 0.5 < figures["instance_dice"] <= 1
 
 
+def test_evaluate_at_the_places_of_the_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "figures.json"
+    command = ["evaluate", "--map", str(MTZ), "--model", str(MODEL), "--orientations", "1", "--given-locations"]
+    assert main([*command, "--alone", "--json", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "| data.mtz.gz | 95 |" in printed
+    assert "| TRP |" in printed
+    figures = json.loads(out.read_text())
+    given = figures["given_locations"]
+    assert 0.8 < given["rank1"] < given["rank3"] <= given["recall"] == 1
+    assert figures["semantic_iou"] > 0.7
+    assert figures["residues"] == 95
+
+
+def test_a_network_without_votes_needs_places(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its weights are trained, evaluated and refused by the commands that serve every network."""
+    data = training_folder(tmp_path / "data")
+    shutil.copytree(data / "train", data / "val")
+    command = arguments(data, tmp_path / "run", 2, TINY_DENSE)
+    assert main([*command, "--workers", "0", "--poor-phases-share", "0", "--validation-maps", "1"]) == 0
+    validation = read_log(tmp_path / "run" / "validation.csv")
+    assert validation["windows"] == [0, 2]
+    assert validation["recall"] == [1, 1]
+    weights = tmp_path / "run" / "low.safetensors"
+    evaluate = ["evaluate", "--map", str(MTZ), "--model", str(MODEL), "--resolution", "4", "--orientations", "2"]
+    evaluate += ["--weights", str(weights)]
+    capsys.readouterr()
+    assert main([*evaluate, "--given-locations"]) == 0
+    assert "| data.mtz.gz | 95 |" in capsys.readouterr().out
+    for refused in (
+        evaluate,
+        ["segment", str(MTZ), "--weights", str(weights), "--out", str(tmp_path / "out")],
+        ["train", "classifier", str(weights), "--structures", str(data), "--out", str(tmp_path / "c.safetensors")],
+    ):
+        assert main(refused) == WeightsError.exit_code
+        assert "cannot locate residues" in capsys.readouterr().err.replace("\n", " ")
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "c.safetensors").exists()
+
+
 def test_evaluate_folders(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         main(["evaluate", "--experimental", str(data), "--resolution", "3.0", "--culled", "--orientations", "1"]) == 0
@@ -210,6 +252,21 @@ def test_bench_command_prints_what_averaging_costs(
 def test_bench_command_prints_sizes(capsys: pytest.CaptureFixture[str]) -> None:
     assert benchmark.main([str(MTZ), "--cube", "24"]) == 0
     assert "| box |" in capsys.readouterr().out
+
+
+def test_shares_of_the_losses(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throughput, "_FILLING", 2)
+    small = replace(range_by_name("medium"), window=24)
+    stream = iter(WindowStream(DataOptions(data, pool=2), small, (1,)))
+    (batch,) = throughput.training_batches(stream, 2, torch.device("cpu"), 1)
+    for config, terms in ((replace(TINY, points=1), 3), (TINY_DENSE, 1)):
+        parts = list(loss_shares.measure_shares(config, batch, small))
+        assert [part for part, _, _ in parts[:3]] == ["network", "cross-entropy", "thesis"]
+        assert len(parts) == 3 + terms
+        (_, network, whole), *losses = parts
+        assert whole == 1
+        assert all(share == pytest.approx(seconds / (seconds + network)) for _, seconds, share in losses)
+        assert all(0 < share < 1 for _, _, share in losses)
 
 
 def test_throughput_measures_every_form(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

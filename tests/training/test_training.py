@@ -22,11 +22,14 @@ from edseg_engine.dataset.labelled import IGNORED
 from edseg_engine.errors import OptionError, TrainingDataError, WeightsError
 from edseg_engine.labels import BACKGROUND, N_CLASSES, N_POINTS
 from edseg_engine.networks.card import Calibration, WeightsCard
-from edseg_engine.networks.stacknet import OFFSET_SCALE, StackNet
+from edseg_engine.networks.network import OFFSET_SCALE
+from edseg_engine.networks.stacknet import StackNet
 from edseg_engine.networks.weights import load_weights, save_weights
 from edseg_engine.resolution import range_by_name
-from edseg_engine.training.losses import combined_loss, frame_weights
+from edseg_engine.training.cross_entropy import CrossEntropyLoss
+from edseg_engine.training.loss import Loss, frame_weights
 from edseg_engine.training.options import TrainOptions, learning_rate_factor
+from edseg_engine.training.thesis_loss import ThesisLoss
 from places import CRYSTAL
 from tiny_training import TINY, arguments, training_folder
 
@@ -94,31 +97,36 @@ def perfect_batch() -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor
 
 def test_losses_vanish_for_the_truth_and_only_there() -> None:
     batch, scores, offsets = perfect_batch()
-    w = torch.ones(8, 8, 8)
-    right = combined_loss(scores, offsets, batch, w, 10_000)
+    loss = CrossEntropyLoss(torch.ones(8, 8, 8), 10_000)
+    right = loss(scores, offsets, batch)
     assert right.total < 1e-3
     assert right.accuracy == pytest.approx(1.0)
-    assert combined_loss(scores.roll(1, 1), offsets, batch, w, 10_000).classes > 5
-    moved = combined_loss(scores, offsets + 0.5, batch, w, 10_000)
-    assert moved.offsets > 0.5
-    assert moved.atoms > 0.5
-    only_atoms = combined_loss(scores, offsets + 0.5 * (torch.arange(24) == 5).view(1, 24, 1, 1, 1), batch, w, 10_000)
-    assert only_atoms.offsets < 1e-6 < only_atoms.atoms
-    # A network that votes for centroids alone is trained by the same call.
-    thesis = combined_loss(scores, offsets[:, :3], batch, w, 10_000)
-    assert thesis.total < 1e-3
-    assert thesis.atoms == 0
+    assert loss(scores.roll(1, 1), offsets, batch).terms["class_loss"] > 5
+    moved = loss(scores, offsets + 0.5, batch).terms
+    assert moved["offset_loss"] > 0.5
+    assert moved["atom_loss"] > 0.5
+    only_atoms = loss(scores, offsets + 0.5 * (torch.arange(24) == 5).view(1, 24, 1, 1, 1), batch).terms
+    assert only_atoms["offset_loss"] < 1e-6 < only_atoms["atom_loss"]
+    # A network that votes for centroids alone, or not at all, is trained by the same call.
+    for points in (1, 0):
+        fewer = loss(scores, offsets[:, : 3 * points], batch)
+        assert fewer.total < 1e-3
+        assert fewer.terms["atom_loss"] == 0
 
 
-def test_ignored_and_empty_voxels_do_not_count() -> None:
+@pytest.mark.parametrize(
+    "loss", [CrossEntropyLoss(torch.ones(8, 8, 8), 100), ThesisLoss(torch.ones(8, 8, 8))], ids=["product", "thesis"]
+)
+def test_ignored_and_empty_voxels_do_not_count(loss: Loss) -> None:
     batch, scores, offsets = perfect_batch()
     wrong = scores.roll(1, 1)
     ignored = {**batch, "classes": torch.full_like(batch["classes"], IGNORED)}
-    assert combined_loss(wrong, offsets, ignored, torch.ones(8, 8, 8), 100).total == 0
     empty = {**batch, "density": torch.zeros(2, 1, 8, 8, 8)}
-    assert combined_loss(wrong, offsets, empty, torch.ones(8, 8, 8), 100).total == 0
+    for nothing in (ignored, empty):
+        terms = loss(wrong, offsets, nothing).terms
+        assert all(value == 0 for name, value in terms.items() if name != "delta")
     background = {**batch, "classes": torch.full_like(batch["classes"], BACKGROUND)}
-    assert combined_loss(scores, offsets + 9, background, torch.ones(8, 8, 8), 100).offsets == 0
+    assert loss(scores, offsets + 9, background).terms["offset_loss"] == 0
 
 
 def test_the_learning_rate_warms_up_and_ends_low() -> None:
@@ -240,10 +248,10 @@ def test_the_loss_goes_down_on_one_window() -> None:
         "points": torch.zeros(1, 1, N_POINTS, 3),
     }
     optimizer = torch.optim.AdamW(net.parameters(), lr=5e-3)
-    w = torch.ones(12, 12, 12)
+    loss = CrossEntropyLoss(torch.ones(12, 12, 12), 5000)
     first = last = 0.0
     for step in range(40):
-        losses = combined_loss(*net(batch["density"]), batch, w, 5000)
+        losses = loss(*net(batch["density"]), batch)
         optimizer.zero_grad()
         losses.total.backward()
         optimizer.step()

@@ -21,7 +21,7 @@ from edseg_engine.cli import main
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.simulate import NOISE_FREE, SimulationOptions
 from edseg_engine.errors import OutputError, TrainingDataError
-from edseg_engine.labels import N_POINTS
+from edseg_engine.labels import N_CLASSES, N_POINTS
 from edseg_engine.networks.card import WeightsCard
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import load_weights, save_weights
@@ -32,6 +32,7 @@ from edseg_engine.training.loop import Trainer
 from edseg_engine.training.muon import Muon, optimizers_of, orthogonalized
 from edseg_engine.training.options import TrainOptions
 from edseg_engine.training.replay import Replay
+from edseg_engine.training.thesis_loss import ThesisLoss
 from edseg_engine.training.windows import CrystalSource, DataOptions
 from places import CRYSTAL
 from tiny_training import TINY, arguments, start_of, training_folder
@@ -91,17 +92,28 @@ def test_a_checkpoint_is_small_and_nearly_exact(tmp_path: Path) -> None:
             torch.testing.assert_close(again.state[name], average.state[name], atol=1e-4, rtol=1e-3, msg=name)
 
 
+def _trained() -> torch.nn.ModuleList:
+    torch.manual_seed(3)
+    net = StackNet(replace(TINY, points=1)).eval()  # batch statistics differ between processes; gradients must not
+    return torch.nn.ModuleList([net, ThesisLoss(torch.ones(12, 12, 12))])
+
+
+def _random_window(rank: int) -> dict[str, torch.Tensor]:
+    torch.manual_seed(rank)
+    classes = torch.randint(N_CLASSES, (1, 12, 12, 12), dtype=torch.int8)
+    points = 12 * torch.rand(1, 3, N_POINTS, 3)
+    residues = torch.randint(3, classes.shape, dtype=torch.int16)
+    return {"density": torch.rand(1, 1, 12, 12, 12) + 1, "classes": classes, "residues": residues, "points": points}
+
+
 def _shared_gradient(rank: int, folder: str, port: int) -> None:
     os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     ranks = join_ranks("cpu")
-    torch.manual_seed(3)
-    net = StackNet(TINY).eval()  # batch statistics differ between processes; their gradients must not
-    inputs = torch.randn(2, 1, 12, 12, 12)
-    shared = ranks.shared(net)
-    scores, offsets = shared(inputs[rank : rank + 1])
-    (scores.square().mean() + offsets.square().mean()).backward()
-    torch.save([p.grad for p in net.parameters()], f"{folder}/{rank}.pt")
-    del shared
+    trained, batch = _trained(), _random_window(rank)
+    net, loss = (ranks.shared(module) for module in trained)
+    loss(*net(batch["density"]), batch).total.backward()
+    torch.save([p.grad for p in trained.parameters()], f"{folder}/{rank}.pt")
+    del net, loss
     leave_ranks()
 
 
@@ -110,11 +122,12 @@ def test_two_processes_share_the_gradient_of_both_their_windows(tmp_path: Path) 
         port = server.getsockname()[1]
     mp.spawn(_shared_gradient, (str(tmp_path), port), nprocs=2)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
-    torch.manual_seed(3)
-    net = StackNet(TINY).eval()
-    scores, offsets = net(torch.randn(2, 1, 12, 12, 12))
-    (scores.square().mean() + offsets.square().mean()).backward()
-    for a, b, p in zip(first, second, net.parameters(), strict=True):
+    trained = _trained()
+    net, loss = trained
+    for rank in range(2):
+        batch = _random_window(rank)
+        (loss(*net(batch["density"]), batch).total / 2).backward()
+    for a, b, p in zip(first, second, trained.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=0, rtol=0)
         torch.testing.assert_close(a, p.grad, atol=1e-6, rtol=1e-4)
 

@@ -53,6 +53,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=0.55,
         help="fraction of crystals with phases as before the structure is solved",
     )
+    parser.add_argument(
+        "--network",
+        metavar="NAME",
+        help="its architecture: stacknet, or fc-densenet57 or fc-densenet49, which name voxels only; an unknown name "
+        "lists all (default: as --start-from, else stacknet)",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run: checkpoint, log, weights")
     parser.add_argument(
         "--windows", type=int, default=8000, help="total number of training windows (default: %(default)s)"
@@ -62,12 +68,26 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--batch", type=int, default=4, help="windows per step of each process")
     parser.add_argument("--learning-rate", type=float, default=3e-3, help="peak learning rate")
+    parser.add_argument(
+        "--warmup",
+        type=int,
+        default=50,
+        help="steps over which the learning rate rises to its peak; fewer for runs of a few minutes "
+        "(default: %(default)s)",
+    )
     parser.add_argument("--start-from", type=Path, help="weights file to start from (fine-tuning)")
     parser.add_argument(
         "--votes",
         choices=("centroid", "backbone"),
         help="what voxels vote for: the centroid of their residue alone, or the atoms of its backbone, too "
-        "(default: as the network of --start-from, else backbone)",
+        "(default: as the network of --start-from, else backbone); only of a stacknet",
+    )
+    parser.add_argument(
+        "--loss",
+        metavar="NAME",
+        default="cross-entropy",
+        help="cross-entropy, with a robust loss of offsets, or thesis: Lovász-softmax, squared error and Dice "
+        "(default: %(default)s)",
     )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the training process")
     parser.add_argument("--compile", action="store_true", help="compile the network; worthwhile on a GPU")
@@ -112,8 +132,10 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.devices import choose_device
     from edseg_engine.errors import OptionError
     from edseg_engine.labels import N_POINTS
+    from edseg_engine.networks.architectures import SHAPES
     from edseg_engine.networks.stacknet import StackNetConfig
     from edseg_engine.networks.weights import network_of
+    from edseg_engine.options import check_choice
     from edseg_engine.resolution import range_by_name
     from edseg_engine.training.distributed import join_ranks, leave_ranks
     from edseg_engine.training.loop import Trainer
@@ -126,8 +148,14 @@ def run(args: argparse.Namespace) -> int:
         raise OptionError("--patience needs whole maps to validate on; set their number with --validation-maps.")
     if args.replay < 1 or args.batch % args.replay:
         raise OptionError(f"--batch {args.batch} is not divisible by --replay {args.replay}; choose a multiple of it.")
-    shape = network_of(args.start_from) if args.start_from else StackNetConfig()
+    if args.warmup < 0:
+        raise OptionError(f"--warmup is a number of steps, not {args.warmup}.")
+    if args.network:
+        check_choice("network", args.network, tuple(SHAPES))
+    shape = network_of(args.start_from) if args.start_from and not args.network else SHAPES[args.network or "stacknet"]
     if args.votes:
+        if not isinstance(shape, StackNetConfig):
+            raise OptionError("--votes is for a stacknet; voxels of other networks do not vote.")
         shape = replace(shape, points=N_POINTS if args.votes == "backbone" else 1)
     torch.set_num_threads(args.threads)
     console = Console()
@@ -152,7 +180,9 @@ def run(args: argparse.Namespace) -> int:
             minutes=args.minutes,
             batch=args.batch,
             learning_rate=args.learning_rate,
+            warmup=args.warmup,
             seed=args.seed,
+            loss=args.loss,
             replay=args.replay,
             workers=args.workers,
             checkpoint_seconds=args.checkpoint_seconds,
@@ -168,10 +198,9 @@ def run(args: argparse.Namespace) -> int:
     )
 
     def report(row: dict[str, float]) -> None:
+        terms = "  ".join(f"{name.removesuffix('_loss')} {row[name]:.3f}" for name in trainer.loss.terms)
         console.print(
-            f"{row['windows']:7.0f} of {args.windows} windows  loss {row['loss']:.3f}  "
-            f"classes {row['class_loss']:.3f}  "
-            f"offsets {row['offset_loss']:.3f}  atoms {row['atom_loss']:.3f}  "
+            f"{row['windows']:7.0f} of {args.windows} windows  loss {row['loss']:.3f}  {terms}  "
             f"voxels right {row['voxel_accuracy']:.3f}  "
             f"{row['windows_per_second']:.2f} windows/s",
             highlight=False,
