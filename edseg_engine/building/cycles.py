@@ -12,6 +12,7 @@ from edseg_engine.building.alanines import as_chains, with_alanines, without_ala
 from edseg_engine.building.coordinates import to_model
 from edseg_engine.building.coot_engine import build_atoms, check, polish
 from edseg_engine.building.dock import Docking, dock, rank_one
+from edseg_engine.building.evidence import pooled
 from edseg_engine.building.experiment import experimental_phases, is_of_experiment, with_flat_solvent, write_map
 from edseg_engine.building.merge import merge
 from edseg_engine.building.ncs import with_copies
@@ -85,6 +86,7 @@ class Cycles:
     amplitudes: Amplitudes | None
     cycles: list[Cycle] = field(default_factory=list)
     reading: tuple[str, ...] = ()
+    evidence: BackboneResidues | None = None
 
     def run(self, density: DensityMap) -> BuildResult:
         source, d_min = dict(density.source), density.d_min
@@ -156,6 +158,9 @@ class Cycles:
             residues = self.segmenter(density, progress)
         if before is None:
             self.reading = residues.warnings
+        if self.evidence is not None:
+            residues = pooled(residues, self.evidence, number / (number + 1))
+        self.evidence = residues
         with self.clock.stage("trace"):
             docking = self.docking(residues)
             model = to_model(docking)
