@@ -213,7 +213,7 @@ class Worker(Session):
         near = range(number - 2, number + 3)
         residues = self.residues(chain)
         density = sum(self.density(residues[n], PEPTIDE_ATOMS) for n in near if n in residues)
-        return sum((chain, n) in self.outliers() for n in near), -density
+        return len(self.outliers() & {(chain, n) for n in near}), -density
 
     def side_chain_density(self, chain: str, number: int) -> float:
         """Return the mean density at the atoms beyond CB; that of the median main chain if there are none."""
