@@ -103,6 +103,7 @@ def _map(table: ReflectionTable, columns: Columns, name: str, file_format: str, 
     )
 
 
+@np.errstate(invalid="ignore", over="ignore")  # what is not finite is left out
 def _coefficients(
     table: ReflectionTable, columns: Columns, spacegroup: gemmi.SpaceGroup
 ) -> tuple[NDArray[np.int32], NDArray[np.complex64]]:

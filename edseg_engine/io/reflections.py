@@ -265,7 +265,8 @@ def _cif_table(block: gemmi.ReflnBlock) -> ReflectionTable:
                 block.default_loop.tags.index("_refln.status") :: block.default_loop.width()
             ]
             return np.array([gemmi.cif.as_string(value) == "f" for value in values], np.float32)
-        return np.asarray(block.make_float_array(label), np.float32)
+        with np.errstate(over="ignore"):  # infinite is as little a value as 1e99
+            return np.asarray(block.make_float_array(label), np.float32)
 
     return ReflectionTable(
         types={label: _CIF_TYPES.get(label, "?") for label in block.column_labels() if label[:6] != "index_"},
