@@ -11,6 +11,7 @@ from typing import Any
 import gemmi
 import numpy as np
 import pytest
+import torch
 
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.symmetry import Symmetry
@@ -106,6 +107,31 @@ def test_scale_and_offset_of_the_map_change_nothing(
     z_scores = replace(crystal_map, values=crystal_map.values * np.float32(123.0) + np.float32(17.0))
     other = segment(z_scores, SegmentOptions(n_residues=N_RESIDUES, orientations=1))
     assert same_residues(result, other, symmetry) > 0.98
+
+
+def test_the_same_input_gives_the_same_result(crystal_map: DensityMap, result: Segmentation) -> None:
+    again = segment(crystal_map, SegmentOptions(n_residues=N_RESIDUES, class_maps=True, orientations=1))
+    assert again.residues == result.residues
+
+
+@pytest.mark.parametrize("change", ["threads", "tiles"])
+def test_threads_and_tiles_change_nothing(
+    crystal_map: DensityMap, result: Segmentation, symmetry: Symmetry, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = torch.get_num_threads()
+    if change == "tiles":
+        monkeypatch.setattr("edseg_engine.inference.predict.largest_tile", lambda device: 56)
+    try:
+        if change == "threads":
+            torch.set_num_threads(1 if threads > 1 else 2)
+        other = segment(crystal_map, SegmentOptions(n_residues=N_RESIDUES, orientations=1))
+    finally:
+        torch.set_num_threads(threads)
+    assert same_residues(other, result, symmetry) >= 0.98
+    pairs = match(positions_of(other), positions_of(result), symmetry, cutoff=0.3)
+    p, q = (np.array([r.probabilities for r in s.residues])[i] for s, i in ((other, pairs.found), (result, pairs.true)))
+    assert np.median(np.abs(p - q)) < 1e-3
+    assert np.quantile(np.abs(p - q).max(1), 0.95) < 0.05
 
 
 def test_another_choice_of_origin_in_the_cell_changes_little(
