@@ -10,6 +10,7 @@ import numpy as np
 
 from edseg_engine.crystal.symmetry import FloatArray
 from edseg_engine.labels import label_of_residue, type_of_residue
+from edseg_engine.residues.conformers import atoms_by_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +66,10 @@ def protein_residues(model: gemmi.Model) -> list[ProteinResidue]:
             parent = type_of_residue(residue.name)
             if parent is None:
                 continue
-            atoms: dict[str, FloatArray] = {}
-            for atom in residue:
-                if not atom.is_hydrogen() and atom.occ > 0:
-                    name = "SD" if atom.name == "SE" else atom.name
-                    atoms.setdefault(name, np.array(atom.pos.tolist(), dtype=np.float64))
+            atoms: dict[str, FloatArray] = {
+                "SD" if name == "SE" else name: np.array(atom.pos.tolist(), dtype=np.float64)
+                for name, atom in atoms_by_name(residue).items()
+            }
             if "CA" not in atoms:
                 continue
             inserted += residue.seqid.icode != " "
