@@ -70,7 +70,8 @@ class Comparison:
     sequenced
         The same as `placed` within 2 Å.
     linked
-        Share of the peptide bonds of the true model whose residues both have a CA within 1 Å and are bonded.
+        Share of the peptide bonds of the true model whose residues both have a CA within 1 Å and are bonded; NaN
+        without any.
     extra
         Share of the built residues without a partner.
     rms_ca, rms_side_chain
@@ -147,7 +148,7 @@ def compare(built: gemmi.Structure, true: gemmi.Structure) -> Comparison:
         typed=float((close & same).sum() / n),
         placed=float((close & placed).sum() / n),
         sequenced=float(placed.sum() / n),
-        linked=linked / max(1, len(bonds)),
+        linked=linked / len(bonds) if bonds else float("nan"),
         extra=1 - len(near.found) / len(ours),
         rms_ca=_rms(near.distance[close] ** 2),
         rms_side_chain=_rms(side),
@@ -175,7 +176,7 @@ def _on_origin(
     # By chance a wrong model has a few more near on one origin than on another.
     if len(near.found) <= max(1.5 * most, 0.4 * len(ours)):
         return ours, (0.0, 0.0, 0.0)
-    x, y, z = (shift % 1.0).round(4).tolist()
+    x, y, z = (shift.round(4) % 1.0).tolist()
     return _moved(ours, symmetry.to_orthogonal(shift[None])[0]), (x, y, z)
 
 

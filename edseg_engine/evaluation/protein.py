@@ -58,13 +58,17 @@ class ProteinResidue:
 
 
 def protein_residues(model: gemmi.Model) -> list[ProteinResidue]:
-    """Return the amino acids of a model in its order; ligands, waters, nucleic acids and hydrogens are left out."""
+    """Return the residues of the chains of a model in its order.
+
+    Ligands, free amino acids among them, waters, nucleic acids and hydrogens are left out.
+    """
     found = []
     for chain in model:
         inserted = 0
         for number, residue in enumerate(chain.first_conformer()):
             parent = type_of_residue(residue.name)
-            if parent is None:
+            free = residue.entity_type == gemmi.EntityType.NonPolymer and residue.het_flag == "H"
+            if parent is None or free:
                 continue
             atoms: dict[str, FloatArray] = {
                 "SD" if name == "SE" else name: np.array(atom.pos.tolist(), dtype=np.float64)
