@@ -46,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.residues.known import known_residues
     from edseg_engine.resolution import range_of_resolution
 
+    _check_names(args.models)
     if args.protocol:
         return _thesis(args)
     if args.resolution is None:
@@ -71,7 +72,7 @@ def _thesis(args: argparse.Namespace) -> int:
     from edseg_engine.cli.console import say
     from edseg_engine.dataset.criteria import fold_of, unmet_criterion
     from edseg_engine.dataset.thesis import SETS, thesis_map
-    from edseg_engine.errors import OptionError, TrainingDataError
+    from edseg_engine.errors import ModelFormatError, OptionError, TrainingDataError
     from edseg_engine.io.ccp4 import write_ccp4
     from edseg_engine.io.coordinates import read_model
     from edseg_engine.io.output import output_file
@@ -84,16 +85,21 @@ def _thesis(args: argparse.Namespace) -> int:
         raise OptionError(f"The thesis has maps at 2, 3 and 4 Å, not at {args.resolution:g} Å.")
     proteins = []
     for path in args.models:
-        structure = read_model(path)
-        name = structure.name = _name(path)
-        if reason := unmet_criterion(structure):
+        name = _name(path)
+        try:
+            structure = read_model(path)
+            structure.name = name
+            reason = unmet_criterion(structure)
+            maps = [] if reason else [(fixed, *thesis_map(structure, fixed)) for fixed in sets]
+        except ModelFormatError as error:
+            reason = str(error).rstrip(".")
+        if reason:
             proteins.append((name, "", "", reason))
             say(f"{name}: left out, {reason}")
             continue
         _make(args.out)
         numbers = []
-        for fixed in sets:
-            density, windows = thesis_map(structure, fixed)
+        for fixed, density, windows in maps:
             stem = f"{name}-{fixed.d_min:g}A"
             with output_file(args.out / f"{stem}.ccp4", inputs=args.models) as file:
                 write_ccp4(density.values, density.grid, file)
@@ -110,6 +116,19 @@ def _thesis(args: argparse.Namespace) -> int:
     with output_file(args.out / "proteins.csv", inputs=args.models) as file:
         write_table(file, ["name", "fold", "residues", "left_out"], proteins)
     return 0
+
+
+def _check_names(models: Sequence[Path]) -> None:
+    """Raise OptionError if the files of two models would have the same names."""
+    from collections import Counter
+
+    from edseg_engine.errors import OptionError
+    from edseg_engine.io.names import shown
+
+    (name, number), *_ = Counter(map(_name, models)).most_common()
+    if number > 1:
+        paths = " and ".join(shown(path) for path in models if _name(path) == name)
+        raise OptionError(f"The maps of {paths} would all be called {name}: simulate them into different folders.")
 
 
 def _name(path: Path) -> str:
