@@ -15,8 +15,8 @@ from typing import Any
 
 from edseg_engine.building.coot_session import PEPTIDE_ATOMS, Session, bond, progress, table
 
-#: Steps of real-space refinement: of the voted main chain, around a gap, and of all atoms.
-_MAIN_CHAIN, _GAP, _ALL = 100, 200, 100
+#: Steps of real-space refinement: of the voted main chain, and around a gap or a peptide.
+_MAIN_CHAIN, _GAP = 100, 200
 #: Longest gap (residues) that is built from its ends, and most residues added to a free end.
 _LONGEST_GAP, _LONGEST_END = 8, 6
 #: A new residue stays if its main chain has this share of the median density of the others'.
@@ -211,9 +211,9 @@ class Worker(Session):
     def peptide_score(self, chain: str, number: int) -> tuple[int, float]:
         """Return the outliers around a residue and minus the density at their main chains: less is better."""
         near = range(number - 2, number + 3)
-        residues = self.residues(chain)
+        residues, outliers = self.residues(chain), self.outliers()
         density = sum(self.density(residues[n], PEPTIDE_ATOMS) for n in near if n in residues)
-        return sum((chain, n) in self.outliers() for n in near), -density
+        return sum((chain, n) in outliers for n in near), -density
 
     def side_chain_density(self, chain: str, number: int) -> float:
         """Return the mean density at the atoms beyond CB; that of the median main chain if there are none."""

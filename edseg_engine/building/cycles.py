@@ -237,13 +237,16 @@ class Cycles:
         for number in range(_POLISHINGS):
             assert state.refined
             folder = self.cycle_folder(self.options.cycles + number)
-            with self.clock.within("polish") as progress:
-                difference = state.refined.difference if waters else None
-                model, alanines = without_alanines(state.model)
-                model = polish(model, state.density, difference, folder, progress, _WATER_SIGMA)
-                model = with_alanines(model, alanines)
-            with self.clock.within("refine") as progress:
-                refined = refine(model.structure, self.amplitudes, folder, progress, cycles=_LAST_REFINEMENT)
+            try:
+                with self.clock.within("polish") as progress:
+                    difference = state.refined.difference if waters else None
+                    model, alanines = without_alanines(state.model)
+                    model = polish(model, state.density, difference, folder, progress, _WATER_SIGMA)
+                    model = with_alanines(model, alanines)
+                with self.clock.within("refine") as progress:
+                    refined = refine(model.structure, self.amplitudes, folder, progress, cycles=_LAST_REFINEMENT)
+            except BuildError:  # the model that is there stays
+                break
             gain = state.r_free - refined.r_free[-1]
             if gain < 0:
                 break
