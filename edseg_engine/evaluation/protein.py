@@ -64,7 +64,7 @@ def protein_residues(model: gemmi.Model) -> list[ProteinResidue]:
     """
     found = []
     for chain in model:
-        inserted = 0
+        inserted, last = 0, None
         for number, residue in enumerate(chain.first_conformer()):
             parent = type_of_residue(residue.name)
             free = residue.entity_type == gemmi.EntityType.NonPolymer and residue.het_flag == "H"
@@ -76,8 +76,9 @@ def protein_residues(model: gemmi.Model) -> list[ProteinResidue]:
             }
             if "CA" not in atoms:
                 continue
-            inserted += residue.seqid.icode != " "
-            # What has an insertion code has no number of its own.
+            # What has an insertion code has no number of its own; it may come before what has the number.
+            inserted += residue.seqid.icode != " " or residue.seqid.num == last
+            last = residue.seqid.num
             author = (number if residue.seqid.num is None else int(residue.seqid.num)) + inserted
             places = (author, number) if residue.label_seq is None else (author, number, int(residue.label_seq))
             found.append(ProteinResidue(chain.name, places, parent, atoms))

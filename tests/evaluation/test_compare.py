@@ -143,6 +143,20 @@ def test_a_sequence_may_leave_out_what_is_not_seen(built: gemmi.Structure, cryst
     assert_perfect(compare(built, crystal_model))
 
 
+@pytest.mark.parametrize("letters", ["HGFEDCBA ", " ABCDEFGH"], ids=["thrombin", "antibody"])
+def test_insertions_may_come_before_or_after_their_number(
+    built: gemmi.Structure, crystal_model: gemmi.Structure, letters: str
+) -> None:
+    true = built.clone()
+    for number, (ours, theirs) in enumerate(zip(built[0]["A"], true[0]["A"], strict=True)):
+        ours.label_seq = theirs.label_seq = None
+        ours.seqid = gemmi.SeqId(number + 1, " ")
+        theirs.seqid = gemmi.SeqId(max(1, number - 7), letters[number] if number < 9 else " ")
+    for i in reversed(range(50, 60)):
+        del true[0]["A"][i]
+    assert compare(built, true).placed == 1.0
+
+
 def test_wrong_types_wrong_places_gaps_and_extras(built: gemmi.Structure, crystal_model: gemmi.Structure) -> None:
     chain = built[0]["A"]
     names = [residue.name for residue in chain]
