@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.errors import OptionError
     from edseg_engine.io.ccp4 import write_ccp4
     from edseg_engine.io.coordinates import read_model
-    from edseg_engine.io.output import output_file
+    from edseg_engine.io.output import make_directory, output_file
     from edseg_engine.residues.known import known_residues
     from edseg_engine.resolution import range_of_resolution
 
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         name = _name(path)
         density = simulate_map(structure, args.resolution, np.random.default_rng(args.seed), options)
         residues = known_residues(structure[0])
-        _make(args.out)
+        make_directory(args.out)
         with output_file(args.out / f"{name}.ccp4", inputs=args.models) as file:
             write_ccp4(density.values, density.grid, file)
         _write_residues(residues, args.out / f"{name}-residues.csv", args.models)
@@ -75,7 +75,7 @@ def _thesis(args: argparse.Namespace) -> int:
     from edseg_engine.errors import ModelFormatError, OptionError, TrainingDataError
     from edseg_engine.io.ccp4 import write_ccp4
     from edseg_engine.io.coordinates import read_model
-    from edseg_engine.io.output import output_file
+    from edseg_engine.io.output import make_directory, output_file
     from edseg_engine.io.result_files import write_table
     from edseg_engine.labels import TYPES
     from edseg_engine.residues.known import known_residues
@@ -97,7 +97,7 @@ def _thesis(args: argparse.Namespace) -> int:
             proteins.append((name, "", "", reason))
             say(f"{name}: left out, {reason}")
             continue
-        _make(args.out)
+        make_directory(args.out)
         numbers = []
         for fixed, density, windows in maps:
             stem = f"{name}-{fixed.d_min:g}A"
@@ -133,15 +133,6 @@ def _check_names(models: Sequence[Path]) -> None:
 
 def _name(path: Path) -> str:
     return path.name.split(".")[0]
-
-
-def _make(folder: Path) -> None:
-    from edseg_engine.errors import OutputError
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"Cannot make the directory {folder}: {error.strerror}.") from error
 
 
 def _write_residues(residues: KnownResidues, path: Path, inputs: Sequence[Path]) -> None:

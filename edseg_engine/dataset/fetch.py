@@ -28,7 +28,7 @@ from edseg_engine.errors import (
 from edseg_engine.io.coordinates import read_model
 from edseg_engine.io.download import download
 from edseg_engine.io.names import shown
-from edseg_engine.io.output import output_file
+from edseg_engine.io.output import make_directory, output_file
 from edseg_engine.labels import type_of_residue
 from edseg_engine.networks.weights import CHECKSUMS, read_checksums
 
@@ -86,7 +86,7 @@ class _Folder:
 
     def __init__(self, path: Path, server: str, expected: Mapping[str, str]) -> None:
         self.path, self.server, self.expected = path, server.rstrip("/"), expected
-        _make(path)
+        make_directory(path)
         self._recorded = read_checksums(path)
 
     def fetch(self, address: str, name: str) -> Path:
@@ -95,7 +95,7 @@ class _Folder:
         wanted = self.expected.get(name)
         known = wanted or self._recorded.get(name)
         if known is None or sha256_of(path) != known:
-            _make(path.parent)
+            make_directory(path.parent)
             self._recorded[name] = download(f"{self.server}/{address}", path, sha256=wanted)
             self._record()
         return path
@@ -279,10 +279,3 @@ def _write_index(entries: Sequence[ExperimentalEntry], test_per_range: int, path
         for e in entries:
             split = "dev" if e.name in tested else "train"
             writer.writerow([e.name, split, f"{e.d_min:.3f}", f"{e.r_free:.4f}", "|".join(e.sequences)])
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"Cannot make the directory {shown(folder)}: {error.strerror}.") from error
