@@ -10,6 +10,7 @@ from pathlib import Path
 import gemmi
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from edseg_engine.cli import main
 from edseg_engine.crystal.origins import origin_shifts
@@ -118,6 +119,19 @@ def test_a_wrong_model_stays_where_it_is(built: gemmi.Structure) -> None:
     comparison = compare(built, true)
     assert comparison.origin == (0, 0, 0)
     assert comparison.placed < 0.1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_wrong_fragment_stays_where_it_is(built: gemmi.Structure, seed: int) -> None:
+    """A short one lies on some of the true residues wherever the origin may be."""
+    built.cell, built.spacegroup_hm = gemmi.UnitCell(52, 61, 75, 84, 103, 97), "P 1"
+    true, turn = built.clone(), Rotation.random(random_state=seed)
+    chain = built[0]["A"]
+    for i in reversed(range(12, N)):
+        del chain[i]
+    for site in built[0].all():
+        site.atom.pos = gemmi.Position(*turn.apply(site.atom.pos.tolist()))
+    assert compare(built, true).origin == (0, 0, 0)
 
 
 @pytest.mark.parametrize(
