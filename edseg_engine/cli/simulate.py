@@ -22,14 +22,23 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="PDB or mmCIF files")
     parser.add_argument("--resolution", type=float, metavar="D", help="d_min in Å; needed without --protocol")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the maps")
-    parser.add_argument("--noise-free", action="store_true", help="simulate no errors in amplitudes and phases")
+    parser.add_argument(
+        "--noise-free",
+        action="store_true",
+        help="simulate no errors in amplitudes and phases; with --protocol there are none",
+    )
     parser.add_argument(
         "--protocol",
         choices=("thesis",),
         help="make the data of the thesis: of models that meet its criteria, maps of the molecule alone at 2, 3 and "
         "4 Å (or at D), normalised as its networks read them, with windows and folds",
     )
-    parser.add_argument("--seed", type=int, default=1, help="seed of all random choices (default: %(default)s)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=1,
+        help="seed of all random choices, of which --protocol has none (default: %(default)s)",
+    )
     parser.set_defaults(run=run)
 
 

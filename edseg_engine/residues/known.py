@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.errors import ModelFormatError
 from edseg_engine.inference.predict import VoxelPrediction
-from edseg_engine.labels import N_POINTS, POINTS, label_of_residue
+from edseg_engine.labels import N_POINTS, POINTS, label_of_residue, type_of_residue
 from edseg_engine.residues.backbone import robust_means
 from edseg_engine.residues.conformers import atoms_by_name
 from edseg_engine.residues.instances import Instances, instances_of_seeds, least_weight
@@ -96,8 +96,7 @@ def known_residues(model: gemmi.Model) -> KnownResidues:
                 last = len(labels) - 1
                 names.append(ResidueName(chain.name, residue.name, str(residue.seqid)))
             else:
-                unknown = gemmi.find_tabulated_residue(residue.name).is_amino_acid() or residue.name == "UNK"
-                owner += [-2 if unknown else -1] * len(xyz)
+                owner += [-1 if type_of_residue(residue.name) is None else -2] * len(xyz)
             atoms += xyz
     if not labels:
         raise ModelFormatError("The model has no amino-acid residues; a protein model is needed.")
