@@ -24,7 +24,7 @@ from edseg_engine.dataset.thesis import SETS, windows_of
 from edseg_engine.errors import EdsegError, TrainingDataError
 from edseg_engine.evaluation.tables import markdown_table
 from edseg_engine.extras import missing_extra
-from edseg_engine.io.output import output_file
+from edseg_engine.io.output import make_directory, output_file
 from edseg_engine.labels import TYPES
 from edseg_engine.residues.known import KnownResidues, known_residues
 from tools.command import run_tool
@@ -67,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(args: argparse.Namespace) -> None:
     """Write the table and the picture, and print the table."""
     plt = _pyplot()
+    make_directory(args.out)
     proteins = _proteins(args.structures, args.split, args.every)
     validated = [fold_of(name) == args.fold for name, _ in proteins]
     if all(validated) or not any(validated):
@@ -86,7 +87,6 @@ def run(args: argparse.Namespace) -> None:
         pictures.append((name, training, validation))
     head = f"{len(proteins)} proteins, {sum(validated)} of them in fold {args.fold}, to validate with.\n\n"
     text = head + markdown_table(_HEADER, rows)
-    args.out.mkdir(parents=True, exist_ok=True)
     with output_file(args.out / "augmentation.md") as file:
         file.write_text(text, encoding="utf-8")
     with output_file(args.out / "augmentation.png") as file:

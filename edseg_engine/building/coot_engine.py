@@ -66,9 +66,9 @@ def polish(
 ) -> Model:
     """Return a refined model with what its map shows besides.
 
-    Gaps are closed and ends extended, Ramachandran outliers refined in real space, side chains fitted anew that are
-    unlikely or lie outside the density. Where there
-    is a `difference` map, waters are added at peaks above `sigma` that have sensible contacts.
+    Gaps are closed and ends extended, Ramachandran outliers refined in real space, peptides turned that face the wrong
+    way, side chains fitted anew that are unlikely or lie outside the density. Where there is a `difference` map, it
+    tells of more peptides to turn, and waters are added at its peaks above `sigma` that have sensible contacts.
     """
     waters = None
     if difference is not None:

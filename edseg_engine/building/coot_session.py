@@ -71,8 +71,8 @@ class Session:
 
     def difference_map(self) -> int | None:
         """Read the difference map, if the job has one; returns the engine's number of it."""
-        job = self.job["waters"]
-        return self.coot.read_mtz(job["map"], job["f"], job["phi"], "", False, True) if job else None
+        file = self.job["waters"]
+        return self.coot.read_mtz(file["map"], file["f"], file["phi"], "", False, True) if file else None
 
     def outliers(self) -> set[tuple[str, int]]:
         """Return (chain, number) of the residues whose phi and psi are not allowed."""

@@ -15,8 +15,8 @@ from typing import Any
 
 from edseg_engine.building.coot_session import PEPTIDE_ATOMS, Session, bond, progress, table
 
-#: Steps of real-space refinement: of the voted main chain, around a gap, and of all atoms.
-_MAIN_CHAIN, _GAP, _ALL = 100, 200, 100
+#: Steps of real-space refinement: of the voted main chain, and around a gap or a peptide.
+_MAIN_CHAIN, _GAP = 100, 200
 #: Longest gap (residues) that is built from its ends, and most residues added to a free end.
 _LONGEST_GAP, _LONGEST_END = 8, 6
 #: A new residue stays if its main chain has this share of the median density of the others'.

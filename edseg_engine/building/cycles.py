@@ -36,8 +36,10 @@ _REAL_SPACE, _REAL_SPACE_COARSE, _COARSE = 200, 100, 2.6
 _LEAST_GAIN = 0.003
 #: A model with this share of its sequence is complete, or nearly.
 _COMPLETE, _NEARLY_COMPLETE = 0.985, 0.9
-#: Cycles without a gain before a model that lacks much is given up: R-free says little while it is high.
+#: Cycles without a gain, and one more, end a run: R-free says little while it is high.
 _PATIENCE = 1
+#: What earlier maps said of a residue counts as much as what the new one says.
+_EARLIER = 0.5
 #: Waters are put at peaks of mFo-DFc above this many sigma, in maps at least so fine (Å).
 _WATER_SIGMA, _WATER_RESOLUTION = 3.0, 3.0
 
@@ -159,7 +161,7 @@ class Cycles:
         if before is None:
             self.reading = residues.warnings
         if self.evidence is not None:
-            residues = pooled(residues, self.evidence, number / (number + 1))
+            residues = pooled(residues, self.evidence, _EARLIER)
         self.evidence = residues
         with self.clock.stage("trace"):
             docking = self.docking(residues)
@@ -213,7 +215,7 @@ class Cycles:
     def is_final(self, state: _State, without_gain: int) -> bool:
         """Return whether another cycle is not worth its time after some `without_gain`."""
         share = self.share(state.model)
-        return share >= _COMPLETE or without_gain > (_PATIENCE if share < _NEARLY_COMPLETE else 0)
+        return share >= _COMPLETE or without_gain > _PATIENCE
 
     def next_map(self, state: _State, start: DensityMap, number: int) -> tuple[MapFile, DensityMap]:
         """Return the map that follows from the model of cycle `number`, as a file and read."""
@@ -242,13 +244,16 @@ class Cycles:
         for number in range(_POLISHINGS):
             assert state.refined
             folder = self.cycle_folder(self.options.cycles + number)
-            with self.clock.within("polish") as progress:
-                difference = state.refined.difference if waters else None
-                model, alanines = without_alanines(state.model)
-                model = polish(model, state.density, difference, folder, progress, _WATER_SIGMA)
-                model = with_alanines(model, alanines)
-            with self.clock.within("refine") as progress:
-                refined = refine(model.structure, self.amplitudes, folder, progress, cycles=_LAST_REFINEMENT)
+            try:
+                with self.clock.within("polish") as progress:
+                    difference = state.refined.difference if waters else None
+                    model, alanines = without_alanines(state.model)
+                    model = polish(model, state.density, difference, folder, progress, _WATER_SIGMA)
+                    model = with_alanines(model, alanines)
+                with self.clock.within("refine") as progress:
+                    refined = refine(model.structure, self.amplitudes, folder, progress, cycles=_LAST_REFINEMENT)
+            except BuildError:  # the model that is there stays
+                break
             gain = state.r_free - refined.r_free[-1]
             if gain < 0:
                 break

@@ -28,7 +28,8 @@ Residues = Mapping[int, gemmi.Residue]
 def with_copies(model: Model, symmetry: Symmetry) -> tuple[Model, frozenset[Address]]:
     """Return the model with what its chains can take over from each other, and which residues these are.
 
-    Only chains of the same sequence are copies. Nothing comes into the way of what is there, symmetry copies included.
+    Only chains of the same sequence are copies. Nothing comes into the way of what is there, or of itself, symmetry
+    copies included.
     """
     chains: dict[str, dict[int, gemmi.Residue]] = {name: {} for name in model.sequences}
     for (name, number), residue in model.residues.items():
@@ -41,8 +42,11 @@ def with_copies(model: Model, symmetry: Symmetry) -> tuple[Model, frozenset[Addr
             theirs = chains[other]
             occupied = Neighbours(map(ca_of, (*model.residues.values(), *new.values())), symmetry)
             for stretch in stretches(sorted(set(theirs) - set(ours) - {n for c, n in new if c == name})):
-                for number, residue in _carried_over(theirs, ours, stretch):
-                    if not occupied.near(ca_of(residue), _CLASH):
+                carried = _carried_over(theirs, ours, stretch)
+                own = Neighbours((ca_of(residue) for _, residue in carried), symmetry)
+                for number, residue in carried:
+                    place = ca_of(residue)
+                    if not occupied.near(place, _CLASH) and not own.copy_near(place, _CLASH):
                         new[name, number] = residue
                         probability[name, number] = model.probability.get((other, number), 0.0)
     if not new:

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 
 import gemmi
 import numpy as np
-from scipy.spatial import cKDTree
 
 from edseg_engine.building.records import FloatArray
-from edseg_engine.crystal.symmetry import Symmetry
+from edseg_engine.crystal.symmetry import Images, Symmetry
 
 
 class Neighbours:
@@ -20,10 +19,16 @@ class Neighbours:
 
     def near(self, position: FloatArray, distance: float) -> bool:
         """Return whether one of them, or a symmetry copy, is nearer than `distance` (Å)."""
-        if not len(self.positions):
-            return False
-        images = self.symmetry.images_in_box(self.positions, position - distance, position + distance)
-        return bool(len(images) and cKDTree(images.positions).query(position)[0] < distance)
+        return bool((np.linalg.norm(self._images(position, distance).positions - position, axis=1) < distance).any())
+
+    def copy_near(self, position: FloatArray, distance: float) -> bool:
+        """Return whether a symmetry copy of one of them is nearer than `distance` (Å); they themselves do not count."""
+        images = self._images(position, distance)
+        copies = images.positions[(images.operation != 0) | images.shift.any(1)]
+        return bool((np.linalg.norm(copies - position, axis=1) < distance).any())
+
+    def _images(self, position: FloatArray, distance: float) -> Images:
+        return self.symmetry.images_in_box(self.positions, position - distance, position + distance)
 
 
 def ca_of(residue: gemmi.Residue) -> FloatArray:

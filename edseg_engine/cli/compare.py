@@ -63,7 +63,7 @@ def summary(comparison: Comparison, built: Path, true: Path) -> str:
         (f"Peptide bonds (C-N within {LINKED:g} Å)", c.linked, c.n_bonds),
         ("Extra residues, of those built", c.extra, c.n_built),
     ]
-    lines += ["", *(f"{name:<40}{_percent(share)}   {round(share * n)} of {n}" for name, share, n in rows)]
+    lines += ["", *(f"{name:<40}{_percent(share)}{_numbers(share, n)}" for name, share, n in rows)]
     lines += [
         "",
         f"{'CA rms':<40}{_angstrom(c.rms_ca)}",
@@ -79,6 +79,10 @@ def summary(comparison: Comparison, built: Path, true: Path) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:6.1f} %" if share == share else f"{'-':>8}"
+
+
+def _numbers(share: float, n: int) -> str:
+    return f"   {round(share * n)} of {n}" if n else ""
 
 
 def _angstrom(deviation: float) -> str:

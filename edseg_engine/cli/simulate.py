@@ -22,14 +22,23 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="PDB or mmCIF files")
     parser.add_argument("--resolution", type=float, metavar="D", help="d_min in Å; needed without --protocol")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the maps")
-    parser.add_argument("--noise-free", action="store_true", help="simulate no errors in amplitudes and phases")
+    parser.add_argument(
+        "--noise-free",
+        action="store_true",
+        help="simulate no errors in amplitudes and phases; with --protocol there are none",
+    )
     parser.add_argument(
         "--protocol",
         choices=("thesis",),
         help="make the data of the thesis: of models that meet its criteria, maps of the molecule alone at 2, 3 and "
         "4 Å (or at D), normalised as its networks read them, with windows and folds",
     )
-    parser.add_argument("--seed", type=int, default=1, help="seed of all random choices (default: %(default)s)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=1,
+        help="seed of all random choices, of which --protocol has none (default: %(default)s)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -42,10 +51,11 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.errors import OptionError
     from edseg_engine.io.ccp4 import write_ccp4
     from edseg_engine.io.coordinates import read_model
-    from edseg_engine.io.output import output_file
+    from edseg_engine.io.output import make_directory, output_file
     from edseg_engine.residues.known import known_residues
     from edseg_engine.resolution import range_of_resolution
 
+    _check_names(args.models)
     if args.protocol:
         return _thesis(args)
     if args.resolution is None:
@@ -57,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         name = _name(path)
         density = simulate_map(structure, args.resolution, np.random.default_rng(args.seed), options)
         residues = known_residues(structure[0])
-        _make(args.out)
+        make_directory(args.out)
         with output_file(args.out / f"{name}.ccp4", inputs=args.models) as file:
             write_ccp4(density.values, density.grid, file)
         _write_residues(residues, args.out / f"{name}-residues.csv", args.models)
@@ -71,10 +81,10 @@ def _thesis(args: argparse.Namespace) -> int:
     from edseg_engine.cli.console import say
     from edseg_engine.dataset.criteria import fold_of, unmet_criterion
     from edseg_engine.dataset.thesis import SETS, thesis_map
-    from edseg_engine.errors import OptionError, TrainingDataError
+    from edseg_engine.errors import ModelFormatError, OptionError, TrainingDataError
     from edseg_engine.io.ccp4 import write_ccp4
     from edseg_engine.io.coordinates import read_model
-    from edseg_engine.io.output import output_file
+    from edseg_engine.io.output import make_directory, output_file
     from edseg_engine.io.result_files import write_table
     from edseg_engine.labels import TYPES
     from edseg_engine.residues.known import known_residues
@@ -84,16 +94,21 @@ def _thesis(args: argparse.Namespace) -> int:
         raise OptionError(f"The thesis has maps at 2, 3 and 4 Å, not at {args.resolution:g} Å.")
     proteins = []
     for path in args.models:
-        structure = read_model(path)
-        name = structure.name = _name(path)
-        if reason := unmet_criterion(structure):
+        name = _name(path)
+        try:
+            structure = read_model(path)
+            structure.name = name
+            reason = unmet_criterion(structure)
+            maps = [] if reason else [(fixed, *thesis_map(structure, fixed)) for fixed in sets]
+        except ModelFormatError as error:
+            reason = str(error).rstrip(".")
+        if reason:
             proteins.append((name, "", "", reason))
             say(f"{name}: left out, {reason}")
             continue
-        _make(args.out)
+        make_directory(args.out)
         numbers = []
-        for fixed in sets:
-            density, windows = thesis_map(structure, fixed)
+        for fixed, density, windows in maps:
             stem = f"{name}-{fixed.d_min:g}A"
             with output_file(args.out / f"{stem}.ccp4", inputs=args.models) as file:
                 write_ccp4(density.values, density.grid, file)
@@ -112,17 +127,21 @@ def _thesis(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check_names(models: Sequence[Path]) -> None:
+    """Raise OptionError if the files of two models would have the same names."""
+    from collections import Counter
+
+    from edseg_engine.errors import OptionError
+    from edseg_engine.io.names import shown
+
+    (name, number), *_ = Counter(map(_name, models)).most_common()
+    if number > 1:
+        paths = " and ".join(shown(path) for path in models if _name(path) == name)
+        raise OptionError(f"The maps of {paths} would all be called {name}: simulate them into different folders.")
+
+
 def _name(path: Path) -> str:
     return path.name.split(".")[0]
-
-
-def _make(folder: Path) -> None:
-    from edseg_engine.errors import OutputError
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"Cannot make the directory {folder}: {error.strerror}.") from error
 
 
 def _write_residues(residues: KnownResidues, path: Path, inputs: Sequence[Path]) -> None:

@@ -6,6 +6,8 @@ import hashlib
 
 import gemmi
 
+from edseg_engine.labels import type_of_residue
+
 #: Folds of the cross-validation.
 N_FOLDS = 5
 
@@ -25,7 +27,7 @@ def unmet_criterion(structure: gemmi.Structure) -> str | None:
     for chain in structure[0]:
         for residue in chain:
             kind = gemmi.find_tabulated_residue(residue.name)
-            if kind.is_amino_acid() or residue.name == "UNK":
+            if type_of_residue(residue.name) is not None:
                 chains.add(chain.name)
             elif kind.is_nucleic_acid():
                 return f"it has nucleic acid ({residue.name} in chain {chain.name})"

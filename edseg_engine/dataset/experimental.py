@@ -63,22 +63,24 @@ def _packed_or_not(path: Path) -> Path:
     return path if path.exists() else path.with_name(path.name + ".gz")
 
 
-def read_index(folder: Path, split: str) -> list[ExperimentalEntry]:
-    """Return the entries of a split.
+def read_index(folder: Path, split: str | None = None) -> list[ExperimentalEntry]:
+    """Return the entries of a split; without one, those of all.
 
     Raises
     ------
     TrainingDataError
-        If the index cannot be read or has no entry of the split.
+        If the index cannot be read or has no such entry.
     """
     try:
         with open(folder / "index.tsv", newline="") as file:
             rows = list(csv.DictReader(file, delimiter="\t"))
-        entries = [_entry(folder, row) for row in rows if row["split"] == split]
+        entries = [_entry(folder, row) for row in rows if split in (None, row["split"])]
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise TrainingDataError(f"{folder / 'index.tsv'} cannot be read as an index of crystals ({error}).") from error
     if not entries:
-        raise TrainingDataError(f"{folder / 'index.tsv'} lists no crystals of the split {split!r}.")
+        raise TrainingDataError(
+            f"{folder / 'index.tsv'} lists no crystals{f' of the split {split!r}' if split else ''}."
+        )
     return entries
 
 

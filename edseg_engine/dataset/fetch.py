@@ -8,19 +8,27 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import gemmi
 
 from edseg_engine.batch.digests import sha256_of
-from edseg_engine.dataset.experimental import ExperimentalCrystal, ExperimentalEntry
-from edseg_engine.errors import DownloadError, EdsegError, OptionError, OutputError, TrainingDataError
+from edseg_engine.dataset.experimental import ExperimentalCrystal, ExperimentalEntry, read_index
+from edseg_engine.errors import (
+    DownloadError,
+    EdsegError,
+    ModelFormatError,
+    OptionError,
+    OutputError,
+    TrainingDataError,
+)
 from edseg_engine.io.coordinates import read_model
 from edseg_engine.io.download import download
 from edseg_engine.io.names import shown
-from edseg_engine.io.output import output_file
+from edseg_engine.io.output import make_directory, output_file
 from edseg_engine.labels import type_of_residue
 from edseg_engine.networks.weights import CHECKSUMS, read_checksums
 
@@ -76,23 +84,38 @@ class CrystalCriteria:
 class _Folder:
     """A folder of fetched files with their checksums."""
 
-    def __init__(self, path: Path, expected: Mapping[str, str]) -> None:
-        self.path, self.expected = path, expected
-        _make(path)
+    def __init__(self, path: Path, server: str, expected: Mapping[str, str]) -> None:
+        self.path, self.server, self.expected = path, server.rstrip("/"), expected
+        make_directory(path)
         self._recorded = read_checksums(path)
 
-    def fetch(self, url: str, name: str) -> Path:
-        """Return the path of a file, fetched unless it is there as its checksum says."""
+    def fetch(self, address: str, name: str) -> Path:
+        """Return the path of a file of the server, fetched unless it is there as its checksum says."""
         path = self.path / name
         wanted = self.expected.get(name)
         known = wanted or self._recorded.get(name)
         if known is None or sha256_of(path) != known:
-            _make(path.parent)
-            self._recorded[name] = download(url, path, sha256=wanted)
-            with output_file(self.path / CHECKSUMS) as file:
-                lines = (f"{digest}  {each}\n" for each, digest in sorted(self._recorded.items()))
-                file.write_text("".join(lines), encoding="utf-8")
+            make_directory(path.parent)
+            self._recorded[name] = download(f"{self.server}/{address}", path, sha256=wanted)
+            self._record()
         return path
+
+    @contextmanager
+    def used(self, *names: str) -> Iterator[None]:
+        """Remove files that turn out to be of another kind: a server may answer with a page instead of the file."""
+        try:
+            yield
+        except (ModelFormatError, TrainingDataError):
+            for name in names:
+                (self.path / name).unlink(missing_ok=True)
+                self._recorded.pop(name, None)
+            self._record()
+            raise
+
+    def _record(self) -> None:
+        with output_file(self.path / CHECKSUMS) as file:
+            lines = (f"{digest}  {each}\n" for each, digest in sorted(self._recorded.items()))
+            file.write_text("".join(lines), encoding="utf-8")
 
 
 def checked_names(names: Iterable[str]) -> list[str]:
@@ -132,10 +155,12 @@ def fetch_models(
     DownloadError
         If some could not be fetched; the others are there.
     """
-    files = _Folder(folder, expected)
+    files = _Folder(folder, server, expected)
 
     def fetch(name: str) -> str:
-        structure = read_model(files.fetch(f"{server}/{name}.cif.gz", f"{name}.cif.gz"))
+        path = files.fetch(f"{name}.cif.gz", f"{name}.cif.gz")
+        with files.used(path.name):
+            structure = read_model(path)
         return f"{structure[0].count_atom_sites()} atoms"
 
     _each(names, fetch, report)
@@ -151,6 +176,8 @@ def fetch_crystals(
 ) -> None:
     """Fetch map coefficients and models of PDB-REDO into a folder of experimental crystals, and write its index.
 
+    What the index listed before stays in it if it meets the criteria.
+
     Parameters
     ----------
     names, report, expected, server
@@ -162,26 +189,32 @@ def fetch_crystals(
     ------
     DownloadError
         If some could not be fetched; the others are there and in the index.
+    OutputError
+        If the folder cannot be written, or has an index of another origin.
     TrainingDataError
         If none meets the criteria.
     """
-    files, taken = _Folder(folder, expected), []
+    files = _Folder(folder, server, expected)
+    entries = {entry.name: entry for entry in _older(folder / "index.tsv") if not criteria.unmet(entry)}
 
     def fetch(name: str) -> str:
-        files.fetch(f"{server}/{name}/{name}_final.mtz", f"{name}/data.mtz")
-        files.fetch(f"{server}/{name}/{name}_final.cif", f"{name}/model.cif")
-        entry = _entry(name, folder / name)
+        entries.pop(name, None)
+        pair = f"{name}/data.mtz", f"{name}/model.cif"
+        for end, file in zip(("mtz", "cif"), pair, strict=True):
+            files.fetch(f"{name}/{name}_final.{end}", file)
+        with files.used(*pair):
+            entry = _entry(name, folder / name)
         if reason := criteria.unmet(entry):
             return f"left out, {reason}"
-        taken.append(entry)
+        entries[name] = entry
         return f"{entry.d_min:.2f} Å, R-free {entry.r_free:.3f}"
 
     try:
         _each(names, fetch, report)
     finally:
-        if taken:
-            _write_index(taken, criteria.test_per_range, folder / "index.tsv")
-    if not taken:
+        if entries:
+            _write_index(sorted(entries.values(), key=lambda e: e.name), criteria.test_per_range, folder / "index.tsv")
+    if not entries:
         raise TrainingDataError("None of the crystals meets the criteria.")
 
 
@@ -206,8 +239,8 @@ def _entry(name: str, folder: Path) -> ExperimentalEntry:
     """Return a fetched crystal as the index has it; raises `EdsegError` if it cannot be used."""
     crystal = ExperimentalCrystal(ExperimentalEntry(name, "", 0.0, folder))
     structure = crystal.structure
-    d_min = structure.resolution or crystal.finest
-    r_free = next((r.r_free for r in structure.meta.refinement if 0 < r.r_free < 1), None)
+    d_min = round(structure.resolution or crystal.finest, 3)
+    r_free = next((round(r.r_free, 4) for r in structure.meta.refinement if 0 < r.r_free < 1), None)
     return ExperimentalEntry(name, "", d_min, folder, _sequences(structure), r_free)
 
 
@@ -224,6 +257,16 @@ def _sequences(structure: gemmi.Structure) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _older(index: Path) -> list[ExperimentalEntry]:
+    """Return what an index lists that `_write_index` wrote; nothing if there is none."""
+    if not index.exists():
+        return []
+    entries = read_index(index.parent)
+    if index.read_text(encoding="utf-8").partition("\n")[0].split("\t") != list(_COLUMNS):
+        raise OutputError(f"{shown(index)} was not written by edseg fetch: choose another folder.")
+    return entries
+
+
 def _write_index(entries: Sequence[ExperimentalEntry], test_per_range: int, path: Path) -> None:
     """Write the index; which entries are to test on follows from their names, by chance but always the same."""
     tested: set[str] = set()
@@ -236,10 +279,3 @@ def _write_index(entries: Sequence[ExperimentalEntry], test_per_range: int, path
         for e in entries:
             split = "dev" if e.name in tested else "train"
             writer.writerow([e.name, split, f"{e.d_min:.3f}", f"{e.r_free:.4f}", "|".join(e.sequences)])
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"Cannot make the directory {shown(folder)}: {error.strerror}.") from error

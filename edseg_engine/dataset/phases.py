@@ -24,6 +24,7 @@ from edseg_engine.crystal.phasing import (
 )
 from edseg_engine.dataset.structure_factors import structure_factors
 from edseg_engine.labels import label_of_residue
+from edseg_engine.residues.conformers import atoms_by_name
 
 MAIN_CHAIN = ("N", "CA", "C", "O", "CB")
 #: Kinds of phases; "refined" are those of the nearly finished model.
@@ -165,8 +166,8 @@ def _graft(residue: gemmi.Residue, donor: gemmi.Residue) -> None:
         if residue[j].name == "CB":
             del residue[j]
     b = float(np.mean([atom.b_iso for atom in residue]))
-    for atom in donor:
-        if atom.name in ("N", "CA", "C", "O", "OXT") or atom.altloc not in ("\0", "A"):
+    for name, atom in atoms_by_name(donor).items():
+        if name in ("N", "CA", "C", "O", "OXT"):
             continue
         new = atom.clone()
         new.pos = gemmi.Position(transform.apply(atom.pos))

@@ -15,28 +15,29 @@ _NUMBERS = ("a", "b", "c", "alpha", "beta", "gamma")
 
 
 def common_symmetry(built: gemmi.Structure, true: gemmi.Structure) -> Symmetry:
-    """Return the symmetry of the crystal that two models are of: that of the true one, if it has a cell.
+    """Return the symmetry of the crystal that two models are of: that of the true one as far as its file says.
 
     Raises
     ------
     ModelFormatError
-        If their cells or space groups differ, or a space group is unknown.
+        If their cells or space groups differ, or a space group is unknown or in neither file.
     """
     known = [s for s in (true, built) if s.cell.is_crystal()]
     if not known:
         return Symmetry(gemmi.UnitCell(), gemmi.SpaceGroup("P 1"), periodic=False)
-    groups = [_space_group(structure) for structure in known]
-    if len(known) == 2:
-        if differences := _differences(built.cell, true.cell):
-            raise ModelFormatError(
-                f"The models are of different crystals: the cell has {'; '.join(differences)}. Move the built model "
-                "into the cell of the true one, or compare it with the true model of its own data."
-            )
-        if groups[0].xhm() != groups[1].xhm():
-            raise ModelFormatError(
-                f"The models are of different crystals: the built one has the space group {groups[1].xhm()}, the true "
-                f"one {groups[0].xhm()}. Reindex the one to the setting of the other."
-            )
+    if len(known) == 2 and (differences := _differences(built.cell, true.cell)):
+        raise ModelFormatError(
+            f"The models are of different crystals: the cell has {'; '.join(differences)}. Move the built model "
+            "into the cell of the true one, or compare it with the true model of its own data."
+        )
+    groups = [_space_group(structure) for structure in known if structure.spacegroup_hm.strip()]
+    if not groups:
+        raise ModelFormatError(f"{known[0].name} has a unit cell and no space group: write it into the file.")
+    if groups[0].xhm() != groups[-1].xhm():
+        raise ModelFormatError(
+            f"The built model has the space group {groups[-1].xhm()}, the true one {groups[0].xhm()}. If they are of "
+            "one crystal, give the built model the space group of the true one, in the same setting."
+        )
     return Symmetry(known[0].cell, groups[0])
 
 

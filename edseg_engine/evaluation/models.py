@@ -26,6 +26,8 @@ NEAR = 2.0
 LINKED = 1.7
 #: With fewer of its CA than this share near one of the true model, the built one may lie on another origin.
 _OFF_ORIGIN = 0.5
+#: More than so many of its CA must be near on the other origin: a few are on one of them by chance.
+_FEWEST_ON_ORIGIN = 20
 #: Times that a shift along a polar axis is corrected.
 _POLISHING = 4
 
@@ -70,7 +72,8 @@ class Comparison:
     sequenced
         The same as `placed` within 2 Å.
     linked
-        Share of the peptide bonds of the true model whose residues both have a CA within 1 Å and are bonded.
+        Share of the peptide bonds of the true model whose residues both have a CA within 1 Å and are bonded; NaN
+        without any.
     extra
         Share of the built residues without a partner.
     rms_ca, rms_side_chain
@@ -147,7 +150,7 @@ def compare(built: gemmi.Structure, true: gemmi.Structure) -> Comparison:
         typed=float((close & same).sum() / n),
         placed=float((close & placed).sum() / n),
         sequenced=float(placed.sum() / n),
-        linked=linked / max(1, len(bonds)),
+        linked=linked / len(bonds) if bonds else float("nan"),
         extra=1 - len(near.found) / len(ours),
         rms_ca=_rms(near.distance[close] ** 2),
         rms_side_chain=_rms(side),
@@ -173,9 +176,9 @@ def _on_origin(
         difference = symmetry.apply(goals, *symmetry.nearest_copies(goals, here)) - here
         shift = shift + polar_projection(symmetry) @ symmetry.to_fractional(difference.mean(0)[None])[0]
     # By chance a wrong model has a few more near on one origin than on another.
-    if len(near.found) <= max(1.5 * most, 0.4 * len(ours)):
+    if len(near.found) <= max(1.5 * most, 0.4 * len(ours), _FEWEST_ON_ORIGIN):
         return ours, (0.0, 0.0, 0.0)
-    x, y, z = (shift % 1.0).round(4).tolist()
+    x, y, z = (shift.round(4) % 1.0).tolist()
     return _moved(ours, symmetry.to_orthogonal(shift[None])[0]), (x, y, z)
 
 

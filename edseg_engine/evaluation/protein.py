@@ -10,6 +10,7 @@ import numpy as np
 
 from edseg_engine.crystal.symmetry import FloatArray
 from edseg_engine.labels import label_of_residue, type_of_residue
+from edseg_engine.residues.conformers import atoms_by_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,23 +58,27 @@ class ProteinResidue:
 
 
 def protein_residues(model: gemmi.Model) -> list[ProteinResidue]:
-    """Return the amino acids of a model in its order; ligands, waters, nucleic acids and hydrogens are left out."""
+    """Return the residues of the chains of a model in its order.
+
+    Ligands, free amino acids among them, waters, nucleic acids and hydrogens are left out.
+    """
     found = []
     for chain in model:
-        inserted = 0
+        inserted, last = 0, None
         for number, residue in enumerate(chain.first_conformer()):
             parent = type_of_residue(residue.name)
-            if parent is None:
+            free = residue.entity_type == gemmi.EntityType.NonPolymer and residue.het_flag == "H"
+            if parent is None or free:
                 continue
-            atoms: dict[str, FloatArray] = {}
-            for atom in residue:
-                if not atom.is_hydrogen() and atom.occ > 0:
-                    name = "SD" if atom.name == "SE" else atom.name
-                    atoms.setdefault(name, np.array(atom.pos.tolist(), dtype=np.float64))
+            atoms: dict[str, FloatArray] = {
+                "SD" if name == "SE" else name: np.array(atom.pos.tolist(), dtype=np.float64)
+                for name, atom in atoms_by_name(residue).items()
+            }
             if "CA" not in atoms:
                 continue
-            inserted += residue.seqid.icode != " "
-            # What has an insertion code has no number of its own.
+            # What has an insertion code has no number of its own; it may come before what has the number.
+            inserted += residue.seqid.icode != " " or residue.seqid.num == last
+            last = residue.seqid.num
             author = (number if residue.seqid.num is None else int(residue.seqid.num)) + inserted
             places = (author, number) if residue.label_seq is None else (author, number, int(residue.label_seq))
             found.append(ProteinResidue(chain.name, places, parent, atoms))

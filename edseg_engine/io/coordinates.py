@@ -18,7 +18,7 @@ _IN_ASCII = bytes(range(128)) + b"?" * 128
 
 
 def read_model(path: Path) -> gemmi.Structure:
-    """Return the structure of a PDB or mmCIF file.
+    """Return the structure of a PDB or mmCIF file, named as the file is.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def read_model(path: Path) -> gemmi.Structure:
         raise ModelFormatError(f"{shown(path)} holds no atoms.")
     if not np.isfinite([site.atom.pos.tolist() for site in structure[0].all()]).all():
         raise ModelFormatError(f"{shown(path)} is damaged: the coordinates of some atoms are not numbers.")
-    structure.name = structure.name or shown(path.name.removesuffix(".gz").rsplit(".", 1)[0])
+    structure.name = shown(path.name.removesuffix(".gz").rsplit(".", 1)[0])
     return structure
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 import urllib.error
-import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from http.client import HTTPException
+from http.client import HTTPException, InvalidURL
 from pathlib import Path
 
 from edseg_engine import __version__
@@ -50,7 +50,7 @@ def download(url: str, path: Path, *, sha256: str | None = None) -> str:
     OutputError
         If the file cannot be written.
     """
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+    if not re.match("https?://", url):
         raise DownloadError(f"{shown(url)} is not the address of a file on a server: it must begin with https://.")
     for number in range(TRIES):
         if number:
@@ -74,8 +74,8 @@ def download(url: str, path: Path, *, sha256: str | None = None) -> str:
 
 def _blocks(url: str) -> Iterator[bytes]:
     """Yield the content at a URL; raise `_WorthAnotherTry` if it breaks off, `DownloadError` if there is none."""
-    request = urllib.request.Request(url, headers={"User-Agent": f"edseg/{__version__}"})
     try:
+        request = urllib.request.Request(url, headers={"User-Agent": f"edseg/{__version__}"})
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
             announced, received = answer.headers.get("Content-Length"), 0
             while block := answer.read(_BLOCK):
@@ -90,5 +90,7 @@ def _blocks(url: str) -> Iterator[bytes]:
         raise DownloadError(f"{shown(url)} is not there: the server answered {error.code} {error.reason}.") from error
     except urllib.error.URLError as error:
         raise _WorthAnotherTry(f"no connection ({error.reason})") from error
+    except (ValueError, InvalidURL) as error:
+        raise DownloadError(f"{shown(url)} is not the address of a file on a server ({error}).") from error
     except (OSError, HTTPException) as error:
         raise _WorthAnotherTry(f"the connection broke ({error or type(error).__name__})") from error

@@ -112,6 +112,18 @@ def check_output_directory(path: Path | str, own: Collection[str], *, last: str,
             pass
 
 
+def make_directory(path: Path | str) -> None:
+    """Make a directory with its parents, unless it is there.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made.
+    """
+    with _as_output_error(f"Cannot make the directory {shown(path)}"):
+        Path(path).mkdir(parents=True, exist_ok=True)
+
+
 @contextmanager
 def _as_output_error(what: str) -> Iterator[None]:
     try:

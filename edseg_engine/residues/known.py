@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import gemmi
@@ -12,8 +13,9 @@ from scipy.spatial import cKDTree
 from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.errors import ModelFormatError
 from edseg_engine.inference.predict import VoxelPrediction
-from edseg_engine.labels import N_POINTS, POINTS, label_of_residue
+from edseg_engine.labels import N_POINTS, POINTS, label_of_residue, type_of_residue
 from edseg_engine.residues.backbone import robust_means
+from edseg_engine.residues.conformers import atoms_by_name
 from edseg_engine.residues.instances import Instances, instances_of_seeds, least_weight
 
 _N, _CA, _C, _CB, _NEXT, _PREVIOUS = (POINTS.index(p) for p in ("N", "CA", "C", "CB", "next CA", "previous CA"))
@@ -80,21 +82,21 @@ def known_residues(model: gemmi.Model) -> KnownResidues:
     for chain in model:
         last = -1
         for residue in chain.first_conformer():
-            xyz = [a.pos.tolist() for a in residue.first_conformer() if not a.is_hydrogen() and a.occ > 0]
+            positions = {name: atom.pos.tolist() for name, atom in atoms_by_name(residue).items()}
+            xyz = list(positions.values())
             if not xyz:
                 continue
             label = label_of_residue(residue.name)
             if label is not None:
                 owner += [len(labels)] * len(xyz)
                 labels.append(label)
-                points.append(_points(residue, np.mean(xyz, axis=0)))
+                points.append(_points(positions))
                 if last >= 0 and np.linalg.norm(points[last][_C] - points[-1][_N]) < _LONGEST_BOND:
                     points[last][_NEXT], points[-1][_PREVIOUS] = points[-1][_CA], points[last][_CA]
                 last = len(labels) - 1
                 names.append(ResidueName(chain.name, residue.name, str(residue.seqid)))
             else:
-                unknown = gemmi.find_tabulated_residue(residue.name).is_amino_acid() or residue.name == "UNK"
-                owner += [-2 if unknown else -1] * len(xyz)
+                owner += [-1 if type_of_residue(residue.name) is None else -2] * len(xyz)
             atoms += xyz
     if not labels:
         raise ModelFormatError("The model has no amino-acid residues; a protein model is needed.")
@@ -103,14 +105,13 @@ def known_residues(model: gemmi.Model) -> KnownResidues:
     )
 
 
-def _points(residue: gemmi.Residue, centroid: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the points (n_points, 3) of a residue but for those of its neighbours."""
+def _points(positions: Mapping[str, list[float]]) -> NDArray[np.float64]:
+    """Return the points (n_points, 3) of a residue but for those of its neighbours, from its atoms by name."""
     points = np.full((N_POINTS, 3), np.nan)
-    points[0] = centroid
+    points[0] = np.mean(list(positions.values()), axis=0)
     for index, name in enumerate(POINTS):
-        atom = residue.find_atom(name, "*")
-        if atom is not None:
-            points[index] = atom.pos.tolist()
+        if name in positions:
+            points[index] = positions[name]
     if np.isnan(points[_CB, 0]):
         points[_CB] = virtual_cb(points[_N], points[_CA], points[_C])
     return points

@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gemmi
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 from edseg_engine.building.build import build
 from edseg_engine.building.child import require_programs, run_child
 from edseg_engine.building.coordinates import chain_name, to_model
+from edseg_engine.building.coot_engine import polish
 from edseg_engine.building.dock import dock
 from edseg_engine.building.files import BUILD_OUTPUT, write_build
 from edseg_engine.building.merge import merge
@@ -44,7 +46,7 @@ def known() -> KnownChains:
 
 @pytest.fixture(scope="module")
 def result(known: KnownChains) -> BuildResult:
-    """A model whose second cycle finds nothing in its map."""
+    """A model whose second cycle finds nothing in its map, and whose second polishing fails."""
     found = replace(votes(known, np.random.default_rng(1), rms=0.7, rank1=0.8)[0], warnings=("The map is old.",))
     maps: list[float | None] = []
 
@@ -52,8 +54,17 @@ def result(known: KnownChains) -> BuildResult:
         maps.append(density.d_min)
         return found if len(maps) == 1 else replace(found, atoms=found.atoms[:0])
 
+    polished: list[Model] = []
+
+    def polish_once(model: Model, *args: Any) -> Model:
+        if polished:
+            raise BuildError("Coot's engine stopped.")
+        polished.append(polish(model, *args))
+        return polished[0]
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("edseg_engine.building.cycles._COMPLETE", 2.0)  # no model is complete enough for one cycle
+        patch.setattr("edseg_engine.building.cycles.polish", polish_once)
         result = build(MTZ, BuildOptions(known.sequences, cycles=2, resolution=2.1), segmenter)
     assert maps == pytest.approx([2.1, 2.1], abs=0.02)
     return result

@@ -46,14 +46,14 @@ def chain(crystal_model: gemmi.Structure) -> gemmi.Chain:
     return chain
 
 
-def model_of(*chains: gemmi.Chain, sequences: dict[str, str] | None = None) -> Model:
+def model_of(*chains: gemmi.Chain, sequences: dict[str, str] | None = None, symmetry: Symmetry = P1) -> Model:
     model = gemmi.Model(1)
     for chain in chains:
         model.add_chain(chain)
     sequence = "G" * 47
     named = sequences or {chain.name: sequence for chain in chains}
     probability = {(c.name, r.seqid.num): 0.9 for c in chains for r in c}
-    return Model(crystal_structure(model, P1), named, probability)
+    return Model(crystal_structure(model, symmetry), named, probability)
 
 
 def test_a_copy_gets_what_the_other_has(chain: gemmi.Chain) -> None:
@@ -82,6 +82,20 @@ def test_nothing_comes_into_the_way_of_what_is_there(chain: gemmi.Chain) -> None
     sequences = {"A": "G" * 47, "B": "G" * 47, "C": "A" * 47}
     _, new = with_copies(model_of(chain, without(whole, LACKING), obstacle, sequences=sequences), P1)
     assert new == {("B", n) for n in LACKING if n != 14}
+
+
+def test_a_stretch_does_not_lie_upon_its_own_symmetry_copy(chain: gemmi.Chain) -> None:
+    """As a loop at a twofold axis, which only one of the copies can have."""
+    twofold = Symmetry(P1.cell, gemmi.SpaceGroup("P 1 2 1"))
+    end = moved(chain, "B")
+    axis = end["47"][0]["CA"][0].pos + gemmi.Position(1, 0, 0)
+    first = chain.clone()
+    for residue in (*first, *end):
+        for atom in residue:
+            atom.pos -= gemmi.Position(axis.x, 0, axis.z)
+    lacking = without(end, [45, 46, 47])
+    assert with_copies(model_of(first, lacking), P1)[1] == {("B", n) for n in (45, 46, 47)}
+    assert ("B", 47) not in with_copies(model_of(first, lacking, symmetry=twofold), twofold)[1]
 
 
 def test_chains_of_other_sequences_and_other_shapes_are_no_copies(chain: gemmi.Chain) -> None:

@@ -21,7 +21,7 @@ from edseg_engine.dataset.augmentation import (
     turned,
 )
 from edseg_engine.dataset.labelled import KnownMap, Window
-from edseg_engine.errors import TrainingDataError
+from edseg_engine.errors import OutputError, TrainingDataError
 from edseg_engine.labels import BACKGROUND, POINTS
 from edseg_engine.residues.known import KnownResidues
 from places import MODEL
@@ -161,3 +161,6 @@ def test_tool(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (tmp_path / "models" / "train" / f"{name}.cif.gz").unlink()
     assert augmentation.main([*command, folds[0]]) == TrainingDataError.exit_code
     assert "more are needed" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert augmentation.main([*command[:2], "--out", str(tmp_path / "file" / "out")]) == OutputError.exit_code
+    assert "Cannot make the directory" in capsys.readouterr().err

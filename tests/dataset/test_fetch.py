@@ -17,7 +17,7 @@ import pytest
 from edseg_engine.cli import main
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.fetch import checked_names
-from edseg_engine.errors import DownloadError, OptionError, TrainingDataError
+from edseg_engine.errors import DownloadError, OptionError, OutputError, TrainingDataError
 from edseg_engine.io import download as downloads
 from edseg_engine.io.download import TRIES, download
 from edseg_engine.networks.weights import CHECKSUMS
@@ -173,6 +173,49 @@ def test_what_cannot_be_used_does_not_stop_the_others(
     assert "2 of 3 entries could not be fetched or read: 9xyz, 2bad" in printed.err
     assert [entry.name for entry in read_index(tmp_path, "dev")] == ["1az5"]
     assert main([*command[:2], "1az5", *command[5:], "--r-free", "0.1"]) == TrainingDataError.exit_code
+    with pytest.raises(SystemExit):
+        main(["fetch", "models", "1az5", "--out", str(tmp_path), "--r-free", "0.1"])  # of crystals alone
+
+
+def test_a_page_instead_of_a_file_is_not_kept(server: Server, tmp_path: Path) -> None:
+    """As from a proxy that wants a password, with a status of success."""
+    serve_crystal(server, "1az5", "0.2")
+    server.files["/1az5.cif.gz"] = MODEL.read_bytes()
+    right = dict(server.files)
+    commands = [["fetch", kind, "--out", str(tmp_path / kind), "1az5"] for kind in ("models", "crystals")]
+    commands[1] += ["--resolution", "1.9", "3"]
+    for command in commands:
+        server.files = dict.fromkeys(right, b"<html>Who are you?</html>")
+        command += ["--server", f"{server.url}/"]
+        assert main(command) == DownloadError.exit_code
+        assert [p.name for p in (tmp_path / command[1]).rglob("*") if p.is_file()] == [CHECKSUMS]
+        server.files = right
+        assert main(command) == 0
+    assert [entry.name for entry in read_index(tmp_path / "crystals")] == ["1az5"]
+
+
+def test_an_index_grows(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, r_free in (("1az5", "0.2"), ("2abc", "0.3"), ("3abc", "0.32")):
+        serve_crystal(server, name, r_free)
+    command = ["fetch", "crystals", "--out", str(tmp_path), "--server", server.url, "--resolution", "1.9", "3"]
+    assert main([*command, "1az5", "2abc"]) == 0
+    assert main([*command, "3abc"]) == 0
+    assert [entry.name for entry in read_index(tmp_path)] == ["1az5", "2abc", "3abc"]
+    assert main([*command, "3abc", "--r-free", "0.25"]) == 0
+    assert [entry.name for entry in read_index(tmp_path)] == ["1az5"], "what no longer meets the criteria goes"
+    index = tmp_path / "index.tsv"
+    index.write_text(index.read_text().replace("sequences", "sequences\tnote"))
+    before, asked = index.read_bytes(), sum(server.requests.values())
+    assert main([*command, "2abc"]) == OutputError.exit_code
+    assert "was not written by edseg fetch" in capsys.readouterr().err
+    assert (index.read_bytes(), sum(server.requests.values())) == (before, asked)
+
+
+@pytest.mark.parametrize("url", ["https://[::1", f"http://{'a' * 70}.de", "http://a:b", "https://a b"])
+def test_an_impossible_address_is_refused(url: str, tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match="is not the address of a file on a server"):
+        download(f"{url}/a", tmp_path / "a")
+    assert not list(tmp_path.iterdir())
 
 
 def test_models_and_names(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -113,10 +113,17 @@ def test_modified_residues_count_as_their_parents(crystal_residues: KnownResidue
 def test_command(crystal_model: gemmi.Structure, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bound = tmp_path / "bound.cif"
     add(crystal_model, "ATP").make_mmcif_document().write_file(str(bound))
+    (tmp_path / "page.pdb").write_text("<html>")
+    odd = crystal_model.clone()
+    odd.spacegroup_hm = "P 99"
+    odd.write_pdb(str(tmp_path / "odd.pdb"))
     out = tmp_path / "out"
-    assert main(["simulate", str(MODEL), str(bound), "--protocol", "thesis", "--out", str(out)]) == 0
+    models = [str(tmp_path / "page.pdb"), str(tmp_path / "odd.pdb"), str(MODEL), str(bound)]
+    assert main(["simulate", *models, "--protocol", "thesis", "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "bound: left out, it has a ligand (ATP" in printed
+    assert "page.pdb cannot be read as PDB or mmCIF coordinates" in printed
+    assert "odd: left out, odd has the unknown space group 'P 99'" in printed
     names = {f"model-{d}A{end}" for d in (2, 3, 4) for end in (".ccp4", "-windows.csv")}
     assert {path.name for path in out.iterdir()} == names | {"model-residues.csv", "proteins.csv"}
     density = read_map(out / "model-2A.ccp4")
@@ -136,3 +143,7 @@ def test_command(crystal_model: gemmi.Structure, tmp_path: Path, capsys: pytest.
     assert main(["simulate", str(bound), *one[2:]]) == TrainingDataError.exit_code
     assert not (tmp_path / "one").exists()
     assert main(["simulate", str(MODEL), "--out", str(tmp_path / "one")]) == OptionError.exit_code
+    capsys.readouterr()
+    twice = [str(MODEL), str(tmp_path / "model.pdb"), "--resolution", "3"]
+    assert main(["simulate", *twice, "--out", str(tmp_path / "one")]) == OptionError.exit_code
+    assert f"{MODEL} and {tmp_path / 'model.pdb'} would all be called model" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from pathlib import Path
 import gemmi
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from edseg_engine.cli import main
 from edseg_engine.crystal.origins import origin_shifts
@@ -18,6 +19,7 @@ from edseg_engine.errors import ModelFormatError, OutputError
 from edseg_engine.evaluation.boxes import match_boxes
 from edseg_engine.evaluation.models import Comparison, compare
 from edseg_engine.evaluation.protein import ProteinResidue
+from edseg_engine.io.coordinates import read_model
 from places import MODEL
 
 #: Residues of the model, and of them those whose class VAL/THR, ASP/ASN or GLU/GLN has two types.
@@ -119,6 +121,19 @@ def test_a_wrong_model_stays_where_it_is(built: gemmi.Structure) -> None:
     assert comparison.placed < 0.1
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_wrong_fragment_stays_where_it_is(built: gemmi.Structure, seed: int) -> None:
+    """A short one lies on some of the true residues wherever the origin may be."""
+    built.cell, built.spacegroup_hm = gemmi.UnitCell(52, 61, 75, 84, 103, 97), "P 1"
+    true, turn = built.clone(), Rotation.random(random_state=seed)
+    chain = built[0]["A"]
+    for i in reversed(range(12, N)):
+        del chain[i]
+    for site in built[0].all():
+        site.atom.pos = gemmi.Position(*turn.apply(site.atom.pos.tolist()))
+    assert compare(built, true).origin == (0, 0, 0)
+
+
 @pytest.mark.parametrize(
     ("name", "number"), [("P 1", 1), ("P 1 21 1", 4), ("P 21 21 21", 8), ("F 2 3", 4), ("P 32 2 1", 2)]
 )
@@ -140,6 +155,20 @@ def test_a_sequence_may_leave_out_what_is_not_seen(built: gemmi.Structure, cryst
     for number, residue in enumerate(built[0]["A"], 1):
         residue.seqid.num = number
     assert_perfect(compare(built, crystal_model))
+
+
+@pytest.mark.parametrize("letters", ["HGFEDCBA ", " ABCDEFGH"], ids=["thrombin", "antibody"])
+def test_insertions_may_come_before_or_after_their_number(
+    built: gemmi.Structure, crystal_model: gemmi.Structure, letters: str
+) -> None:
+    true = built.clone()
+    for number, (ours, theirs) in enumerate(zip(built[0]["A"], true[0]["A"], strict=True)):
+        ours.label_seq = theirs.label_seq = None
+        ours.seqid = gemmi.SeqId(number + 1, " ")
+        theirs.seqid = gemmi.SeqId(max(1, number - 7), letters[number] if number < 9 else " ")
+    for i in reversed(range(50, 60)):
+        del true[0]["A"][i]
+    assert compare(built, true).placed == 1.0
 
 
 def test_wrong_types_wrong_places_gaps_and_extras(built: gemmi.Structure, crystal_model: gemmi.Structure) -> None:
@@ -280,6 +309,54 @@ def test_boxes_overlap_as_calculated_by_hand() -> None:
     assert len(match_boxes([residue((5, 5, 5), (6, 6, 6))], [box], alone).found) == 0
 
 
+def test_a_space_group_may_be_in_one_file_alone(
+    built: gemmi.Structure, crystal_model: gemmi.Structure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Some programs leave it out of the CRYST1 record."""
+    lines = built.make_pdb_string().splitlines()
+    path = tmp_path / "bare.pdb"
+    path.write_text("\n".join(line[:54] if line.startswith("CRYST1") else line for line in lines))
+    assert main(["compare", str(path), str(MODEL)]) == 0
+    assert main(["compare", str(MODEL), str(path)]) == 0
+    assert capsys.readouterr().out.count(f"100.0 %   {N} of {N}") == 8
+    assert main(["compare", str(path), str(path)]) == ModelFormatError.exit_code
+    assert "bare has a unit cell and no space group" in capsys.readouterr().err
+    path.write_text("\n".join(line.replace("P 32 2 1", "P 99    ") for line in lines))
+    assert main(["compare", str(path), str(MODEL)]) == ModelFormatError.exit_code
+    assert "bare has the unknown space group 'P 99'" in capsys.readouterr().err
+
+
+def test_without_main_chain_there_are_no_bonds_to_count(
+    built: gemmi.Structure, crystal_model: gemmi.Structure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for residue in built[0]["A"]:
+        for i in reversed(range(len(residue))):
+            if residue[i].name != "CA":
+                del residue[i]
+    traced = compare(built, crystal_model)
+    assert (traced.completeness, traced.n_bonds, traced.linked) == (1.0, 93, 0.0)
+    true = compare(crystal_model, built)
+    assert true.n_bonds == 0
+    assert np.isnan(true.linked)
+    built.write_pdb(str(tmp_path / "trace.pdb"))
+    report = tmp_path / "figures.json"
+    assert main(["compare", str(MODEL), str(tmp_path / "trace.pdb"), "--json", str(report)]) == 0
+    assert json.loads(report.read_text())["linked"] is None
+    assert "Peptide bonds (C-N within 1.7 Å)               -\n" in capsys.readouterr().out
+
+
+def test_a_free_amino_acid_is_a_ligand(built: gemmi.Structure, crystal_model: gemmi.Structure, tmp_path: Path) -> None:
+    true = crystal_model.clone()
+    leucine = next(residue for residue in true[0]["A"] if residue.name == "LEU").clone()
+    leucine.seqid, leucine.het_flag, leucine.entity_type = gemmi.SeqId(601, " "), "H", gemmi.EntityType.NonPolymer
+    for atom in leucine:
+        atom.pos += gemmi.Position(9, 9, 9)
+    true[0]["A"].add_residue(leucine)
+    assert compare(built, true).n_true == N
+    true.write_pdb(str(tmp_path / "true.pdb"))
+    assert compare(built, read_model(tmp_path / "true.pdb")).n_true == N
+
+
 def test_other_crystals_and_files_without_protein_are_refused(
     built: gemmi.Structure, crystal_model: gemmi.Structure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -291,7 +368,7 @@ def test_other_crystals_and_files_without_protein_are_refused(
         compare(built, crystal_model)
     assert "a =" not in str(refusal.value), "only what differs"
     built.cell, built.spacegroup_hm = cell, "P 31 2 1"
-    with pytest.raises(ModelFormatError, match="P 31 2 1, the true one P 32 2 1"):
+    with pytest.raises(ModelFormatError, match="has the space group P 31 2 1, the true one P 32 2 1"):
         compare(built, crystal_model)
     built.cell, built.spacegroup_hm = gemmi.UnitCell(), ""
     assert_perfect(compare(built, crystal_model))
