@@ -88,6 +88,7 @@ class Cycles:
     amplitudes: Amplitudes | None
     cycles: list[Cycle] = field(default_factory=list)
     reading: tuple[str, ...] = ()
+    #: What the maps of experimental phases have said so far.
     evidence: BackboneResidues | None = None
 
     def run(self, density: DensityMap) -> BuildResult:
@@ -160,9 +161,11 @@ class Cycles:
             residues = self.segmenter(density, progress)
         if before is None:
             self.reading = residues.warnings
-        if self.evidence is not None:
-            residues = pooled(residues, self.evidence, _EARLIER)
-        self.evidence = residues
+        if self.experiment is not None:
+            # The maps of a model show the types that it has, right or wrong; those of an experiment do not.
+            if self.evidence is not None:
+                residues = pooled(residues, self.evidence, _EARLIER)
+            self.evidence = residues
         with self.clock.stage("trace"):
             docking = self.docking(residues)
             model = to_model(docking)
