@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
+from edseg_engine.dataset.criteria import fold_of
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.labelled import KnownMap, Window, random_rotation
 from edseg_engine.dataset.packs import structures_of_split
@@ -55,6 +56,10 @@ class DataOptions:
         `edseg_engine.dataset.phases`, from nearly good to nearly hopeless.
     pool
         Crystals kept at a time by each worker.
+    split
+        Split of the structures.
+    left_out_fold
+        Fold of the cross-validation whose proteins are left out (`edseg_engine.dataset.criteria.fold_of`); 0: none.
     """
 
     structures: Path
@@ -65,6 +70,8 @@ class DataOptions:
     poor_phases_share: float = 0.55
     pool: int = 24
     simulation: SimulationOptions = field(default_factory=SimulationOptions)
+    split: str = "train"
+    left_out_fold: int = 0
 
 
 class CrystalSource:
@@ -72,8 +79,13 @@ class CrystalSource:
 
     def __init__(self, options: DataOptions, resolution_range: ResolutionRange) -> None:
         self.options, self.range = options, resolution_range
-        self.packs = structures_of_split(options.structures, "train")
-        fits = [(p, i) for p, pack in enumerate(self.packs) for i in np.flatnonzero(pack.n_atoms <= MAX_ATOMS).tolist()]
+        self.packs = structures_of_split(options.structures, options.split)
+        fits = [
+            (p, i)
+            for p, pack in enumerate(self.packs)
+            for i in np.flatnonzero(pack.n_atoms <= MAX_ATOMS).tolist()
+            if fold_of(pack.names[i]) != options.left_out_fold
+        ]
         self.crystals = [(p, i) for p, i in fits if self.packs[p].is_crystal[i]]
         self.chains = [(p, i) for p, i in fits if not self.packs[p].is_crystal[i]]
         self.experimental: list[ExperimentalCrystal] = []
