@@ -30,7 +30,7 @@ from edseg_engine.resolution import ResolutionRange
 MAX_ATOMS, MAX_VOLUME = 12_000, 3.0e6
 #: Windows a crystal gives per visit in the pool.
 MIN_WINDOWS, MAX_WINDOWS = 3, 10
-#: More residues, copies counted, than touch any window.
+#: More residues, copies counted, than touch a window of 48 Å.
 MAX_RESIDUES = 1536
 
 
@@ -157,10 +157,15 @@ def random_window(crystal: KnownMap, resolution_range: ResolutionRange, rng: np.
     return replace(window, density=np.clip(density, *CLIP))
 
 
-def tensors(window: Window) -> dict[str, torch.Tensor]:
-    """Return a window as tensors that can be stacked: its `points` are padded with NaN to `MAX_RESIDUES`."""
-    points = np.full((MAX_RESIDUES, *window.points.shape[1:]), np.nan, np.float32)
-    points[: len(window.points)] = window.points[:MAX_RESIDUES]
+def most_residues(resolution_range: ResolutionRange) -> int:
+    """Return more residues, copies counted, than touch any window of a range."""
+    return max(MAX_RESIDUES, round(MAX_RESIDUES * (resolution_range.window * resolution_range.spacing / 48.0) ** 3))
+
+
+def tensors(window: Window, n_residues: int) -> dict[str, torch.Tensor]:
+    """Return a window as tensors that can be stacked: its `points` are padded with NaN to `n_residues`."""
+    points = np.full((n_residues, *window.points.shape[1:]), np.nan, np.float32)
+    points[: len(window.points)] = window.points
     return {
         "density": torch.from_numpy(window.density)[None],
         "classes": torch.from_numpy(window.classes),
@@ -171,7 +176,7 @@ def tensors(window: Window) -> dict[str, torch.Tensor]:
 
 class WindowStream(IterableDataset[dict[str, torch.Tensor]]):
     """Endless windows as tensors: density (1, n, n, n), classes and residues (n, n, n), and the points
-    (MAX_RESIDUES, n_points, 3) in Å of these residues, see `Window`.
+    (`most_residues`, n_points, 3) in Å of these residues, see `Window`.
 
     Streams of different `seed` draw different crystals, and so do the workers of one stream.
     """
@@ -196,4 +201,4 @@ class WindowStream(IterableDataset[dict[str, torch.Tensor]]):
                 pool[index] = (crystal, left - 1)
             else:
                 pool.pop(index)
-            yield tensors(window)
+            yield tensors(window, most_residues(self.range))
