@@ -26,8 +26,8 @@ from edseg_engine.networks.bounds import check_count, check_number
 from edseg_engine.networks.network import Network, pad_to
 
 _MOST_LEVELS, _MOST_LAYERS, _MOST_CHANNELS = 8, 64, 256
-#: Edge in voxels of maps that are trained on in single precision: in bfloat16 and channels last, the gradient of kernels
-#: over maps of two voxels is unset memory (PyTorch 2.13 on CPUs that compute in bfloat16).
+#: Edge in voxels of maps that are trained on in single precision: in bfloat16 and channels last, the gradient of
+#: kernels over maps of two voxels is unset memory (PyTorch 2.13 on CPUs that compute in bfloat16).
 _SMALLEST_MAP = 2
 
 

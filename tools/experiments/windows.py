@@ -36,6 +36,7 @@ def window_figures(weights: Path, batches: list[dict[str, Tensor]], options: Tra
     loaded = load_weights(weights)
     loss = make_loss(options, loaded.card.range, loaded.net.config.points)
     losses, counts = [], []
+    torch.manual_seed(options.seed)  # some losses draw voxels
     with torch.inference_mode():
         for batch in batches:
             scores, offsets = loaded.net(batch["density"])
