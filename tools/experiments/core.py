@@ -11,7 +11,7 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +149,7 @@ class Experiment:
         torch.set_num_threads(args.threads)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._keep_settings()
-        self.simulated = cache(self._simulated)
+        self.simulated = lru_cache(maxsize=1)(self._simulated)
 
     def _keep_settings(self) -> None:
         path = self.folder / f"{self.name}.json"
