@@ -73,11 +73,12 @@ def _table(results: Results) -> str:
     for name in [r.name for r in RANGES]:
         chosen = results.of({"range": name})
         if len(chosen) > 2:  # with two maps, every correlation is perfect
-            correlation = spearmanr(column(chosen, "r_free"), column(chosen, "rank1"))
-            numbers = (sum(column(chosen, "rank1")) / len(chosen), correlation.statistic, correlation.pvalue)
+            r_free, rank1, d_min = (column(chosen, name) for name in ("r_free", "rank1", "d_min"))
+            found = spearmanr(r_free, rank1)
+            numbers = (sum(rank1) / len(chosen), found.statistic, found.pvalue, spearmanr(r_free, d_min).statistic)
             rows.append([name, str(len(chosen)), *(f"{n:.3g}" for n in numbers)])
     maps = [[r["map"], r["d_min"], r["r_free"], r["residues"], r["rank1"], r["rank3"]] for r in results.rows]
-    heading = ["resolution", "maps", "mean rank-1", "rank correlation of rank-1 and R-free", "p"]
+    heading = ["resolution", "maps", "mean rank-1", "rank correlation of rank-1 and R-free", "p", "of d_min and R-free"]
     return (
         markdown_table(heading, rows)
         + "\n"
