@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 
 import gemmi
+import pytest
 
 from edseg_engine import errors
 from edseg_engine.building.build import STAGES as BUILD_STAGES
@@ -66,8 +68,10 @@ def test_keys_of_a_comparison() -> None:
     assert first_column("### figures of edseg compare") == list(report)
 
 
-def test_modules_named_in_how_it_works_exist() -> None:
-    text = (ROOT / "docs/how-it-works.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", ["how-it-works", "thesis"])
+def test_modules_named_in_pages_exist(page: str) -> None:
+    text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
     names = set(re.findall(r"`([\w/]+(?:\.py|/))`", text))
     assert len(names) > 10
     assert [name for name in names if not (ROOT / "edseg_engine" / name).exists()] == []
+    assert all(find_spec(name) for name in re.findall(r"python -m (tools\.[\w.]+)", text))

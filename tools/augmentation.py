@@ -23,11 +23,11 @@ from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.dataset.thesis import SETS, windows_of
 from edseg_engine.errors import EdsegError, TrainingDataError
 from edseg_engine.evaluation.tables import markdown_table
-from edseg_engine.extras import missing_extra
 from edseg_engine.io.output import make_directory, output_file
 from edseg_engine.labels import TYPES
 from edseg_engine.residues.known import KnownResidues, known_residues
 from tools.command import run_tool
+from tools.plotting import pyplot, save_figure
 
 _HEADER = ["windows", "N before", "N after", "CSD before", "CSD after"]
 
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Write the table and the picture, and print the table."""
-    plt = _pyplot()
+    plt = pyplot()
     make_directory(args.out)
     proteins = _proteins(args.structures, args.split, args.every)
     validated = [fold_of(name) == args.fold for name, _ in proteins]
@@ -89,8 +89,7 @@ def run(args: argparse.Namespace) -> None:
     text = head + markdown_table(_HEADER, rows)
     with output_file(args.out / "augmentation.md") as file:
         file.write_text(text, encoding="utf-8")
-    with output_file(args.out / "augmentation.png") as file:
-        _draw(plt, pictures, file)
+    save_figure(plt, _draw(plt, pictures), args.out / "augmentation.png")
     print(text, end="")
 
 
@@ -107,18 +106,7 @@ def _proteins(folder: Path, splits: Sequence[str], every: bool) -> list[tuple[st
     return found
 
 
-def _pyplot() -> Any:
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise missing_extra("matplotlib", "train") from error
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    return plt
-
-
-def _draw(plt: Any, pictures: Sequence[tuple[str, _Balanced, _Balanced]], path: Path) -> None:
+def _draw(plt: Any, pictures: Sequence[tuple[str, _Balanced, _Balanced]]) -> Any:
     figure, grid = plt.subplots(len(pictures), 2, figsize=(11, 2.6 * len(pictures)), sharex=True, sharey=True)
     places = np.arange(len(TYPES))
     for axes, (name, *sets) in zip(grid, pictures, strict=True):
@@ -132,9 +120,7 @@ def _draw(plt: Any, pictures: Sequence[tuple[str, _Balanced, _Balanced]], path: 
         axes[0].set_ylabel("share of residues")
     grid[0][0].set_ylim(top=0.13)
     grid[0][0].legend(loc="upper center", ncols=2)
-    figure.tight_layout()
-    figure.savefig(path, dpi=90, format="png")
-    plt.close(figure)
+    return figure
 
 
 if __name__ == "__main__":

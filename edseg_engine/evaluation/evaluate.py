@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edseg_engine.crystal.region import choose_region
 from edseg_engine.crystal.symmetry import Symmetry
+from edseg_engine.dataset.criteria import fold_of
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.labelled import KnownMap
 from edseg_engine.dataset.packs import structures_of_split
@@ -124,11 +125,15 @@ def experimental_maps(
 
 
 def simulated_maps(
-    folder: Path, split: str, d_min: float, options: SimulationOptions, every: int = 1
+    folder: Path, split: str, d_min: float, options: SimulationOptions, every: int = 1, fold: int | None = None
 ) -> Iterator[KnownMap]:
-    """Yield simulated maps of every `every`-th structure of a split at `d_min` Å, seeded by its place in the split."""
-    everything = ((pack, i) for pack in structures_of_split(folder, split) for i in range(len(pack)))
-    for number, (pack, i) in itertools.islice(enumerate(everything), 0, None, every):
+    """Yield simulated maps of every `every`-th structure of a split at `d_min` Å, seeded by its place in the split.
+
+    With a `fold`, only the proteins of it count, see `edseg_engine.dataset.criteria.fold_of`.
+    """
+    everything = enumerate((pack, i) for pack in structures_of_split(folder, split) for i in range(len(pack)))
+    chosen = (place for place in everything if fold in (None, fold_of(place[1][0].names[place[1][1]])))
+    for number, (pack, i) in itertools.islice(chosen, 0, None, every):
         structure = pack[i]
         density = simulate_map(structure, d_min, np.random.default_rng([7, number]), options)
         yield KnownMap(density, known_residues(structure[0]), structure.name)

@@ -16,25 +16,34 @@ _BINS = 10
 
 @dataclass(frozen=True)
 class ResidueCounts:
-    """Hits and misses, class by class, which add up over maps. Arrays are of shape (17,), by true class.
+    """Hits and misses, class by class, which add up over maps.
 
     Attributes
     ----------
     true
-        Residues of the model.
-    matched
-        Those with a found residue within 3 Å.
-    rank1, rank3
-        Those whose class is the first, or among the first three, of the found residue. Missed ones are wrong.
+        shape (17,): residues of the model.
+    confusion
+        shape (17, 17): those with a found residue within 3 Å, by their class and its rank-1 class.
+    rank3
+        shape (17,): those whose class is among the first three of the found residue. Missed ones are wrong.
     found
-        Residues found, by their rank-1 class.
+        shape (17,): residues found, by their rank-1 class.
     """
 
     true: NDArray[np.intp]
-    matched: NDArray[np.intp]
-    rank1: NDArray[np.intp]
+    confusion: NDArray[np.intp]
     rank3: NDArray[np.intp]
     found: NDArray[np.intp]
+
+    @property
+    def matched(self) -> NDArray[np.intp]:
+        """Residues of the model with a found residue within 3 Å, shape (17,)."""
+        return np.asarray(self.confusion.sum(1))
+
+    @property
+    def rank1(self) -> NDArray[np.intp]:
+        """Residues of the model whose class is the first of the found residue, shape (17,)."""
+        return np.diag(self.confusion)
 
     def figures(self) -> dict[str, float]:
         """Return the fractions over all residues.
@@ -66,8 +75,7 @@ def count_residues(probabilities: NDArray[np.float64], labels: NDArray[np.intp],
     best = order[matching.found]
     return ResidueCounts(
         by_class(labels),
-        by_class(truth),
-        by_class(truth[best[:, 0] == truth]),
+        np.bincount(truth * N_LABELS + best[:, 0], minlength=N_LABELS**2).reshape(N_LABELS, N_LABELS),
         by_class(truth[(best == truth[:, None]).any(1)]),
         by_class(order[:, 0]),
     )
@@ -99,6 +107,21 @@ class VoxelCounts:
         union = self.confusion.sum(0) + self.confusion.sum(1) - hits
         used = np.flatnonzero(union[:N_LABELS] > 0)
         return float((hits[used] / union[used]).mean()) if len(used) else 0.0
+
+    def rates(self) -> dict[str, float]:
+        """Return the other figures of the thesis's table 5.3, means over the residue classes that occur (5.3.2).
+
+        A voxel that is named rightly is a true positive of its class and a true negative of every other one.
+        """
+        right, true, predicted = np.diag(self.confusion), self.confusion.sum(1), self.confusion.sum(0)
+        used = np.flatnonzero((true + predicted)[:N_LABELS] > 0)
+        hits, others = right[used].astype(float), right.sum() - right[used]
+        rates = {
+            "true_positive": hits / np.maximum(true[used], 1),
+            "true_negative": others / np.maximum(others + predicted[used] - hits, 1),
+            "f1": 2 * hits / (true[used] + predicted[used]),
+        }
+        return {key: float(rate.mean()) if len(used) else 0.0 for key, rate in rates.items()}
 
 
 def count_voxels(probabilities: NDArray[np.floating], truth: NDArray[np.intp]) -> VoxelCounts:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from edseg_engine.networks.fc_densenet import FcDenseNet, FcDenseNetConfig
 from edseg_engine.networks.network import Network, NetworkConfig
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 
-#: Shapes that a training run can ask for, by name; those that lack something are the thesis's ablations (5.3.1).
+#: MT-StackNet with the thesis's bottleneck (6.4.2): a level below the lowest, which sees windows of 48 voxels in 6.
+_WITH_BOTTLENECK = StackNetConfig(widths=(32, 64, 96, 128), blocks=(1, 3, 2, 2), concatenation_blocks=(0, 1, 1, 0))
+
+#: Shapes that a training run can ask for, by name; those that lack something, and those with a bottleneck, are the
+#: thesis's ablations (5.3.1, 6.4.2).
 SHAPES: Mapping[str, NetworkConfig] = {
     "stacknet": StackNetConfig(),
+    "stacknet-no-skip-blocks": StackNetConfig(skip_blocks=False),
+    "stacknet-bottleneck": _WITH_BOTTLENECK,
+    "stacknet-bottleneck-no-skip-blocks": replace(_WITH_BOTTLENECK, skip_blocks=False),
     "fc-densenet57": FcDenseNetConfig(),
     "fc-densenet49": FcDenseNetConfig(levels=4),
     "fc-densenet57-no-concatenations": FcDenseNetConfig(concatenations=False),

@@ -26,6 +26,9 @@ from edseg_engine.networks.bounds import check_count, check_number
 from edseg_engine.networks.network import Network, pad_to
 
 _MOST_LEVELS, _MOST_LAYERS, _MOST_CHANNELS = 8, 64, 256
+#: Edge in voxels of maps that are trained on in single precision: in bfloat16 and channels last, the gradient of
+#: kernels over maps of two voxels is unset memory (PyTorch 2.13 on CPUs that compute in bfloat16).
+_SMALLEST_MAP = 2
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,12 @@ class DenseBlock(nn.Module):
                 kernel[(layer - part) * self.growth :][: self.growth].uniform_(-bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.training and min(x.shape[2:]) <= _SMALLEST_MAP:
+            with torch.autocast(x.device.type, enabled=False):
+                return self._forward(x.float())
+        return self._forward(x)
+
+    def _forward(self, x: Tensor) -> Tensor:
         made: list[Tensor] = []
         waiting = self.convolutions[0](x)  # what the layers to come have read so far, in their order
         for layer, norm in enumerate(self.norms):

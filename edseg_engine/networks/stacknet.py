@@ -47,6 +47,8 @@ class StackNetConfig:
         Drop probability after the second convolution of a residual block (thesis: 0.2).
     points
         How many of `edseg_engine.labels.POINTS` each voxel votes for; 1 is the thesis's network.
+    skip_blocks
+        Whether there are Skip Blocks; without them, the way up reads what the way down left (thesis 6.4.2, table 6.1).
     """
 
     architecture: ClassVar[str] = "stacknet"
@@ -56,6 +58,7 @@ class StackNetConfig:
     concatenation_blocks: tuple[int, ...] = (0, 1, 1)
     dropout: float = 0.05
     points: int = N_POINTS
+    skip_blocks: bool = True
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -77,6 +80,8 @@ class StackNetConfig:
                 check_count(number, key, low, high)
         check_number(self.dropout, "dropout", 0.0, 0.99)
         check_count(self.points, "points", 1, N_POINTS)
+        if not isinstance(self.skip_blocks, bool):
+            raise ValueError(f"skip_blocks is {self.skip_blocks!r}")
 
 
 def _folded(convolution: nn.Module, norm: nn.Module) -> nn.Conv3d:
@@ -122,7 +127,9 @@ class StackNet(Network):
             nn.Conv3d(1, w[0], 3, padding=1, bias=False), nn.BatchNorm3d(w[0]), nn.ReLU(inplace=True)
         )
         self.down_blocks = nn.ModuleList(_residual_blocks(config.blocks[i], w[i], drop) for i in levels)
-        self.skip_blocks = nn.ModuleList(_residual_blocks(config.blocks[i], w[i], drop) for i in levels)
+        self.skip_blocks = nn.ModuleList(
+            _residual_blocks(config.blocks[i] * config.skip_blocks, w[i], drop) for i in levels
+        )
         self.up_blocks = nn.ModuleList(_residual_blocks(config.blocks[i], w[i], drop) for i in levels[:-1])
         self.concatenation_blocks = nn.ModuleList(
             _residual_blocks(config.concatenation_blocks[i], w[i], drop) for i in levels

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
+from edseg_engine.dataset.criteria import fold_of
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.labelled import KnownMap, Window, random_rotation
 from edseg_engine.dataset.packs import structures_of_split
@@ -29,7 +30,7 @@ from edseg_engine.resolution import ResolutionRange
 MAX_ATOMS, MAX_VOLUME = 12_000, 3.0e6
 #: Windows a crystal gives per visit in the pool.
 MIN_WINDOWS, MAX_WINDOWS = 3, 10
-#: More residues, copies counted, than touch any window.
+#: More residues, copies counted, than touch a window of 48 Å.
 MAX_RESIDUES = 1536
 
 
@@ -55,6 +56,10 @@ class DataOptions:
         `edseg_engine.dataset.phases`, from nearly good to nearly hopeless.
     pool
         Crystals kept at a time by each worker.
+    split
+        Split of the structures.
+    left_out_fold
+        Fold of the cross-validation whose proteins are left out (`edseg_engine.dataset.criteria.fold_of`); 0: none.
     """
 
     structures: Path
@@ -65,6 +70,8 @@ class DataOptions:
     poor_phases_share: float = 0.55
     pool: int = 24
     simulation: SimulationOptions = field(default_factory=SimulationOptions)
+    split: str = "train"
+    left_out_fold: int = 0
 
 
 class CrystalSource:
@@ -72,8 +79,13 @@ class CrystalSource:
 
     def __init__(self, options: DataOptions, resolution_range: ResolutionRange) -> None:
         self.options, self.range = options, resolution_range
-        self.packs = structures_of_split(options.structures, "train")
-        fits = [(p, i) for p, pack in enumerate(self.packs) for i in np.flatnonzero(pack.n_atoms <= MAX_ATOMS).tolist()]
+        self.packs = structures_of_split(options.structures, options.split)
+        fits = [
+            (p, i)
+            for p, pack in enumerate(self.packs)
+            for i in np.flatnonzero(pack.n_atoms <= MAX_ATOMS).tolist()
+            if fold_of(pack.names[i]) != options.left_out_fold
+        ]
         self.crystals = [(p, i) for p, i in fits if self.packs[p].is_crystal[i]]
         self.chains = [(p, i) for p, i in fits if not self.packs[p].is_crystal[i]]
         self.experimental: list[ExperimentalCrystal] = []
@@ -145,10 +157,15 @@ def random_window(crystal: KnownMap, resolution_range: ResolutionRange, rng: np.
     return replace(window, density=np.clip(density, *CLIP))
 
 
-def tensors(window: Window) -> dict[str, torch.Tensor]:
-    """Return a window as tensors that can be stacked: its `points` are padded with NaN to `MAX_RESIDUES`."""
-    points = np.full((MAX_RESIDUES, *window.points.shape[1:]), np.nan, np.float32)
-    points[: len(window.points)] = window.points[:MAX_RESIDUES]
+def most_residues(resolution_range: ResolutionRange) -> int:
+    """Return more residues, copies counted, than touch any window of a range."""
+    return max(MAX_RESIDUES, round(MAX_RESIDUES * (resolution_range.window * resolution_range.spacing / 48.0) ** 3))
+
+
+def tensors(window: Window, n_residues: int) -> dict[str, torch.Tensor]:
+    """Return a window as tensors that can be stacked: its `points` are padded with NaN to `n_residues`."""
+    points = np.full((n_residues, *window.points.shape[1:]), np.nan, np.float32)
+    points[: len(window.points)] = window.points
     return {
         "density": torch.from_numpy(window.density)[None],
         "classes": torch.from_numpy(window.classes),
@@ -159,7 +176,7 @@ def tensors(window: Window) -> dict[str, torch.Tensor]:
 
 class WindowStream(IterableDataset[dict[str, torch.Tensor]]):
     """Endless windows as tensors: density (1, n, n, n), classes and residues (n, n, n), and the points
-    (MAX_RESIDUES, n_points, 3) in Å of these residues, see `Window`.
+    (`most_residues`, n_points, 3) in Å of these residues, see `Window`.
 
     Streams of different `seed` draw different crystals, and so do the workers of one stream.
     """
@@ -184,4 +201,4 @@ class WindowStream(IterableDataset[dict[str, torch.Tensor]]):
                 pool[index] = (crystal, left - 1)
             else:
                 pool.pop(index)
-            yield tensors(window)
+            yield tensors(window, most_residues(self.range))

@@ -64,6 +64,9 @@ def test_counts_of_residues() -> None:
     assert figures["label_precision"] == pytest.approx(np.mean([1.0, 0.0, 0.5, 0.0]))
     counts = count_residues(probabilities, labels, match(found, true, free))
     assert total([counts, counts]).figures() == figures
+    # The last residue has no partner; the second is taken for class 3.
+    assert np.argwhere(counts.confusion).tolist() == [[0, 0], [0, 3], [5, 5]]
+    assert total([counts, counts]).confusion.sum() == 2 * 3
 
 
 def test_residues_named_by_their_own_voxels() -> None:
@@ -86,6 +89,18 @@ def test_semantic_iou() -> None:
     probabilities[[0, 1, 2, 5], [0, 1, 1, 4]] = 0.9  # the others: background
     iou = count_voxels(probabilities, truth).mean_iou()
     assert iou == pytest.approx(np.mean([1 / 2, 1 / 3]))
+
+
+def test_rates_of_voxels_by_hand() -> None:
+    """Class 0: one hit, one miss; class 1: one hit, one false alarm; one voxel of background, named rightly."""
+    truth = np.array([0, 0, 1, BACKGROUND])
+    probabilities = np.zeros((4, 17), np.float16)
+    probabilities[[0, 1, 2], [0, 1, 1]] = 0.9
+    rates = count_voxels(probabilities, truth).rates()
+    assert rates["true_positive"] == pytest.approx(np.mean([1 / 2, 1]))
+    assert rates["true_negative"] == pytest.approx(np.mean([1, 2 / 3]))
+    assert rates["f1"] == pytest.approx(np.mean([2 / 3, 2 / 3]))
+    assert set(count_voxels(probabilities[:0], truth[:0]).rates().values()) == {0.0}
 
 
 def test_instance_dice() -> None:

@@ -81,6 +81,28 @@ def test_without_concatenations_a_layer_reads_the_one_before_it_alone() -> None:
     assert block.width == 2
 
 
+@pytest.mark.parametrize("edge", [1, 2, 3])
+def test_gradients_in_bfloat16_are_those_in_single_precision(edge: int) -> None:
+    torch.manual_seed(0)
+    block = DenseBlock(12, 2, FcDenseNetConfig(dropout=0.0), True)
+    x = torch.randn(3, 12, edge, edge, edge)
+
+    def gradients(bfloat16: bool) -> list[torch.Tensor]:
+        block.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            (block(x).float() ** 3).sum().backward()
+        return [convolution.weight.grad.clone() for convolution in block.convolutions]
+
+    expected = gradients(False)
+    block.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    x = x.contiguous(memory_format=torch.channels_last_3d)
+    for _ in range(5):
+        unset = [torch.full((n,), torch.nan) for n in (100, 1000, 4000, 10000, 50000)]
+        del unset  # what is not set is probably not a number now
+        for gradient, right in zip(gradients(True), expected, strict=True):
+            assert (gradient - right).norm() < 0.1 * right.norm()
+
+
 def test_layers_start_as_if_they_read_a_concatenation() -> None:
     """However many parts a layer reads, and however wide they are, its kernels have one scale."""
     torch.manual_seed(0)
