@@ -251,6 +251,8 @@ def _read_sf_cif(file: File, name: str) -> list[ReflectionTable]:
     try:
         blocks = gemmi.as_refln_blocks(gemmi.cif.read_string(text))
         tables = [_cif_table(block) for block in blocks if block.is_merged() or block.is_unmerged()]
+    except IndexError as error:  # gemmi takes off the category, whether it is there or not
+        raise MapFormatError(f"{name} is a damaged mmCIF file: a column of its reflections has no name.") from error
     except (RuntimeError, ValueError) as error:
         raise MapFormatError(f"{name} is a damaged mmCIF file: {reason(error, 'string', name)}.") from error
     if not tables:
@@ -259,17 +261,17 @@ def _read_sf_cif(file: File, name: str) -> list[ReflectionTable]:
 
 
 def _cif_table(block: gemmi.ReflnBlock) -> ReflectionTable:
+    labels = block.column_labels()
+
     def column(label: str) -> NDArray[np.float32]:
         if label == "status":
-            values = block.default_loop.values[
-                block.default_loop.tags.index("_refln.status") :: block.default_loop.width()
-            ]
+            values = block.default_loop.values[labels.index(label) :: block.default_loop.width()]
             return np.array([gemmi.cif.as_string(value) == "f" for value in values], np.float32)
         with np.errstate(over="ignore"):  # infinite is as little a value as 1e99
             return np.asarray(block.make_float_array(label), np.float32)
 
     return ReflectionTable(
-        types={label: _CIF_TYPES.get(label, "?") for label in block.column_labels() if label[:6] != "index_"},
+        types={label: _CIF_TYPES.get(label, "?") for label in labels if label[:6] != "index_"},
         hkl=block.make_miller_array(),
         column=column,
         cell_of=lambda label: block.cell.parameters,

@@ -16,6 +16,7 @@ from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.errors import MapContentError, MapFormatError, OptionError, PhaseError, ResolutionError
 from edseg_engine.io.columns import MAP_COEFFICIENTS
 from edseg_engine.io.read import read_map
+from edseg_engine.io.reflections import read_amplitudes
 from mtz_files import write_mtz
 from places import CRYSTAL
 
@@ -255,3 +256,26 @@ def test_damaged_cif(tmp_path: Path, columns: dict[str, np.ndarray]) -> None:
     path.write_text(text[: len(text) // 2].rstrip().rsplit(" ", 1)[0])
     with pytest.raises(MapFormatError, match=r"cut\.cif is a damaged mmCIF file"):
         read_map(path)
+
+
+def test_a_column_of_a_damaged_cif_without_a_name(tmp_path: Path, columns: dict[str, np.ndarray]) -> None:
+    path = tmp_path / "cut.cif"
+    text = write_cif(path, ("pdbx_FWT", "pdbx_PHWT"), columns)
+    path.write_text(text.replace("_refln.pdbx_PHWT", "_r"))
+    for read in (read_map, read_amplitudes):
+        with pytest.raises(MapFormatError, match=r"cut\.cif is a damaged mmCIF file: a column of its reflections"):
+            read(path)
+
+
+def test_a_status_of_another_case_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "sf.cif"
+    path.write_text(
+        "data_x\n_cell.length_a 10\n_cell.length_b 10\n_cell.length_c 10\n"
+        "_cell.angle_alpha 90\n_cell.angle_beta 90\n_cell.angle_gamma 90\n"
+        "_symmetry.space_group_name_H-M 'P 1'\nloop_\n_REFLN.index_h\n_REFLN.index_k\n_REFLN.index_l\n"
+        "_REFLN.F_meas_au\n_REFLN.F_meas_sigma_au\n_REFLN.status\n1 0 0 5.0 1 o\n2 0 0 6.0 1 f\n0 1 0 4.0 1 o\n"
+    )
+    amplitudes = read_amplitudes(path)
+    assert amplitudes is not None
+    assert amplitudes.free is not None
+    assert amplitudes.free.tolist() == [False, True, False]
