@@ -217,8 +217,10 @@ class Cycles:
 
     def is_final(self, state: _State, without_gain: int) -> bool:
         """Return whether another cycle is not worth its time after some `without_gain`."""
-        share = self.share(state.model)
-        return share >= _COMPLETE or without_gain > _PATIENCE
+        if self.share(state.model) >= _COMPLETE:
+            # A model that later maps completed may still mend what the first ones had wrong.
+            return len(self.cycles) == 1 or without_gain > 0
+        return without_gain > _PATIENCE
 
     def next_map(self, state: _State, start: DensityMap, number: int) -> tuple[MapFile, DensityMap]:
         """Return the map that follows from the model of cycle `number`, as a file and read."""
