@@ -50,16 +50,21 @@ class Weights:
 
 
 def save_weights(state: dict[str, Tensor], card: WeightsCard, path: Path) -> None:
-    """Write `state` in half precision with its card; the file appears whole or not at all.
+    """Write `state` in half precision, where that holds it, with its card; the file appears whole or not at all.
 
     Raises
     ------
     OutputError
         If it cannot be written.
     """
-    half = {k: v.to("cpu", torch.float16).contiguous() for k, v in state.items()}
+    small = {k: _small(v.detach().to("cpu")).contiguous() for k, v in state.items()}
     with output_file(path) as file:
-        file.write_bytes(save(half, metadata={"edseg": card_to_json(card)}))
+        file.write_bytes(save(small, metadata={"edseg": card_to_json(card)}))
+
+
+def _small(value: Tensor) -> Tensor:
+    half = value.to(torch.float16)
+    return half if bool(half.isfinite().all()) else value  # variances may lie beyond its range
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], WeightsCard]:

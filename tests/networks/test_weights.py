@@ -154,6 +154,15 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_variances_beyond_half_precision_are_kept(tmp_path: Path) -> None:
+    config = StackNetConfig(widths=(2, 4), blocks=(1, 1), concatenation_blocks=(0, 1))
+    state = StackNet(config).state_dict()
+    state["stem.1.running_var"] = torch.tensor([2e6, 3.0])
+    save_weights(state, WeightsCard(range_by_name("high"), config), tmp_path / "x.safetensors")
+    loaded = load_weights(tmp_path / "x.safetensors").net.state_dict()
+    assert loaded["stem.1.running_var"].tolist() == [2e6, 3.0]
+
+
 def test_shipped_weights_are_loaded_once_and_others_each_time(shipped: Path) -> None:
     first = choose_weights(None, CARD.range)
     assert choose_weights(None, CARD.range) is first
