@@ -12,7 +12,7 @@ import numpy as np
 
 from edseg_engine import __version__
 from edseg_engine.building.coordinates import residue_name
-from edseg_engine.building.records import CA, Fragment
+from edseg_engine.building.records import CA, Fragment, stretches
 from edseg_engine.building.results import BuildResult
 from edseg_engine.io.result_files import ResultFiles, seconds
 from edseg_engine.labels import LABELS
@@ -127,13 +127,7 @@ def _rounded(value: float | None, digits: int = 4) -> float | None:
 
 def _ranges(numbers: set[int]) -> list[list[int]]:
     """Return [first, last] of each run of consecutive numbers."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return runs
+    return [[run[0], run[-1]] for run in stretches(sorted(numbers))]
 
 
 def _with_sequences(result: BuildResult) -> gemmi.Structure:
