@@ -182,9 +182,9 @@ class Worker(Session):
         """Refine around residues (chain, number) with bad angles, then turn peptides where that helps."""
         for chain, number in sorted(outliers):
             self.coot.refine_residue_range(self.model, chain, number - 2, number + 2, _GAP)
+        self.structure = self.read_back()
         for chain, number in sorted({*suspected, *(outliers & self.outliers())}):
             self.turn_peptide(chain, number)
-        self.structure = self.read_back()
 
     def suspected_peptides(self, difference: int | None) -> list[tuple[str, int]]:
         """Return (chain, number) of residues whose O would fit the difference map better if the peptide were turned."""
@@ -197,7 +197,7 @@ class Worker(Session):
         """Turn the peptide before or after a residue if that leaves fewer outliers there, or a better fit."""
         for first in (number, number - 1):
             before = self.peptide_score(chain, number)
-            saved = self.coot.copy_molecule(self.model)
+            saved, structure = self.coot.copy_molecule(self.model), self.structure
             self.coot.flip_peptide_using_cid(self.model, f"//{chain}/{first}/C", "")
             self.coot.refine_residue_range(self.model, chain, number - 2, number + 2, _GAP)
             self.structure = self.read_back()
@@ -205,8 +205,7 @@ class Worker(Session):
                 self.coot.close_molecule(saved)
                 continue
             self.coot.close_molecule(self.model)
-            self.model = saved
-            self.structure = self.read_back()
+            self.model, self.structure = saved, structure
 
     def peptide_score(self, chain: str, number: int) -> tuple[int, float]:
         """Return the outliers around a residue and minus the density at their main chains: less is better."""
