@@ -185,6 +185,14 @@ def test_truncated_mtz(tmp_path: Path) -> None:
 # --- mmCIF ------------------------------------------------------------------------------------------------------
 
 
+#: The beginning of a structure-factor block, up to the tags of its columns.
+P1_HEAD = (
+    "data_x\n_cell.length_a 10\n_cell.length_b 10\n_cell.length_c 10\n"
+    "_cell.angle_alpha 90\n_cell.angle_beta 90\n_cell.angle_gamma 90\n"
+    "_symmetry.space_group_name_H-M 'P 1'\nloop_\n"
+)
+
+
 def write_cif(path: Path, items: tuple[str, ...], columns: Mapping[str, np.ndarray], block: str = "r1az5sf") -> str:
     """Return (and write) a structure-factor block with `items` filled by the columns of the real crystal."""
     source = {
@@ -236,9 +244,7 @@ def test_cif_without_phases_lists_its_columns(tmp_path: Path, columns: dict[str,
 def test_cif_of_unmerged_intensities(tmp_path: Path) -> None:
     path = tmp_path / "unmerged.cif"
     path.write_text(
-        "data_x\n_cell.length_a 10\n_cell.length_b 10\n_cell.length_c 10\n"
-        "_cell.angle_alpha 90\n_cell.angle_beta 90\n_cell.angle_gamma 90\n"
-        "_symmetry.space_group_name_H-M 'P 1'\nloop_\n_diffrn_refln.index_h\n_diffrn_refln.index_k\n"
+        P1_HEAD + "_diffrn_refln.index_h\n_diffrn_refln.index_k\n"
         "_diffrn_refln.index_l\n_diffrn_refln.intensity_net\n1 0 0 5.0\n1 0 0 6.0\n0 1 0 4.0\n"
     )
     with pytest.raises(PhaseError, match="intensity_net"):
@@ -270,9 +276,7 @@ def test_a_column_of_a_damaged_cif_without_a_name(tmp_path: Path, columns: dict[
 def test_a_status_of_another_case_is_found(tmp_path: Path) -> None:
     path = tmp_path / "sf.cif"
     path.write_text(
-        "data_x\n_cell.length_a 10\n_cell.length_b 10\n_cell.length_c 10\n"
-        "_cell.angle_alpha 90\n_cell.angle_beta 90\n_cell.angle_gamma 90\n"
-        "_symmetry.space_group_name_H-M 'P 1'\nloop_\n_REFLN.index_h\n_REFLN.index_k\n_REFLN.index_l\n"
+        P1_HEAD + "_REFLN.index_h\n_REFLN.index_k\n_REFLN.index_l\n"
         "_REFLN.F_meas_au\n_REFLN.F_meas_sigma_au\n_REFLN.status\n1 0 0 5.0 1 o\n2 0 0 6.0 1 f\n0 1 0 4.0 1 o\n"
     )
     amplitudes = read_amplitudes(path)
