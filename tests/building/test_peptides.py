@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from edseg_engine.building.coot_engine import polish
 from edseg_engine.building.records import MapFile, Model
 from edseg_engine.io.ccp4 import write_ccp4
+from edseg_engine.io.mtz import map_columns, write_mtz
 from edseg_engine.io.read import read_map
 from edseg_engine.progress import ignore_progress
 from engine import needs_engine
@@ -31,21 +32,48 @@ def turn(chain: gemmi.Chain, number: int) -> None:
         chain[str(place)][0][name][0].pos = gemmi.Position(*moved.tolist())
 
 
-@needs_engine
-@pytest.mark.parametrize("number", [20, 77])
-def test_a_turned_peptide_is_turned_back(crystal_model: gemmi.Structure, tmp_path: Path, number: int) -> None:
+def protein(crystal_model: gemmi.Structure) -> gemmi.Structure:
     structure = crystal_model.clone()
     structure.setup_entities()
     structure.remove_ligands_and_waters()
     structure.remove_empty_chains()
+    return structure
+
+
+def as_model(structure: gemmi.Structure) -> Model:
+    chain = structure[0][0]
+    letters = {residue.seqid.num: gemmi.one_letter_code([residue.name]) for residue in chain}
+    return Model(structure, {chain.name: "".join(letters.get(n, "G") for n in range(1, max(letters) + 1))}, {})
+
+
+def write_difference(structure: gemmi.Structure, path: Path) -> MapFile:
+    """Write what the map shows and the structure does not explain."""
+    mtz = gemmi.read_mtz_file(str(MTZ))
+    miller = mtz.make_miller_array()
+    shown = mtz.column_with_label("FWT").array * np.exp(1j * np.radians(mtz.column_with_label("PHWT").array))
+    calculator = gemmi.DensityCalculatorX()
+    calculator.d_min = mtz.resolution_high()
+    calculator.grid.setup_from(structure)
+    calculator.put_model_density_on_grid(structure[0])
+    explained = gemmi.transform_map_to_f_phi(calculator.grid).get_value_by_hkl(miller)
+    scale = np.nansum(shown * explained.conj()).real / np.nansum(np.abs(explained) ** 2)
+    write_mtz(path, mtz.cell, mtz.spacegroup, miller, map_columns(shown - scale * explained))
+    return MapFile(path, "FWT", "PHWT")
+
+
+@needs_engine
+@pytest.mark.parametrize(("number", "by_difference"), [(20, False), (38, True)])
+def test_a_turned_peptide_is_turned_back(
+    crystal_model: gemmi.Structure, tmp_path: Path, number: int, by_difference: bool
+) -> None:
+    # That of residue 38 has allowed angles either way, so that only the difference map tells.
+    structure = protein(crystal_model)
     chain = structure[0][0]
     expected = position(chain, number, "O")
     turn(chain, number)
     assert np.linalg.norm(position(chain, number, "O") - expected) > 2.0
-    letters = {residue.seqid.num: gemmi.one_letter_code([residue.name]) for residue in chain}
-    sequence = "".join(letters.get(n, "G") for n in range(1, max(letters) + 1))
     density = read_map(MTZ)
     write_ccp4(density.values, density.grid, tmp_path / "map.ccp4")
-    model = Model(structure, {chain.name: sequence}, {})
-    mended = polish(model, MapFile(tmp_path / "map.ccp4"), None, tmp_path, ignore_progress, 3.0)
+    difference = write_difference(structure, tmp_path / "difference.mtz") if by_difference else None
+    mended = polish(as_model(structure), MapFile(tmp_path / "map.ccp4"), difference, tmp_path, ignore_progress, 3.0)
     assert np.linalg.norm(position(mended.structure[0][0], number, "O") - expected) < 0.6
