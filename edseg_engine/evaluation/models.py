@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -28,6 +29,8 @@ LINKED = 1.7
 _OFF_ORIGIN = 0.5
 #: More than so many of its CA must be near on the other origin: a few are on one of them by chance.
 _FEWEST_ON_ORIGIN = 20
+#: A gap in the alignment of two chains costs as much as so many equal types bring.
+_GAP = 6
 #: Times that a shift along a polar axis is corrected.
 _POLISHING = 4
 
@@ -114,8 +117,8 @@ _MAIN = frozenset({"N", "CA", "C", "O", "CB", "OXT"})
 def compare(built: gemmi.Structure, true: gemmi.Structure) -> Comparison:
     """Compare a built model with the true one of the same crystal, over symmetry copies and copies of a chain.
 
-    The models may be numbered differently: where the types of a built chain fit the sequence of a true one best is what
-    its numbers mean. They may lie on different origins that the space group allows.
+    The models may be numbered differently: which residue of a true chain a built one is, is what their types say in the
+    order of the chains, aligned. They may lie on different origins that the space group allows.
 
     Raises
     ------
@@ -205,33 +208,51 @@ def _pairs(matching: Matching) -> list[tuple[int, int]]:
 def _in_place(
     ours: Sequence[ProteinResidue], theirs: Sequence[ProteinResidue], matching: Matching
 ) -> NDArray[np.bool_]:
-    """Return of each pair whether the built residue has the number of the true one, as the chains are numbered."""
-    right = np.zeros(len(matching.found), bool)
+    """Return of each pair whether the built residue is that of the sequence which the true one is."""
     pairs = _pairs(matching)
-    for chains in {(ours[i].chain, theirs[j].chain) for i, j in pairs}:
-        a, b, shift = _numbering([r for r in ours if r.chain == chains[0]], [r for r in theirs if r.chain == chains[1]])
-        for n, (i, j) in enumerate(pairs):
-            if (ours[i].chain, theirs[j].chain) == chains:
-                right[n] = ours[i].places[a] - theirs[j].places[b] == shift
-    return right
+    place: dict[tuple[int, str], int] = {}
+    for built, true in {(ours[i].chain, theirs[j].chain) for i, j in pairs}:
+        here = [i for i, r in enumerate(ours) if r.chain == built]
+        there = [j for j, r in enumerate(theirs) if r.chain == true]
+        for m, n in _aligned([ours[i] for i in here], [theirs[j] for j in there]):
+            place[here[m], true] = there[n]
+    return np.array([place.get((i, theirs[j].chain)) == j for i, j in pairs], bool)
 
 
-def _numbering(ours: Sequence[ProteinResidue], theirs: Sequence[ProteinResidue]) -> tuple[int, int, int | None]:
-    """Return which numbers of a built and of a true chain to take, and by how much they differ: most types agree then.
+def _aligned(ours: Sequence[ProteinResidue], theirs: Sequence[ProteinResidue]) -> list[tuple[int, int]]:
+    """Return which residues of a built and of a true chain are the same in the sequence, by their order and types.
 
-    The difference is None if no types agree.
+    What the numbers leave out takes its place; in the true chain only if the types fit better with it, for the sequence
+    that a model was built with may leave out what is not seen.
     """
-    equal = np.array([a.type for a in ours])[:, None] == np.array([b.type for b in theirs])
-    equal &= np.array([a.type != "UNK" for a in ours])[:, None]
-    best: tuple[int, int, int | None] = (0, 0, None)
-    most = 0
-    ways = [range(min(len(r.places) for r in residues)) for residues in (ours, theirs)]
-    for a, b in itertools.product(*ways):
-        difference = np.array([r.places[a] for r in ours])[:, None] - np.array([r.places[b] for r in theirs])
-        values, counts = np.unique(difference[equal], return_counts=True)
-        if len(values) and counts.max() > most:
-            best, most = (a, b, int(values[counts.argmax()])), int(counts.max())
-    return best
+    scoring = gemmi.AlignmentScoring()
+    scoring.match, scoring.mismatch, scoring.gapo, scoring.gape = 1, 0, -_GAP, 0
+    built = _spaced(ours, len(theirs))
+    names = [ours[i].type if i is not None else "" for i in built]
+    ways: list[list[int | None]] = [_spaced(theirs, len(theirs)), [*range(len(theirs))]]
+    alignments = [
+        gemmi.align_string_sequences(names, [theirs[j].type if j is not None else "-" for j in true], [], scoring)
+        for true in ways
+    ]
+    best = max((0, 1), key=lambda way: alignments[way].score)
+    pairs: list[tuple[int | None, int | None]] = []
+    m = n = 0
+    for length, kind in re.findall(r"(\d+)([MID])", alignments[best].cigar_str()):
+        if kind == "M":
+            pairs += zip(built[m : m + int(length)], ways[best][n : n + int(length)], strict=True)
+        m += 0 if kind == "D" else int(length)
+        n += 0 if kind == "I" else int(length)
+    return [(i, j) for i, j in pairs if i is not None and j is not None]
+
+
+def _spaced(chain: Sequence[ProteinResidue], most: int) -> list[int | None]:
+    """Return the indices of the residues, with None for each number between them that is missing, at most `most`."""
+    spaced: list[int | None] = []
+    for i, residue in enumerate(chain):
+        missing = residue.number - chain[i - 1].number - 1 if i else 0
+        spaced += [None] * min(missing, most)
+        spaced.append(i)
+    return spaced
 
 
 def _named(ours: Sequence[ProteinResidue], theirs: Sequence[ProteinResidue], matching: Matching) -> NamedPairs:

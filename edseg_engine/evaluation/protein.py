@@ -21,10 +21,8 @@ class ProteinResidue:
     ----------
     chain
         Name of its chain.
-    places
-        Where it is in the sequence, counted from anywhere: by the numbers of the authors, counted through without what
-        is missing, and, if there are any, by the numbers of the mmCIF dictionary. Which of them count what is missing
-        differs from program to program, and so does whether the sequence that a model was built with has it.
+    number
+        As the authors gave it; what has an insertion code counts.
     type
         Residue name; of a modified residue that of its parent (MET of MSE), ``"UNK"`` of an unknown one.
     atoms
@@ -32,7 +30,7 @@ class ProteinResidue:
     """
 
     chain: str
-    places: tuple[int, ...]
+    number: int
     type: str
     atoms: Mapping[str, FloatArray]
 
@@ -65,7 +63,7 @@ def protein_residues(model: gemmi.Model) -> list[ProteinResidue]:
     found = []
     for chain in model:
         inserted, last = 0, None
-        for number, residue in enumerate(chain.first_conformer()):
+        for order, residue in enumerate(chain.first_conformer()):
             parent = type_of_residue(residue.name)
             free = residue.entity_type == gemmi.EntityType.NonPolymer and residue.het_flag == "H"
             if parent is None or free:
@@ -79,7 +77,6 @@ def protein_residues(model: gemmi.Model) -> list[ProteinResidue]:
             # What has an insertion code has no number of its own; it may come before what has the number.
             inserted += residue.seqid.icode != " " or residue.seqid.num == last
             last = residue.seqid.num
-            author = (number if residue.seqid.num is None else int(residue.seqid.num)) + inserted
-            places = (author, number) if residue.label_seq is None else (author, number, int(residue.label_seq))
-            found.append(ProteinResidue(chain.name, places, parent, atoms))
+            author = (order if residue.seqid.num is None else int(residue.seqid.num)) + inserted
+            found.append(ProteinResidue(chain.name, author, parent, atoms))
     return found
