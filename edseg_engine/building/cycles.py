@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,13 +29,16 @@ from edseg_engine.io.reflections import Amplitudes
 from edseg_engine.progress import Clock, ProgressCallback
 
 #: Cycles of refinement of a model in between, and after each polishing, of which there are at most so many.
-_REFINEMENT, _LAST_REFINEMENT, _POLISHINGS = 5, 4, 4
+_REFINEMENT, _LAST_REFINEMENT, _POLISHINGS = 5, 4, 6
+#: Cycles of refinement of anisotropic B-factors, in maps at least so fine (Å).
+_ANISOTROPIC, _ANISOTROPIC_RESOLUTION = 6, 1.5
 #: Steps of real-space refinement of all atoms where no refinement against amplitudes follows, or the map is coarse.
 _REAL_SPACE, _REAL_SPACE_COARSE, _COARSE = 200, 100, 2.6
-#: R-free must fall by this much for another cycle to be worth its time.
-_LEAST_GAIN = 0.003
-#: A model with this share of its sequence is complete, or nearly.
-_COMPLETE, _NEARLY_COMPLETE = 0.985, 0.9
+#: R-free must fall by this much for another cycle to be worth its time; by more if no residue came with it, for it
+#: falls by refinement alone.
+_LEAST_GAIN, _LEAST_GAIN_ALONE = 0.003, 0.01
+#: A model with this share of its sequence is complete, or nearly, or may become it by what polishing adds.
+_COMPLETE, _NEARLY_COMPLETE, _TO_POLISH = 0.985, 0.9, 0.95
 #: Cycles without a gain, and one more, end a run: R-free says little while it is high.
 _PATIENCE = 1
 #: What earlier maps said of a residue counts as much as what the new one says.
@@ -109,7 +112,8 @@ class Cycles:
             if best is None or state.r_free < best.r_free:
                 gain = best.r_free - state.r_free if best else float("inf")
                 best, best_cycle = state, number
-            without_gain = 0 if gain >= _LEAST_GAIN else without_gain + 1
+            grown = number == 0 or self.cycles[-1].built > self.cycles[-2].built
+            without_gain = 0 if gain >= (_LEAST_GAIN if grown else _LEAST_GAIN_ALONE) else without_gain + 1
             if number + 1 == self.options.cycles or self.amplitudes is None or self.is_final(state, without_gain):
                 break
             map_file, density = self.next_map(state, start, number)
@@ -220,7 +224,7 @@ class Cycles:
         if self.share(state.model) >= _COMPLETE:
             # A model that later maps completed may still mend what the first ones had wrong.
             return len(self.cycles) == 1 or without_gain > 0
-        return without_gain > _PATIENCE
+        return without_gain > (0 if self.share(state.model) >= _TO_POLISH else _PATIENCE)
 
     def next_map(self, state: _State, start: DensityMap, number: int) -> tuple[MapFile, DensityMap]:
         """Return the map that follows from the model of cycle `number`, as a file and read."""
@@ -242,30 +246,43 @@ class Cycles:
         return len(model.residues) / max(1, self.expected(model))
 
     def polished(self, state: _State, d_min: float | None) -> _State:
-        """Return the model with waters and what else its map shows, as long as R-free falls with them."""
+        """Return the model with waters and what else its map shows, as long as R-free falls with them.
+
+        In fine maps its B-factors become anisotropic in the end, if R-free falls.
+        """
         if self.amplitudes is None:
             return state
         waters = d_min is None or d_min <= _WATER_RESOLUTION
         for number in range(_POLISHINGS):
             assert state.refined
+            difference = state.refined.difference if waters else None
             folder = self.cycle_folder(self.options.cycles + number)
             try:
                 with self.clock.within("polish") as progress:
-                    difference = state.refined.difference if waters else None
                     model, alanines = without_alanines(state.model)
                     model = polish(model, state.density, difference, folder, progress, _WATER_SIGMA)
-                    model = with_alanines(model, alanines)
-                with self.clock.within("refine") as progress:
-                    refined = refine(model.structure, self.amplitudes, folder, progress, cycles=_LAST_REFINEMENT)
+                after = self.refined(state, with_alanines(model, alanines), folder, _LAST_REFINEMENT)
             except BuildError:  # the model that is there stays
                 break
-            gain = state.r_free - refined.r_free[-1]
-            if gain < 0:
-                break
-            state = _State(replace(model, structure=refined.structure), refined.density, state.undocked, refined)
+            gain = state.r_free - after.r_free
+            state = after if gain >= 0 else state
             if gain < _LEAST_GAIN:
                 break
+        if d_min is not None and d_min <= _ANISOTROPIC_RESOLUTION:
+            folder = self.cycle_folder(self.options.cycles + _POLISHINGS)
+            with suppress(BuildError):
+                after = self.refined(state, state.model, folder, _ANISOTROPIC, anisotropic=True)
+                state = after if state.r_free - after.r_free >= _LEAST_GAIN else state
         return state
+
+    def refined(self, state: _State, model: Model, folder: Path, cycles: int, anisotropic: bool = False) -> _State:
+        """Return the refined `model` in place of that of `state`."""
+        assert self.amplitudes
+        with self.clock.within("refine") as progress:
+            refined = refine(model.structure, self.amplitudes, folder, progress, cycles=cycles, anisotropic=anisotropic)
+        return replace(
+            state, model=replace(model, structure=refined.structure), density=refined.density, refined=refined
+        )
 
     def warnings(self, state: _State) -> Iterator[str]:
         """Yield sentences on what the user should doubt."""

@@ -86,8 +86,9 @@ def refine(
     progress: ProgressCallback,
     *,
     cycles: int,
+    anisotropic: bool = False,
 ) -> Refined:
-    """Refine positions and isotropic B-factors.
+    """Refine positions and B-factors.
 
     Parameters
     ----------
@@ -99,6 +100,8 @@ def refine(
         For temporary files.
     cycles
         Cycles of refinement.
+    anisotropic
+        Refine anisotropic B-factors, six numbers an atom.
     """
     folder = folder.resolve()
     data, model = folder / "refine-in.mtz", folder / "refine-in.pdb"
@@ -109,6 +112,7 @@ def refine(
         *(sys.executable, "-m", "servalcat", "refine_xtal_norefmac", "-s", "xray"),
         *("--hklin", str(data), "--labin", f"{name},SIG{name},FREE", "--free", "0"),
         *("--model", str(model), "--ncycle", str(cycles), "-o", "refined"),
+        *("--adp", "aniso" if anisotropic else "iso"),
         *(
             ("--weight", f"{_COARSE_WEIGHT:g}")
             if float(amplitudes.cell.calculate_d_array(amplitudes.miller).min()) > _COARSE
