@@ -88,7 +88,7 @@ def refine(
     cycles: int,
     anisotropic: bool = False,
 ) -> Refined:
-    """Refine positions and B-factors.
+    """Refine positions and B-factors, with disulphide bonds where they lie and copies of a chain kept alike locally.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def refine(
         *(sys.executable, "-m", "servalcat", "refine_xtal_norefmac", "-s", "xray"),
         *("--hklin", str(data), "--labin", f"{name},SIG{name},FREE", "--free", "0"),
         *("--model", str(model), "--ncycle", str(cycles), "-o", "refined"),
-        *("--adp", "aniso" if anisotropic else "iso"),
+        *("--adp", "aniso" if anisotropic else "iso", "--find_links", "--ncsr"),
         *(
             ("--weight", f"{_COARSE_WEIGHT:g}")
             if float(amplitudes.cell.calculate_d_array(amplitudes.miller).min()) > _COARSE
