@@ -185,14 +185,15 @@ def weights_folder() -> Path:
 def choose_weights(path: Path | None, resolution_range: ResolutionRange) -> Weights:
     """Return the weights of a file, or the shipped ones of a range if `path` is None.
 
-    Shipped weights are shared by all who ask for them; change none.
+    Each file is loaded once in a process, and again if it has changed. All who ask for its weights share them; change
+    none.
 
     Raises
     ------
     WeightsError
         If they are missing or damaged.
     """
-    return load_weights(path) if path else _shipped(resolution_range.name)
+    return _shared(path) if path else _shipped(resolution_range.name)
 
 
 def backbone_beside(weights: Weights) -> Weights | None:
@@ -209,15 +210,18 @@ def backbone_beside(weights: Weights) -> Weights | None:
 
 
 def _shipped(name: str) -> Weights:
-    path = weights_folder() / f"{name}.safetensors"
+    return _shared(weights_folder() / f"{name}.safetensors")
+
+
+def _shared(path: Path) -> Weights:
     try:
         status = path.stat()
     except OSError:
         return load_weights(path)  # says what is wrong with it
-    return _loaded(path, status.st_mtime_ns, status.st_size)
+    return _loaded(path.absolute(), status.st_mtime_ns, status.st_size)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _loaded(path: Path, modified: int, size: int) -> Weights:
     """Return the weights of a file that was last modified then (ns) and has that size (bytes)."""
     return load_weights(path)

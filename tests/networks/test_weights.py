@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 from contextlib import suppress
@@ -163,11 +164,19 @@ def test_variances_beyond_half_precision_are_kept(tmp_path: Path) -> None:
     assert loaded["stem.1.running_var"].tolist() == [2e6, 3.0]
 
 
-def test_shipped_weights_are_loaded_once_and_others_each_time(shipped: Path) -> None:
+def test_weights_are_loaded_once_wherever_they_are(
+    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = choose_weights(None, CARD.range)
     assert choose_weights(None, CARD.range) is first
-    path = shipped / "high.safetensors"
-    assert choose_weights(path, CARD.range) is not choose_weights(path, CARD.range)
+    copy = tmp_path / "copy.safetensors"
+    shutil.copy(shipped / "high.safetensors", copy)
+    other = choose_weights(copy, CARD.range)
+    assert other is not first
+    monkeypatch.chdir(tmp_path)
+    assert choose_weights(Path("copy.safetensors"), CARD.range) is other
+    os.utime(copy, (1, 1))
+    assert choose_weights(copy, CARD.range) is not other
 
 
 def test_shipped_weights_that_have_changed_are_read_anew(shipped: Path) -> None:
