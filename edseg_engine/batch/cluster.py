@@ -6,19 +6,20 @@ import importlib.util
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from edseg_engine.batch.records import Failed, Outcome, Work
+from edseg_engine.batch.records import MOST_DEATHS, Failed, Outcome, Work, killer_of
 from edseg_engine.batch.tasks import do_work
 from edseg_engine.errors import DeviceError, OptionError
 from edseg_engine.extras import missing_extra
 
 #: Clusters that can be started, by their name, besides the address of one that is there.
 CLUSTERS = ("local", "slurm")
-#: Maps that each thread of a worker has in hand and in store, so that none waits for the next.
-_STORE = 2
+#: Seconds after which it is looked up which workers there are, if no map is finished before.
+_WAKE_S = 0.5
 #: Seconds within which a scheduler that is said to be there must answer.
 _ANSWER_S = 10
 
@@ -26,8 +27,9 @@ _ANSWER_S = 10
 class ClusterRunner:
     """Does work on the workers of a Dask scheduler.
 
-    All of them have to see the same files under the same names as this process. A map whose worker dies is given to
-    another one.
+    All of them have to see the same files under the same names as this process. A worker has no more maps than threads,
+    and none in store, so that its death counts against only those that were really at work. They are tried again when
+    no others are left, each on a worker that has nothing else to do, and fail at their `MOST_DEATHS`-th death in a row.
 
     Parameters
     ----------
@@ -115,44 +117,77 @@ def _interrupts_ignored() -> Iterator[None]:
 
 def _spread(works: Iterator[Work], client: Any, stack: ExitStack) -> Iterator[tuple[Work, Outcome]]:
     """Give works to the workers, and yield each when it is done; `stack` takes back those that are not."""
-    from distributed import as_completed
-
-    at_work: dict[Any, Work] = {}
+    at_work: dict[Any, tuple[Work, str]] = {}
     stack.callback(lambda: client.cancel(list(at_work), force=True))
-    finished = as_completed(loop=client.loop)
+    suspects: deque[Work] = deque()
+    deaths: Counter[str] = Counter()
+    finished = threading.Event()
+
+    def give(work: Work, worker: str) -> None:
+        future = client.submit(do_work, work, workers=[worker], pure=False)
+        at_work[future] = work, worker
+        future.add_done_callback(lambda _: finished.set())
+
     more = True
-    while more or at_work:
-        while more and len(at_work) < _STORE * max(1, sum(client.nthreads().values())):
-            work = next(works, None)
-            more = work is not None
-            if work is not None:
-                future = client.submit(do_work, work, pure=False)
-                at_work[future] = work
-                finished.add(future)
-        if at_work:
-            future = next(finished)
+    while more or suspects or at_work:
+        threads = client.nthreads()
+        for future in [future for future, (_, worker) in at_work.items() if worker not in threads]:
+            suspect, _ = at_work.pop(future)
+            client.cancel([future], force=True)
+            deaths[suspect.job.name] += 1
+            if deaths[suspect.job.name] == MOST_DEATHS:
+                yield suspect, Outcome(killer_of("workers"))
+            else:
+                suspects.append(suspect)
+        idle = _running(client, threads) - Counter(worker for _, worker in at_work.values())
+        if more:
+            for worker in idle.elements():
+                work = next(works, None)
+                if work is None:
+                    more = False
+                    break
+                give(work, worker)
+        else:
+            for worker in [worker for worker in idle if idle[worker] == threads[worker]][: len(suspects)]:
+                give(suspects.popleft(), worker)
+        finished.wait(_WAKE_S)
+        finished.clear()
+        for future in [future for future in at_work if future.done()]:
             outcome = _outcome_of(future)
-            yield at_work.pop(future), outcome
+            if outcome is not None:
+                future.release()
+                yield at_work.pop(future)[0], outcome
+
+
+def _running(client: Any, threads: Mapping[str, int]) -> Counter[str]:
+    """Return the threads of those workers that take work: one whose memory is nearly full pauses."""
+    known = client.scheduler_info(n_workers=-1)["workers"]
+    return Counter({worker: threads[worker] for worker in threads if known.get(worker, {}).get("status") == "running"})
 
 
 def _lost() -> DeviceError:
     return DeviceError("The Dask scheduler was lost; start the batch again, and it goes on where it was.")
 
 
-def _outcome_of(future: Any) -> Outcome:
-    """Return what came of a map; raises `DeviceError` if there is no scheduler any more to ask."""
+def _outcome_of(future: Any) -> Outcome | None:
+    """Return what came of a map, None if that was lost with its worker.
+
+    Raises
+    ------
+    DeviceError
+        If there is no scheduler any more to ask.
+    """
     from distributed import KilledWorker
 
-    error = future.exception()
-    if error is None:
-        outcome: Outcome = future.result()
-        return outcome
-    if isinstance(error, KilledWorker):
-        message = (
-            "Several workers died while this map was at work, as they do when memory runs out; --retry-failed tries it "
-            "again."
-        )
-        return Outcome(Failed("DeviceError", message))
-    if future.status in ("cancelled", "lost"):
+    try:
+        error = future.exception(timeout=_ANSWER_S)
+        if error is None:
+            outcome: Outcome = future.result(timeout=_ANSWER_S)
+            return outcome
+    except TimeoutError:
+        return None
+    if future.cancelled():
         raise _lost()
+    if isinstance(error, KilledWorker):  # of workers that came back under the same address before they were missed
+        return Outcome(killer_of("workers"))
     return Outcome(Failed(type(error).__name__, f"The worker could not do this map: {error}"))

@@ -84,18 +84,20 @@ class Journal:
         """Write down that the file of a map has a new date and the old content."""
         self._change("UPDATE maps SET input_mtime_ns = ? WHERE name = ?", asked.mtime_ns, name)
 
-    def begin(self, name: str, before: str) -> None:
-        """Write down that work on a map begins; see `before`."""
+    def begin(self, name: str, before: str, *, elsewhere: bool = False) -> None:
+        """Write down that work on a map begins; see `before`.
+
+        Until its end is written down, it counts as one more run that died of the map, unless it is done `elsewhere`:
+        then the death of this process says nothing of the map.
+        """
         self._change(
-            "UPDATE maps SET state = ?, attempts = attempts + 1, deaths = deaths + 1, before = ? WHERE name = ?",
-            RUNNING, before, name,
+            "UPDATE maps SET state = ?, attempts = attempts + 1, deaths = deaths + ?, before = ? WHERE name = ?",
+            RUNNING, int(not elsewhere), before, name,
         )  # fmt: skip
 
     def give_back(self, name: str) -> None:
         """Write down that work on a map was stopped on purpose, if it has begun and not ended."""
-        self._change(
-            "UPDATE maps SET state = ?, deaths = deaths - 1 WHERE name = ? AND state = ?", WAITING, name, RUNNING
-        )
+        self._change("UPDATE maps SET state = ?, deaths = 0 WHERE name = ? AND state = ?", WAITING, name, RUNNING)
 
     def finish(self, name: str, outcome: Outcome) -> None:
         """Write down what came of a map."""

@@ -13,7 +13,6 @@ from typing import Any
 from edseg_engine.batch.records import Outcome, Work
 from edseg_engine.batch.tasks import Step, failure_of, steps_of
 from edseg_engine.errors import Cancelled, DeviceError
-from edseg_engine.memory import available_memory
 from edseg_engine.pipeline.voxels import BYTES_FIXED
 from edseg_engine.progress import Progress
 
@@ -90,14 +89,13 @@ class LocalRunner:
     progress
         Is told of each map's progress.
     memory
-        Bytes that all maps at work may need together; None takes what is free now.
+        Bytes that all maps at work may need together.
     overlap
         Whether different maps may be at work at once.
     """
 
-    def __init__(self, progress: MapProgress, memory: float | None = None, overlap: bool = True) -> None:
-        self._progress, self._overlap = progress, overlap
-        self._memory = memory or available_memory() or float("inf")
+    def __init__(self, progress: MapProgress, memory: float, overlap: bool) -> None:
+        self._progress, self._memory, self._overlap = progress, memory, overlap
 
     def __call__(self, works: Iterator[Work]) -> Iterator[tuple[Work, Outcome]]:
         """Take works while there are any, and yield each with what came of it."""

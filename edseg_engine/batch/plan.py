@@ -11,14 +11,23 @@ from edseg_engine.batch.digests import asked_of, is_same, is_there, sha256_of
 from edseg_engine.batch.journal import Journal
 from edseg_engine.batch.manifest import MapInput
 from edseg_engine.batch.names import choose_names
-from edseg_engine.batch.records import DONE, FAILED, RUNNING, WAITING, Done, Entry, Failed, Job, Outcome
+from edseg_engine.batch.records import (
+    DONE,
+    FAILED,
+    MOST_DEATHS,
+    RUNNING,
+    WAITING,
+    Done,
+    Entry,
+    Failed,
+    Job,
+    Outcome,
+    killer_of,
+)
 from edseg_engine.batch.settings import FILES, MapSettings
 from edseg_engine.batch.tasks import OUTPUTS, done_of
 from edseg_engine.errors import ResultFormatError
 from edseg_engine.io.names import shown
-
-#: A map at which so many runs in a row were killed is taken for their cause.
-MOST_DEATHS = 3
 
 
 @dataclass(frozen=True)
@@ -27,15 +36,23 @@ class Plan:
 
     Attributes
     ----------
-    todo
-        Maps to work on, in their order; those at which an earlier run was killed come last.
+    fresh
+        Maps to work on, in their order.
+    suspects
+        Those at which an earlier run was killed: they are worked on last, and alone, so that one that kills again is
+        known.
     done, failed
         How many of the others have a result, and how many failed before.
     """
 
-    todo: tuple[Job, ...]
+    fresh: tuple[Job, ...]
+    suspects: tuple[Job, ...]
     done: int
     failed: int
+
+    @property
+    def todo(self) -> tuple[Job, ...]:
+        return (*self.fresh, *self.suspects)
 
     @property
     def total(self) -> int:
@@ -74,8 +91,8 @@ def make_plan(maps: Sequence[MapInput], journal: Journal, directory: Path, *, re
     """
     entries = journal.entries()
     known = {entry.name: entry for entry in entries}
-    todo: list[Job] = []
-    again: list[Job] = []
+    fresh: list[Job] = []
+    suspects: list[Job] = []
     done = failed = 0
     with journal.together():
         for job in jobs_of(maps, entries):
@@ -85,8 +102,8 @@ def make_plan(maps: Sequence[MapInput], journal: Journal, directory: Path, *, re
             elif state == FAILED:
                 failed += 1
             else:
-                (again if state == RUNNING else todo).append(job)
-    return Plan((*todo, *again), done, failed)
+                (suspects if state == RUNNING else fresh).append(job)
+    return Plan(tuple(fresh), tuple(suspects), done, failed)
 
 
 def document_of(task: str, directory: Path) -> str:
@@ -156,9 +173,5 @@ def _after_death(job: Job, journal: Journal) -> str:
     _, deaths = journal.before(job.name)
     if deaths < MOST_DEATHS:
         return RUNNING
-    message = (
-        f"{deaths} runs in a row were killed while this map was at work, as they are when memory runs out. "
-        "--retry-failed tries it again; use it with --one-at-a-time, as another map may have been the cause."
-    )
-    journal.finish(job.name, Outcome(Failed("DeviceError", message)))
+    journal.finish(job.name, Outcome(killer_of("runs")))
     return FAILED

@@ -10,6 +10,8 @@ from edseg_engine.batch.settings import MapSettings
 
 #: What the journal can say of a map. Only a run that was killed leaves maps ``running``.
 WAITING, RUNNING, DONE, FAILED = ("waiting", "running", "done", "failed")
+#: A map at which so many runs or workers in a row were killed is taken for their cause.
+MOST_DEATHS = 3
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,15 @@ class Failed:
 
     kind: str
     message: str
+
+
+def killer_of(victims: str) -> Failed:
+    """Return what the journal says of a map at which `MOST_DEATHS` of the `victims` (runs or workers) were killed."""
+    message = (
+        f"{MOST_DEATHS} {victims} in a row were killed while this map was at work, the last with no other map beside "
+        "it, as they are when memory runs out. Give it more memory, and try it again with --retry-failed."
+    )
+    return Failed("DeviceError", message)
 
 
 @dataclass(frozen=True)

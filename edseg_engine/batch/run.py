@@ -6,7 +6,7 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,15 +17,14 @@ from edseg_engine.batch.journal import Journal
 from edseg_engine.batch.journal_file import open_journal
 from edseg_engine.batch.local import LocalRunner
 from edseg_engine.batch.plan import Plan, document_of, make_plan
-from edseg_engine.batch.records import Done, Failed, Outcome, Work
+from edseg_engine.batch.records import Done, Failed, Job, Outcome, Work
 from edseg_engine.batch.settings import MapSettings, check_task
 from edseg_engine.batch.tasks import network_options, require_task
 from edseg_engine.devices import choose_device
 from edseg_engine.errors import OptionError, OutputError
+from edseg_engine.memory import available_memory
 from edseg_engine.progress import Progress
 
-#: Does works, and yields each with what came of it, in any order.
-Runner = Callable[[Iterator[Work]], Iterator[tuple[Work, Outcome]]]
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -198,7 +197,7 @@ class _Run:
         self._tell(self.state)
         start = time.monotonic()
         try:
-            with closing(self._runner()(self._works())) as outcomes:  # type: ignore[type-var]
+            with closing(self._outcomes()) as outcomes:
                 for work, outcome in outcomes:
                     self._finish(work, outcome, start)
         finally:
@@ -208,19 +207,26 @@ class _Run:
         left = self.state.total - self.state.done - self.state.failed
         return BatchResult(self.state.done, self.state.failed, left)
 
-    def _runner(self) -> Runner:
+    def _outcomes(self) -> Generator[tuple[Work, Outcome]]:
+        """Do what is to be done, and yield each map with what came of it."""
         if self.options.scheduler is not None:
-            return ClusterRunner(self.options.scheduler, self.options.workers)
-        return LocalRunner(self._report, self.options.memory, self.options.overlap)
+            runner = ClusterRunner(self.options.scheduler, self.options.workers)
+            if self.plan.todo:
+                yield from runner(self._works(self.plan.todo))
+            return
+        memory = self.options.memory or available_memory() or float("inf")
+        for jobs, overlap in ((self.plan.fresh, self.options.overlap), (self.plan.suspects, False)):
+            yield from LocalRunner(self._report, memory, overlap)(self._works(jobs))
 
-    def _works(self) -> Iterator[Work]:
+    def _works(self, jobs: Sequence[Job]) -> Iterator[Work]:
         """Yield what is to be done, and write down that it begins."""
-        for job in self.plan.todo:
+        for job in jobs:
             if self.stop():
                 return
             work = Work(job, self.directory / job.name, self.options.task, self.options.device)
             self.at_work.add(job.name)  # first: what interrupts the next line is often raised after it was written
-            self.journal.begin(job.name, document_of(self.options.task, work.directory))
+            before, elsewhere = document_of(self.options.task, work.directory), self.options.scheduler is not None
+            self.journal.begin(job.name, before, elsewhere=elsewhere)
             yield work
 
     def _report(self, name: str, stage: Progress) -> None:

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from batches import journal_of, noise_map, quick, small_network, states
+from batches import journal_of, let_kill, noise_map, quick, small_network, states
 from edseg_engine.batch.estimate import estimate_batch
+from edseg_engine.batch.inputs import find_maps
 from edseg_engine.batch.journal import Journal
 from edseg_engine.batch.journal_file import open_journal
 from edseg_engine.batch.local import MemoryBudget
+from edseg_engine.batch.plan import make_plan
 from edseg_engine.batch.records import Done, Failed, Outcome
 from edseg_engine.batch.run import BatchOptions, BatchProgress, run_batch
 from edseg_engine.batch.tasks import failure_of
@@ -144,23 +146,39 @@ def test_a_run_killed_between_result_and_journal_is_repaired(
     assert list(out.glob(".edseg-*")) == []
 
 
-def test_what_was_killed_before_it_wrote_is_done_again_but_not_for_ever(
+def run_killed_by_a_map(name: str, folder: Path, out: Path, options: BatchOptions) -> None:
+    let_kill(name)
+    run_batch([folder], out, options)
+
+
+def test_a_map_that_kills_runs_fails_and_those_beside_it_are_done(
     maps: list[Path], tmp_path: Path, options: BatchOptions
 ) -> None:
-    out = tmp_path / "out"
-    run_batch(maps, out, options)
-    for deaths in range(1, 4):
-        with open_journal(out, "segment") as journal:
-            for _ in range(deaths):
-                journal.begin("a", journal_of(out)["a"].result.document_sha256 if deaths == 1 else "")  # type: ignore[union-attr]
-        if deaths < 3:
-            assert run_batch(maps, out, options).done == 3
-            shutil.rmtree(out / "a")
-    assert run_batch(maps, out, options).failed == 1
-    failed = journal_of(out)["a"].result
+    out, together = tmp_path / "out", replace(options, memory=1e12)
+    run_batch(maps[:2], out, options)
+    finer = replace(together, settings=replace(options.settings, residues=2))  # all are to be done again
+    for _ in range(3):
+        with running(run_killed_by_a_map, "b", maps[0].parent, out, finer) as process:
+            process.join(120)
+            assert process.exitcode == -signal.SIGKILL
+    assert states(out)["b"] == "running"
+    result = run_batch(maps, out, finer)
+    assert (result.done, result.failed) == (2, 1)
+    failed = journal_of(out)["b"].result
     assert isinstance(failed, Failed)
-    assert "memory" in failed.message
-    assert run_batch(maps, out, replace(options, retry_failed=True)).done == 3
+    assert failed.kind == "DeviceError"
+    assert failed.message.startswith("3 runs in a row were killed while this map was at work")
+    assert run_batch(maps, out, replace(finer, retry_failed=True)).done == 3
+
+
+def test_a_run_whose_workers_are_elsewhere_dies_of_no_map(
+    maps: list[Path], tmp_path: Path, options: BatchOptions
+) -> None:
+    with open_journal(tmp_path / "out", "segment") as journal:
+        make_plan(find_maps(maps, options.settings, tmp_path / "out"), journal, tmp_path / "out")
+        for _ in range(4):
+            journal.begin("a", "", elsewhere=True)
+    assert run_batch(maps, tmp_path / "out", options).done == 3
 
 
 def test_stopping_finishes_what_is_at_work(maps: list[Path], tmp_path: Path, options: BatchOptions) -> None:

@@ -1,4 +1,4 @@
-"""A batch on a real Dask scheduler and real workers on this machine, one of which is killed."""
+"""A batch on a real Dask scheduler and real workers on this machine, which a map kills."""
 
 from __future__ import annotations
 
@@ -6,70 +6,63 @@ import asyncio
 import json
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 
-from batches import noise_map, quick, small_network, states
-from edseg_engine.batch.run import BatchProgress, run_batch
+from batches import journal_of, let_kill, noise_map, quick, small_network
+from edseg_engine.batch import cluster
+from edseg_engine.batch.records import Failed
+from edseg_engine.batch.run import run_batch
 from edseg_engine.errors import DeviceError, OptionError
-from forked import running
+from forked import succession
 
 pytest.importorskip("distributed")
-from distributed import Client, LocalCluster, Worker
+from distributed import LocalCluster, Worker
 
 
 def work(scheduler: str, folder: Path) -> None:
     async def serve() -> None:
-        async with Worker(scheduler, nthreads=1, local_directory=str(folder)) as worker:
+        async with Worker(scheduler, nthreads=2, local_directory=str(folder)) as worker:
             await worker.finished()
 
+    let_kill("deadly")
     asyncio.run(serve())
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[tuple[str, BaseProcess]]:
-    """Address of a scheduler with two workers, and one of these."""
-    with ExitStack() as stack:
-        scheduler = stack.enter_context(LocalCluster(n_workers=0, dashboard_address=None))
-        workers = [stack.enter_context(running(work, scheduler.scheduler_address, tmp_path)) for _ in range(2)]
-        with Client(scheduler.scheduler_address) as client:
-            client.wait_for_workers(2, timeout=120)
-        yield scheduler.scheduler_address, workers[0]
+def scheduler() -> Iterator[str]:
+    """Address of a scheduler without workers."""
+    with LocalCluster(n_workers=0, dashboard_address=None) as local:
+        yield local.scheduler_address
 
 
-def test_a_killed_worker_costs_nothing_but_time(cluster: tuple[str, BaseProcess], tmp_path: Path) -> None:
-    address, worker = cluster
-    options = quick(small_network(tmp_path))
-    maps = [noise_map(tmp_path / "data" / f"{number}.ccp4", number, edge=24) for number in range(8)]
-    bad = tmp_path / "data" / "bad.mtz"
+def test_a_map_that_kills_workers_fails_and_those_beside_it_are_done(scheduler: str, tmp_path: Path) -> None:
+    options, out = quick(small_network(tmp_path)), tmp_path / "spread"
+    maps = [noise_map(tmp_path / "data" / f"{number}.ccp4", number) for number in range(6)]
+    deadly, bad = noise_map(tmp_path / "data" / "deadly.ccp4"), tmp_path / "data" / "bad.mtz"
     bad.write_text("no map")
-
-    def kill_one(progress: BatchProgress) -> None:
-        if progress.done == 2 and progress.outcome is not None:
-            worker.kill()
-            worker.join()
-
-    spread = replace(options, scheduler=address)
-    result = run_batch([bad, *maps], tmp_path / "spread", spread, kill_one)
-    assert (result.done, result.failed) == (8, 1)
-    assert worker.exitcode == -signal.SIGKILL
-    assert states(tmp_path / "spread")["bad"] == "failed"
+    inputs, spread = [bad, maps[0], deadly, *maps[1:]], replace(options, scheduler=scheduler)
+    with succession(work, scheduler, tmp_path) as workers:
+        result = run_batch(inputs, out, spread)
+        assert (result.done, result.failed) == (6, 2)
+        assert [worker.exitcode for worker in workers] == [-signal.SIGKILL] * 3 + [None]
+    failed = journal_of(out)["deadly"].result
+    assert isinstance(failed, Failed)
+    assert failed.kind == "DeviceError"
+    assert failed.message.startswith("3 workers in a row were killed while this map was at work")
     run_batch(maps, tmp_path / "here", options)
-    for number in range(8):
-        one, other = (
-            json.loads((tmp_path / out / str(number) / "result.json").read_text()) for out in ("here", "spread")
-        )
+    for number in range(6):
+        one, other = (json.loads((path / str(number) / "result.json").read_text()) for path in (tmp_path / "here", out))
         assert one.pop("timings").keys() == other.pop("timings").keys()
         assert one == other
-    assert run_batch([bad, *maps], tmp_path / "spread", spread).done == 8  # all of them before
-    assert list((tmp_path / "spread").glob(".edseg-*")) == []
+    assert run_batch(inputs, out, spread).done == 6  # all of them before, so that no worker is needed
+    assert list(out.glob(".edseg-*")) == []
 
 
-def test_schedulers_that_are_not_there(tmp_path: Path) -> None:
+def test_schedulers_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_ANSWER_S", 1)
     options = quick(small_network(tmp_path))
     maps = [noise_map(tmp_path / "a.ccp4")]
     with pytest.raises(OptionError, match="nowhere"):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import gemmi
 import numpy as np
 import torch
 
+from edseg_engine.batch import tasks
 from edseg_engine.batch.journal_file import read_journal
 from edseg_engine.batch.records import Entry
 from edseg_engine.batch.run import BatchOptions
 from edseg_engine.batch.settings import MapSettings
+from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.networks.card import WeightsCard
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import save_weights
@@ -38,6 +43,18 @@ def noise_map(path: Path, seed: int = 0, edge: int = 16) -> Path:
     ccp4.update_ccp4_header(2)
     ccp4.write_ccp4_map(str(path))
     return path
+
+
+def let_kill(name: str) -> None:
+    """Let the map of this name kill this process when it is read, as one that needs too much memory does."""
+    read = tasks.read_map
+
+    def deadly(path: Path, **given: Any) -> DensityMap:
+        if path.stem == name:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read(path, **given)
+
+    tasks.read_map = deadly  # type: ignore[assignment]
 
 
 def quick(weights: Path, **changes: object) -> BatchOptions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
@@ -21,3 +22,25 @@ def running(target: Callable[..., None], *arguments: object) -> Iterator[BasePro
     finally:
         process.kill()
         process.join()
+
+
+@contextmanager
+def succession(target: Callable[..., None], *arguments: object) -> Iterator[list[BaseProcess]]:
+    """Call a function in a process, and in another one whenever it ends; gives all of them, the last is at work."""
+    processes: list[BaseProcess] = []
+    over = threading.Event()
+
+    def follow() -> None:
+        while not over.is_set():
+            with running(target, *arguments) as process:
+                processes.append(process)
+                while process.is_alive() and not over.is_set():
+                    process.join(0.1)
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    try:
+        yield processes
+    finally:
+        over.set()
+        thread.join()
