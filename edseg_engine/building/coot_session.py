@@ -21,6 +21,7 @@ class Session:
 
         self.job = job
         self.coot = coot_headless_api.molecules_container_t(False)
+        self.moved_atom = coot_headless_api.moved_atom_t
         self.coot.set_max_number_of_threads(job["threads"])
         self.coot.set_refinement_is_verbose(False)
         self.coot.set_use_rama_plot_restraints(True)
@@ -36,7 +37,11 @@ class Session:
 
     def read_back(self) -> gemmi.Structure:
         """Return the model as it is now."""
-        self.coot.write_coordinates(self.model, self.job["output"])
+        return self.read(self.model)
+
+    def read(self, model: int) -> gemmi.Structure:
+        """Return a model of the engine."""
+        self.coot.write_coordinates(model, self.job["output"])
         structure = gemmi.read_structure(self.job["output"])
         structure.setup_entities()
         return structure

@@ -13,7 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from edseg_engine.building.coot_session import PEPTIDE_ATOMS, Session, bond, progress, table
+from edseg_engine.building.coot_session import PEPTIDE_ATOMS, bond, progress, table
+from edseg_engine.building.coot_side_chains import SideChains
 
 #: Steps of real-space refinement: of the voted main chain, and around a gap or a peptide.
 _MAIN_CHAIN, _GAP = 100, 200
@@ -23,19 +24,15 @@ _LONGEST_GAP, _LONGEST_END = 8, 6
 _GAP_DENSITY, _END_DENSITY = 0.35, 0.55
 #: Å between C and N of a peptide bond that is one.
 _PEPTIDE = 1.6
-#: Side chains are fitted anew whose conformation is less probable (%), or whose mean density is less than this share of
-#: the median of the main chain.
-_POOR_ROTAMER, _POOR_DENSITY = 1.0, 0.35
 #: Peptides are suspected whose O has a difference peak of so many sigma on the other side.
 _PEPTIDE_SIGMA = 4.0
-_MAIN_CHAIN_ATOMS = frozenset({"N", "CA", "C", "O", "CB", "OXT"})
 #: Atoms clash whose spheres overlap by more than this (Å³).
 _CLASH = 2.0
 #: Residues without side chains to fit.
 _NO_ROTAMERS = frozenset({"ALA", "GLY"})
 
 
-class Worker(Session):
+class Worker(SideChains):
     """The tasks."""
 
     # Building
@@ -169,9 +166,7 @@ class Worker(Session):
         difference = self.difference_map()
         self.mend_peptides(self.outliers(), self.suspected_peptides(difference))
         progress(0.5, "side chains")
-        for chain, number, probability in table(self.coot.rotamer_analysis(self.model)):
-            if probability < _POOR_ROTAMER or self.side_chain_density(chain, number) < _POOR_DENSITY * self.median:
-                self.coot.auto_fit_rotamer(self.model, chain, number, "", "", self.map)
+        self.mend_side_chains()
         if difference is not None:
             progress(0.8, "waters")
             self.coot.set_add_waters_sigma_cutoff(self.job["waters"]["sigma"])
@@ -213,13 +208,6 @@ class Worker(Session):
         residues = self.residues(chain)
         density = sum(self.density(residues[n], PEPTIDE_ATOMS) for n in near if n in residues)
         return len(self.outliers() & {(chain, n) for n in near}), -density
-
-    def side_chain_density(self, chain: str, number: int) -> float:
-        """Return the mean density at the atoms beyond CB; that of the median main chain if there are none."""
-        residue = self.residues(chain).get(number)
-        atoms = [atom for atom in residue or () if atom.name not in _MAIN_CHAIN_ATOMS]
-        values = [self.coot.get_density_at_position(self.map, *atom.pos.tolist()) for atom in atoms]
-        return sum(values) / len(values) if values else self.median
 
     def validate(self) -> dict[str, Any]:
         """Return how many atoms clash and, per residue, its map correlation, its rotamer's probability (%), and whether
