@@ -33,7 +33,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--resolution", type=float, help="d_min in Å; read from the file if present")
     parser.add_argument("--averaging", action="store_true", help="time orientations and views of the first map")
     parser.add_argument("--sizes", action="store_true", help="measure the asymmetric unit and the cell of each map")
-    parser.add_argument("--cube", type=float, metavar="EDGE", help="measure a cube of EDGE Å filled with the first map")
+    parser.add_argument(
+        "--cube", type=float, nargs="+", metavar="EDGE", help="measure cubes of EDGE Å filled with the first map"
+    )
+    parser.add_argument(
+        "--orientations",
+        type=int,
+        default=SegmentOptions.orientations,
+        metavar="N",
+        help="of --sizes and --cube (default: %(default)s)",
+    )
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: %(default)s)")
     return run_tool(parser, run, argv)
 
@@ -44,15 +53,17 @@ def run(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
 
     def print_size(path: Path, region: str, resolution: float | None) -> None:
-        size = timing.measure_size(path, SegmentOptions(resolution=resolution, region=region), args.threads)
+        options = SegmentOptions(resolution=resolution, region=region, orientations=args.orientations)
+        size = timing.measure_size(path, options, args.threads)
         console.print(
             f"| {path.parent.name}/{path.name} | {size.region} | {size.residues} | {size.seconds:.1f} | "
-            f"{1000 * size.seconds / max(1, size.residues):.1f} | {size.peak_memory / 1e6:.0f} |"
+            f"{1000 * size.seconds / max(1, size.residues):.1f} | {size.peak_memory / 1e6:.0f} | "
+            f"{size.ceiling / 1e6:.0f} |"
         )
 
     if args.sizes or args.cube:
-        console.print("| map | region | residues | seconds | s / 1000 residues | peak memory (MB) |")
-        console.print("| --- | --- | ---: | ---: | ---: | ---: |")
+        console.print("| map | region | residues | seconds | s / 1000 residues | peak memory (MB) | ceiling (MB) |")
+        console.print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
     if args.sizes:
         for path, region in itertools.product(args.maps, ("asu", "cell")):
             print_size(path, region, args.resolution)
@@ -61,10 +72,11 @@ def run(args: argparse.Namespace) -> None:
     if density.d_min is None:
         raise ResolutionError(f"{args.maps[0]} does not store its resolution; give it with --resolution.")
     if args.cube:
-        with tempfile.TemporaryDirectory() as folder:
-            cube = Path(folder) / f"cube-{args.cube:g}.ccp4"
-            timing.write_cube(density, args.cube, 1.0, cube)
-            print_size(cube, "box", density.d_min)
+        for edge in args.cube:
+            with tempfile.TemporaryDirectory() as folder:
+                cube = Path(folder) / f"cube-{edge:g}.ccp4"
+                timing.write_cube(density, edge, 1.0, cube)
+                print_size(cube, "box", density.d_min)
         return
     if args.averaging:
         times = timing.averaging_times(density)

@@ -7,7 +7,7 @@ import resource
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import gemmi
@@ -21,7 +21,7 @@ from edseg_engine.evaluation.matching import match
 from edseg_engine.io.ccp4 import write_ccp4
 from edseg_engine.networks.weights import Weights
 from edseg_engine.options import SegmentOptions
-from edseg_engine.pipeline import find_residues, predict_map, segment
+from edseg_engine.pipeline import find_residues, label_residues, predict_map, prepare_map, run_network, segment
 from edseg_engine.progress import Clock
 from edseg_engine.residues.classify import Classifier, classify
 from edseg_engine.results.records import Segmentation
@@ -104,20 +104,43 @@ def averaging_times(density: DensityMap) -> list[float]:
 
 @dataclass(frozen=True)
 class SizeResult:
-    """One run of the whole pipeline: seconds without reading the file, and peak memory of its process in bytes."""
+    """One run of the whole pipeline.
+
+    Attributes
+    ----------
+    residues, region
+        What was found, and where.
+    seconds
+        Without reading the file.
+    ceiling
+        Bytes that the run was expected to need before it began.
+    peak_memory
+        Bytes that its process had at most.
+    """
 
     residues: int
     region: str
     seconds: float
+    ceiling: float
     peak_memory: int
 
 
 def measure_size(path: Path, options: SegmentOptions, threads: int) -> SizeResult:
     """Run a map in a process of its own."""
-    arguments = json.dumps([str(path), options.region, options.n_residues, options.resolution, threads])
-    command = [sys.executable, "-m", "tools.timing", arguments]
+    settings = asdict(options) | {"device": "cpu", "weights": options.weights and str(options.weights)}
+    command = [sys.executable, "-m", "tools.timing", json.dumps([str(path), settings, threads])]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return SizeResult(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def measure_here(path: Path, options: SegmentOptions) -> SizeResult:
+    """Run a map in this process, which must not have needed more memory before."""
+    ceilings: list[float] = []
+    clock = Clock()
+    prepared = prepare_map(path, options, clock, admit=ceilings.append)
+    result = label_residues(run_network(prepared, options, clock), options, clock)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return SizeResult(len(result.residues), result.region, _seconds(result), ceilings[0], peak)
 
 
 def write_cube(density: DensityMap, edge: float, spacing: float, path: Path) -> None:
@@ -133,13 +156,10 @@ def _seconds(result: Segmentation) -> float:
 
 
 def _child(arguments: str) -> None:
-    path, region, residues, resolution, threads = json.loads(arguments)
+    path, settings, threads = json.loads(arguments)
     torch.set_num_threads(threads)
-    result = segment(
-        Path(path), SegmentOptions(resolution=resolution, n_residues=residues, region=region, device="cpu")
-    )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps(SizeResult(len(result.residues), result.region, _seconds(result), peak).__dict__))
+    options = SegmentOptions(**settings | {"weights": settings["weights"] and Path(settings["weights"])})
+    print(json.dumps(asdict(measure_here(Path(path), options))))
 
 
 if __name__ == "__main__":
