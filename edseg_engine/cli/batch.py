@@ -102,7 +102,10 @@ def run(args: argparse.Namespace) -> int:
         raise Cancelled(f"Stopped; {result.left} maps are left to do. Start the same command again to go on.")
     if result.failed:
         kind = SomeMapsFailed if result.done else NoMapWorked
-        raise kind(f"{result.failed} of {result.total} maps failed; edseg report {shown(args.out)} shows why.")
+        raise kind(
+            f"{result.failed} of {result.total} maps failed; edseg report {shown(args.out)} shows why, and "
+            "--retry-failed tries them again."
+        )
     return 0
 
 

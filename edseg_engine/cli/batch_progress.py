@@ -111,8 +111,8 @@ def estimate_table(batch: BatchEstimate) -> str:
         lines.append(f"{each.name:<{width}}  {each.resolution:5.2f}  {each.memory / 1e9:5.1f} GB  {time:>8}")
     bad = sum(bool(each.problem) for each in batch.maps)
     known = [each.seconds for each in batch.maps if each.seconds is not None]
+    lines = [*lines, ""] if batch.maps else []
     lines += [
-        "",
         f"{'Maps to do':<17}{len(batch.maps)}{f', of which {bad} will fail' if bad else ''}",
         f"{'Finished before':<17}{batch.done} done, {batch.failed} failed",
     ]

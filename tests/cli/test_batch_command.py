@@ -43,7 +43,9 @@ def test_exit_codes_and_lines(arguments: list[str], tmp_path: Path, capsys: pyte
     assert lines[-1] == {
         "event": "result", "directory": str(tmp_path / "out"), "done": 1, "failed": 1, "left": 0,
     }  # fmt: skip
-    assert printed.err == f"edseg: 1 of 2 maps failed; edseg report {tmp_path / 'out'} shows why.\n"
+    assert printed.err == (
+        f"edseg: 1 of 2 maps failed; edseg report {tmp_path / 'out'} shows why, and --retry-failed tries them again.\n"
+    )
     bad.unlink()
     assert main(arguments) == 0
     summary = {line[:17].strip(): line[17:] for line in capsys.readouterr().out.splitlines()}
@@ -61,6 +63,10 @@ def test_a_dry_run(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureF
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert lines[-2:-1] == [{"event": "progress", "stage": "read", "fraction": 1.0, "message": ""}]
     assert [each["name"] for each in lines[-1]["maps"]] == ["good"]
+    assert main(arguments) == 0
+    capsys.readouterr()
+    assert main([*arguments, "--dry-run"]) == 0
+    assert capsys.readouterr().out == "Maps to do       0\nFinished before  1 done, 0 failed\n"
 
 
 def test_errors_of_the_batch_itself(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
