@@ -7,6 +7,7 @@ from typing import Any
 
 from pymol_edseg.console import application
 from pymol_edseg.label_format import format_label
+from pymol_edseg.model import residue_atoms
 from pymol_edseg.objects import atom, color_sites, focused, load_atoms, move, settings, show_sites
 from pymol_edseg.state import Result
 from pymol_edseg.surfaces import SIGMA, carved_surface, draw_surface, level_in_map, level_of
@@ -17,28 +18,28 @@ RADIUS, _MOVED = 9.0, 1.5
 _ZOOM, SLAB = 9.0, 12.0
 #: Of the residue in focus.
 _LOOK = {
-    "sphere_scale": 0.45,
+    "sphere_scale": 0.3,
+    "stick_radius": 0.15,
     "label_size": 22,
     "label_font_id": 7,
-    "label_position": [0, 2.2, 4],
+    "label_position": [0, 3.2, 4],
     "label_color": "front",
     "label_outline_color": "back",
 }
-_MESH_COLOR = "slate"
+#: Darker than the surface of the residue, which it surrounds.
+_MESH_COLOR = "0x4A4E8C"
 _CENTRE = "_edseg_centre"
 #: What follows the name of a map in that of its mesh.
 MESH = "_mesh"
 
 
 def show_focus(cmd: Any, result: Result, number: int) -> None:
-    """Show a residue alone: its own density, the map around it, and the names of its neighbours."""
+    """Show a residue alone: its atoms and own density, the map around it, and the names of its neighbours."""
     entered = focused(cmd, result) is None
     proposal = result.by_id[number]
     result.current = number
     view = cmd.get_view()
-    load_atoms(cmd, result.here, [atom(proposal, result.identities()[number])])
-    cmd.hide("everything", result.here)
-    cmd.show("spheres", result.here)
+    _draw_residue(cmd, result, number)
     for name, value in _LOOK.items():
         cmd.set(name, value, result.here)
     move(cmd, result, result.here)
@@ -52,13 +53,32 @@ def show_focus(cmd: Any, result: Result, number: int) -> None:
     draw_mesh(cmd, result, list(proposal.position))
 
 
+def _draw_residue(cmd: Any, result: Result, number: int) -> None:
+    """Make the pseudo-atom of a residue, and the atoms that a model would get of it."""
+    proposal = result.by_id[number]
+    chain, resi = proposal.address
+    atoms: list[Any] = []
+    bonds: list[tuple[int, int, int]] = []
+    if proposal.atoms:
+        atoms, bonds = residue_atoms(result, [proposal], {}, slots={number: (chain, int(resi))})
+    load_atoms(cmd, result.here, [*atoms, atom(proposal, result.identities()[number])], bonds)
+    cmd.hide("everything", result.here)
+    cmd.show("sticks", result.here)
+    cmd.show("spheres", _centre_of(result))
+
+
+def _centre_of(result: Result) -> str:
+    """Return the selection of the pseudo-atom of the residue in focus."""
+    return f"%{result.here} and not bonded"
+
+
 def label_focus(cmd: Any, result: Result) -> None:
     """Label the residue in focus with its three ranks, whatever the others have."""
     number = focused(cmd, result)
     if number is not None:
         identity = result.decisions()[number].identity
         text = format_label("ranks", result.by_id[number], identity)
-        cmd.alter(f"%{result.here}", "label = text", space={"text": text})
+        cmd.alter(_centre_of(result), "label = text", space={"text": text})
         cmd.show("labels", f"%{result.here}")
         cmd.rebuild(result.here)
 
@@ -114,10 +134,10 @@ def follow_centre(cmd: Any, result: Result) -> None:
 def _look(cmd: Any, result: Result, view: tuple[float, ...], entered: bool) -> None:
     """Centre the residue in focus; keep the user's zoom and slab within the focus."""
     if entered or view[16] - view[15] > 4 * SLAB:
-        cmd.zoom(f"%{result.here}", _ZOOM)
+        cmd.zoom(_centre_of(result), _ZOOM)
         cmd.clip("slab", SLAB)
     else:
-        cmd.center(f"%{result.here}")
+        cmd.center(_centre_of(result))
     if application():
         there = cmd.get_view()
         cmd.set_view(view)

@@ -65,7 +65,7 @@ def _replace_atoms(cmd: Any, result: Result, model: str, accepted: Sequence[Prop
     others = cmd.count_atoms(f"%{model} and not {_own(result)}") if exists else 0
     if not others:
         if accepted:
-            load_atoms(cmd, model, *_residues(result, accepted, {}))
+            load_atoms(cmd, model, *residue_atoms(result, accepted, {}))
             _show(cmd, model)
             cmd.group(result.name, model, quiet=1)
             move(cmd, result, model)
@@ -77,7 +77,7 @@ def _replace_atoms(cmd: Any, result: Result, model: str, accepted: Sequence[Prop
             images = _placed(cmd, result, model, accepted)
             temporary = cmd.get_unused_name("_edseg")
             slots = result.completion.slots if result.completion and result.completion.model == model else {}
-            load_atoms(cmd, temporary, *_residues(result, accepted, images, _free_chain(cmd, model), slots))
+            load_atoms(cmd, temporary, *residue_atoms(result, accepted, images, _free_chain(cmd, model), slots))
             _show(cmd, temporary)
             _join_segments(cmd, model, temporary)
             cmd.copy_to(model, temporary, rename="", zoom=0, quiet=1)
@@ -106,7 +106,7 @@ def _join_chains(cmd: Any, model: str, slots: Sequence[tuple[str, int]]) -> None
                 cmd.bond(first, second)
 
 
-def _residues(
+def residue_atoms(
     result: Result,
     accepted: Sequence[Proposal],
     images: Mapping[int, Image],

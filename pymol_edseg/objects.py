@@ -24,6 +24,7 @@ _NEAR = "_edseg_near"
 _LINK = 5.0
 #: Colours of low, middle and high confidence: a scale that the colour-blind read, too (cividis).
 _GREY = "#505050"
+_REJECTED = "#9A9A9A"
 CONFIDENCE_SCALE = ((0.0, "#00224E"), (0.5, "#7D7C78"), (1.0, "#FEE838"))
 
 
@@ -90,6 +91,7 @@ def draw_sites(cmd: Any, result: Result) -> None:
     load_atoms(cmd, result.sites, (atom(p, classes[p.id]) for p in result.proposals))
     cmd.hide("everything", result.sites)
     cmd.set("sphere_scale", 0.35, result.sites)
+    cmd.set("nonbonded_size", 0.6, result.sites)
     cmd.set("label_color", "front", result.sites)
     cmd.set("label_outline_color", "back", result.sites)
     cmd.set("label_size", 14, result.sites)
@@ -107,12 +109,11 @@ def move(cmd: Any, result: Result, name: str) -> None:
 def update_sites(cmd: Any, result: Result) -> None:
     """Name, colour, label and size the pseudo-atoms after the state of their proposals."""
     classes, decisions = result.classes(), result.decisions()
-    scale = {ACCEPTED: 0.6, REJECTED: 0.15}
     # Where a model has the atoms, a large sphere would hide them.
     values = {
         p.address: (
             pdb_name(d.identity or classes[p.id]),
-            0.2 if p.atoms and d.status == ACCEPTED else scale.get(d.status, 0.35),
+            0.35 if d.status != ACCEPTED else 0.2 if p.atoms else 0.6,
         )
         for p in result.proposals
         for d in [decisions[p.id]]
@@ -125,17 +126,22 @@ def update_sites(cmd: Any, result: Result) -> None:
 
 
 def show_sites(cmd: Any, result: Result) -> None:
-    """Show and label all pseudo-atoms or, in focus, those around the current one, which has an object of its own."""
+    """Show and label all pseudo-atoms or, in focus, those around the current one, which has an object of its own.
+
+    Rejected ones are crosses.
+    """
     number = focused(cmd, result)
     near = None if number is None else _around(result, number)
     texts = labels(result, near)
     cmd.alter(f"%{result.sites}", "label = texts.get((chain, resi), '')", space={"texts": texts})
     cmd.show("labels", f"%{result.sites}")
     shown = {p.address for p in result.proposals if result.is_listed(p.id) and (near is None or p.id in near)}
-    cmd.hide("spheres", f"%{result.sites}")
-    select_residues(cmd, _NEAR, result.sites, shown)
-    cmd.show("spheres", f"?{_NEAR}")
-    cmd.delete(_NEAR)
+    cmd.hide("spheres nonbonded", f"%{result.sites}")
+    rejected = {result.by_id[n].address for n, d in result.journal.decisions().items() if d.status == REJECTED}
+    for residues, look in ((shown - rejected, "spheres"), (shown & rejected, "nonbonded")):
+        select_residues(cmd, _NEAR, result.sites, residues)
+        cmd.show(look, f"?{_NEAR}")
+        cmd.delete(_NEAR)
     cmd.rebuild(result.sites)
 
 
@@ -180,7 +186,7 @@ def color_sites(cmd: Any, result: Result) -> None:
     """Colour the pseudo-atoms by ``view.color``: class, confidence or property."""
     color_residues(cmd, f"%{result.sites}", site_colors(result), _GREY)
     if result.here in cmd.get_names("objects"):
-        color_residues(cmd, f"%{result.here}", site_colors(result), _GREY)
+        color_residues(cmd, f"%{result.here} and elem C", site_colors(result), _GREY)
 
 
 def color_voxels(cmd: Any, result: Result) -> None:
@@ -201,7 +207,7 @@ def site_colors(result: Result) -> dict[tuple[str, str], str]:
     else:
         table = GROUP_COLORS if mode == "property" else COLORS
         values = {number: table[GROUP_OF[c] if mode == "property" else c] for number, c in classes.items()}
-    values |= {number: _GREY for number, d in result.journal.decisions().items() if d.status == REJECTED}
+    values |= {number: _REJECTED for number, d in result.journal.decisions().items() if d.status == REJECTED}
     return {p.address: values[p.id] for p in result.proposals}
 
 

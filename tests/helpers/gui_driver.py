@@ -182,7 +182,7 @@ def keys_in_the_viewer(panel):
         QtTest.QTest.keyClick(viewer, key, modifier)
         moves.append(table.ids())
     REPORT["moves in the viewer"] = moves
-    REPORT["in focus"] = [atom.resi for atom in cmd.get_model("edseg_1_here").atom]
+    REPORT["in focus"] = [atom.resi for atom in cmd.get_model("edseg_1_here and rep spheres").atom]
     wait_until(lambda: math.dist(cmd.get_position(), site(94)) < 0.1 and math.dist(result.centre, site(94)) < 0.1)
     QtTest.QTest.qWait(500)  # for the end of the view's animation
     before, names = result.centre, cmd.get_names("objects")

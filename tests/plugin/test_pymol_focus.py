@@ -15,6 +15,7 @@ from places import MODEL, MTZ
 from pretend_engine import pretend_engine
 from pymol_edseg.completion import slots
 from pymol_edseg.focus import SLAB
+from pymol_edseg.geometry import ideal_residue
 from pymol_edseg.journal import ACCEPTED
 from pymol_edseg.label_format import format_label
 from pymol_edseg.state import Completion, state_of
@@ -28,8 +29,8 @@ def shown(cmd: Any, selection: str = "edseg_1_sites") -> set[int]:
 
 def labelled(cmd: Any, name: str = "edseg_1_sites") -> dict[int, str]:
     found: dict[int, str] = {}
-    cmd.iterate(f"%{name}", "found[resv] = label", space={"found": found})
-    return {number: text for number, text in found.items() if text}
+    cmd.iterate(f"%{name}", "label and found.update({resv: label})", space={"found": found})
+    return found
 
 
 def test_focus_shows_one_residue_and_its_neighbours(loaded: Any) -> None:
@@ -43,12 +44,19 @@ def test_focus_shows_one_residue_and_its_neighbours(loaded: Any) -> None:
     near = {p.id for p in result.proposals if p.id != 95 and math.dist(p.position, proposal.position) < 12}
     assert shown(loaded) == near
     assert labelled(loaded) == {n: result.by_id[n].label for n in near}
-    (here,) = loaded.get_model("edseg_1_here").atom
+    (here,) = loaded.get_model("edseg_1_here and rep spheres").atom
     assert labelled(loaded, "edseg_1_here") == {95: format_label("ranks", proposal, None)}
+    # What a model would get of it.
+    atoms = loaded.get_model("edseg_1_here and rep sticks and bonded").atom
+    expected = ideal_residue(proposal.atoms)
+    assert {atom.name for atom in atoms} >= {"N", "CA", "C", "O"}
+    assert all(math.dist(atom.coord, expected[atom.name]) < 1e-3 for atom in atoms)
     assert loaded.get_position() == pytest.approx(here.coord, abs=0.01)
     colors: list[int] = []
-    loaded.iterate("edseg_1_here or edseg_1_sites and resi 95", "colors.append(color)", space={"colors": colors})
-    assert colors[0] == colors[1]
+    loaded.iterate(
+        "edseg_1_here and elem C or edseg_1_sites and resi 95", "colors.append(color)", space={"colors": colors}
+    )
+    assert len(set(colors)) == 1 < len(colors)
     view = loaded.get_view()
     assert view[16] - view[15] == pytest.approx(SLAB, abs=0.1)
     enabled = set(loaded.get_names("objects", 1))
@@ -91,7 +99,9 @@ def test_decisions_in_focus_are_drawn_in_the_overview(loaded: Any) -> None:
     assert not result.drawn[0] & {result.by_id[n].address for n in (3, 5)}
     sizes: dict[int, float] = {}
     loaded.iterate("edseg_1_sites", "sizes[resv] = s.sphere_scale", space={"sizes": sizes})
-    assert sizes[5] < sizes[3] < sizes[4]
+    assert sizes[3] < sizes[4]
+    assert shown(loaded) == set(range(1, 96)) - {5}
+    assert [atom.resi for atom in loaded.get_model("edseg_1_sites and rep nonbonded").atom] == ["5"]
     assert loaded.count_atoms("edseg_1_model and name CA and rep sticks") == 1
 
 
