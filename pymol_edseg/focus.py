@@ -7,8 +7,8 @@ from typing import Any
 
 from pymol_edseg.console import application
 from pymol_edseg.label_format import format_label
-from pymol_edseg.model import residue_atoms
-from pymol_edseg.objects import atom, color_sites, focused, load_atoms, move, settings, show_sites
+from pymol_edseg.model import BONDS, residue_atoms
+from pymol_edseg.objects import atom, color_result, focused, load_atoms, move, settings, show_sites
 from pymol_edseg.state import Result
 from pymol_edseg.surfaces import SIGMA, carved_surface, draw_surface, level_in_map, level_of
 
@@ -47,7 +47,7 @@ def show_focus(cmd: Any, result: Result, number: int) -> None:
     cmd.disable(result.surface)
     _draw_part(cmd, result, number)
     label_focus(cmd, result)
-    color_sites(cmd, result)
+    color_result(cmd, result)
     show_sites(cmd, result)
     _look(cmd, result, view, entered)
     draw_mesh(cmd, result, list(proposal.position))
@@ -55,13 +55,11 @@ def show_focus(cmd: Any, result: Result, number: int) -> None:
 
 def _draw_residue(cmd: Any, result: Result, number: int) -> None:
     """Make the pseudo-atom of a residue, and the atoms that a model would get of it."""
-    proposal = result.by_id[number]
-    chain, resi = proposal.address
-    atoms: list[Any] = []
-    bonds: list[tuple[int, int, int]] = []
-    if proposal.atoms:
-        atoms, bonds = residue_atoms(result, [proposal], {}, slots={number: (chain, int(resi))})
-    load_atoms(cmd, result.here, [*atoms, atom(proposal, result.identities()[number])], bonds)
+    proposal, identity = result.by_id[number], result.identities()[number]
+    atoms = residue_atoms(proposal, identity, result.residue(number)) if proposal.atoms else []
+    index = {made.name: i for i, made in enumerate(atoms)}
+    bonds = ((index[a], index[b], order) for a, b, order in BONDS if a in index and b in index)
+    load_atoms(cmd, result.here, [*atoms, atom(proposal, identity)], bonds)
     cmd.hide("everything", result.here)
     cmd.show("sticks", result.here)
     cmd.show("spheres", _centre_of(result))

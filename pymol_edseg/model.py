@@ -29,7 +29,7 @@ SAME = 2.0
 NEIGHBOUR = 7.5
 #: C and N nearer (Å) than this are bonded, if their residues are neighbours.
 _BOND = 2.5
-_BONDS = (("N", "CA", 1), ("CA", "C", 1), ("C", "O", 2), ("CA", "CB", 1))
+BONDS = (("N", "CA", 1), ("CA", "C", 1), ("C", "O", 2), ("CA", "CB", 1))
 _RESIDUES_PER_CHAIN = 9999
 _CHAINS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -65,7 +65,7 @@ def _replace_atoms(cmd: Any, result: Result, model: str, accepted: Sequence[Prop
     others = cmd.count_atoms(f"%{model} and not {_own(result)}") if exists else 0
     if not others:
         if accepted:
-            load_atoms(cmd, model, *residue_atoms(result, accepted, {}))
+            load_atoms(cmd, model, *_residues(result, accepted, {}))
             _show(cmd, model)
             cmd.group(result.name, model, quiet=1)
             move(cmd, result, model)
@@ -77,7 +77,7 @@ def _replace_atoms(cmd: Any, result: Result, model: str, accepted: Sequence[Prop
             images = _placed(cmd, result, model, accepted)
             temporary = cmd.get_unused_name("_edseg")
             slots = result.completion.slots if result.completion and result.completion.model == model else {}
-            load_atoms(cmd, temporary, *residue_atoms(result, accepted, images, _free_chain(cmd, model), slots))
+            load_atoms(cmd, temporary, *_residues(result, accepted, images, _free_chain(cmd, model), slots))
             _show(cmd, temporary)
             _join_segments(cmd, model, temporary)
             cmd.copy_to(model, temporary, rename="", zoom=0, quiet=1)
@@ -106,7 +106,7 @@ def _join_chains(cmd: Any, model: str, slots: Sequence[tuple[str, int]]) -> None
                 cmd.bond(first, second)
 
 
-def residue_atoms(
+def _residues(
     result: Result,
     accepted: Sequence[Proposal],
     images: Mapping[int, Image],
@@ -136,11 +136,8 @@ def residue_atoms(
     atoms: list[Any] = []
     index: dict[tuple[int, str], int] = {}
     for p in sorted(accepted, key=lambda p: (slots.get(p.id, ("~", 0)), numbers.get(p.id, p.id))):
-        for name, xyz in geometry[p.id].items():
-            if name == "CB" and names[p.id] == "GLY":
-                continue
-            made = atom(p, names[p.id])
-            made.name, made.symbol, made.coord, made.custom = name, name[0], list(xyz), result.name
+        for made in residue_atoms(p, names[p.id], geometry[p.id]):
+            made.custom = result.name
             if p.id in slots:
                 made.chain, made.resi_number = slots[p.id]
                 made.resi = str(made.resi_number)
@@ -149,11 +146,22 @@ def residue_atoms(
                 made.chain, made.resi, made.resi_number = _CHAINS[part % len(_CHAINS)], str(number + 1), number + 1
             if p.id not in slots:
                 made.chain = chain or made.chain
-            index[p.id, name] = len(atoms)
+            index[p.id, made.name] = len(atoms)
             atoms.append(made)
-    inner = (((p.id, first), (p.id, second), order) for p in accepted for first, second, order in _BONDS)
+    inner = (((p.id, first), (p.id, second), order) for p in accepted for first, second, order in BONDS)
     bonds = [*inner, *(((before, "C"), (after, "N"), 1) for before, after in links)]
     return atoms, [(index[a], index[b], order) for a, b, order in bonds if a in index and b in index]
+
+
+def residue_atoms(proposal: Proposal, identity: str, geometry: Mapping[str, Position]) -> list[Any]:
+    """Return the atoms of a residue at these places."""
+    atoms = []
+    for name, xyz in geometry.items():
+        if name != "CB" or identity != "GLY":
+            made = atom(proposal, identity)
+            made.name, made.symbol, made.coord = name, name[0], list(xyz)
+            atoms.append(made)
+    return atoms
 
 
 def _links(result: Result, geometry: Mapping[int, Mapping[str, Position]]) -> list[tuple[int, int]]:

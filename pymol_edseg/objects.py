@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ _NEAR = "_edseg_near"
 _LINK = 5.0
 #: Colours of low, middle and high confidence: a scale that the colour-blind read, too (cividis).
 _GREY = "#505050"
+#: Up to so many residues are selected faster by their numbers than by going through all atoms.
+_FEW = 100
 _REJECTED = "#9A9A9A"
 CONFIDENCE_SCALE = ((0.0, "#00224E"), (0.5, "#7D7C78"), (1.0, "#FEE838"))
 
@@ -121,7 +124,7 @@ def update_sites(cmd: Any, result: Result) -> None:
     cmd.alter(
         f"%{result.sites}", "resn, s.sphere_scale = values.get((chain, resi), (resn, 0))", space={"values": values}
     )
-    color_sites(cmd, result)
+    color_result(cmd, result)
     show_sites(cmd, result)
 
 
@@ -135,13 +138,14 @@ def show_sites(cmd: Any, result: Result) -> None:
     texts = labels(result, near)
     cmd.alter(f"%{result.sites}", "label = texts.get((chain, resi), '')", space={"texts": texts})
     cmd.show("labels", f"%{result.sites}")
-    shown = {p.address for p in result.proposals if result.is_listed(p.id) and (near is None or p.id in near)}
+    shown = {p.address for p in result.proposals if result.is_drawn(p.id) and (near is None or p.id in near)}
     cmd.hide("spheres nonbonded", f"%{result.sites}")
     rejected = {result.by_id[n].address for n, d in result.journal.decisions().items() if d.status == REJECTED}
     for residues, look in ((shown - rejected, "spheres"), (shown & rejected, "nonbonded")):
-        select_residues(cmd, _NEAR, result.sites, residues)
-        cmd.show(look, f"?{_NEAR}")
-        cmd.delete(_NEAR)
+        if residues:
+            select_residues(cmd, _NEAR, result.sites, residues)
+            cmd.show(look, f"?{_NEAR}")
+            cmd.delete(_NEAR)
     cmd.rebuild(result.sites)
 
 
@@ -161,7 +165,7 @@ def _around(result: Result, number: int) -> set[int]:
 
 def draw_trace(cmd: Any, result: Result) -> None:
     """Draw a line along what are likely neighbours in the chain, so that one sees the fold."""
-    shown = [p for p in result.proposals if p.atoms and result.is_listed(p.id)]
+    shown = [p for p in result.proposals if p.atoms and result.is_drawn(p.id)]
     index = {p.id: i for i, p in enumerate(shown)}
     pairs = [pair for stretch in result.stretches for pair in itertools.pairwise(stretch) if index.keys() >= set(pair)]
     places = {p.id: p.anchor for p in shown}
@@ -182,20 +186,33 @@ def draw_trace(cmd: Any, result: Result) -> None:
     move(cmd, result, result.trace)
 
 
-def color_sites(cmd: Any, result: Result) -> None:
-    """Colour the pseudo-atoms by ``view.color``: class, confidence or property."""
-    color_residues(cmd, f"%{result.sites}", site_colors(result), _GREY)
-    if result.here in cmd.get_names("objects"):
-        color_residues(cmd, f"%{result.here} and elem C", site_colors(result), _GREY)
-
-
-def color_voxels(cmd: Any, result: Result) -> None:
-    """Colour the voxels as the pseudo-atoms are, and the surfaces with them."""
+def color_result(cmd: Any, result: Result) -> None:
+    """Colour pseudo-atoms, voxels and surfaces by ``view.color``: class, confidence or property."""
     objects = set(cmd.get_names("objects"))
-    if result.voxels in objects:
-        color_residues(cmd, f"%{result.voxels}", site_colors(result), _GREY)
-        for name in {result.surface, result.part} & objects:
-            cmd.recolor(name)
+    colors = site_colors(result)
+    color_residues(cmd, f"%{result.sites}", colors, _GREY)
+    if result.here in objects:
+        color_residues(cmd, f"%{result.here} and elem C", colors, _GREY)
+    changed = {address for address, color in colors.items() if result.colored.get(address) != color}
+    if result.voxels not in objects or not changed:
+        return
+    color_residues(cmd, voxels_of(result, changed), colors, _GREY)
+    result.colored = colors
+    if result.drawn and result.drawn[0] & changed and result.surface in objects:
+        cmd.recolor(result.surface)
+    if result.part in objects:
+        cmd.recolor(result.part)
+
+
+def voxels_of(result: Result, residues: Collection[tuple[str, str]]) -> str:
+    """Return a selection of the voxels of at least these residues (chain, number)."""
+    if len(residues) > _FEW:
+        return f"%{result.voxels}"
+    numbers: dict[str, list[str]] = defaultdict(list)
+    for chain, number in residues:
+        numbers[chain].append(number)
+    parts = " or ".join(f"chain {chain} and resi {'+'.join(found)}" for chain, found in numbers.items())
+    return f"%{result.voxels} and ({parts or 'none'})"
 
 
 def site_colors(result: Result) -> dict[tuple[str, str], str]:
@@ -261,7 +278,7 @@ def labels(result: Result, near: Collection[int] | None = None) -> dict[tuple[st
     for p in result.proposals:
         decision = decisions[p.id]
         shown = p.id in near if near is not None else view.label != "focus"
-        shown &= result.is_listed(p.id)
+        shown &= result.is_drawn(p.id)
         shown &= 100 * p.confidence >= view.min_confidence and decision.status != REJECTED
         texts[p.address] = format_label(view.label, p, decision.identity) if shown else ""
     return texts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping
@@ -45,7 +46,7 @@ class Proposal:
         """The rank-1 class."""
         return self.ranks[0][0]
 
-    @property
+    @functools.cached_property
     def address(self) -> tuple[str, str]:
         """Chain and residue number in coordinate files and PyMOL objects; up to 9999 the number is the id."""
         chain, number = divmod(self.id - 1, _RESIDUES_PER_CHAIN)

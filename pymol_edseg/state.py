@@ -17,28 +17,34 @@ from pymol_edseg.palette import class_of
 from pymol_edseg.proposals import Proposal, Segmentation
 from pymol_edseg.records import MapReference, ViewSettings
 from pymol_edseg.resolutions import Resolutions
-from pymol_edseg.tracing import trace
+from pymol_edseg.tracing import at_odds, trace
 
 
 @dataclass(frozen=True)
 class Completion:
-    """What a partial model lacks.
+    """The proposals that alone are listed: what a partial model lacks, or what is doubtful.
 
     Attributes
     ----------
+    model
+        The model; empty for doubts about the proposals themselves.
     images
-        The proposals that it lacks, by their ids, and the symmetry copies that lie beside it.
+        The proposals, by their ids, and the symmetry copies that lie beside the model or in it.
     slots
         Chain and number that those in a gap of the model would have.
+    doubts
+        What is doubtful, in words, if that is what is listed.
     """
 
     model: str
     images: Mapping[int, Image]
-    slots: Mapping[int, tuple[str, int]]
+    slots: Mapping[int, tuple[str, int]] = field(default_factory=dict)
+    doubts: Mapping[int, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         images = [[number, image.operation, list(image.shift)] for number, image in self.images.items()]
-        return {"model": self.model, "images": images, "slots": [[n, *slot] for n, slot in self.slots.items()]}
+        slots = [[number, *slot] for number, slot in self.slots.items()]
+        return {"model": self.model, "images": images, "slots": slots, "doubts": list(self.doubts.items())}
 
     @classmethod
     def from_json(cls, stored: Any, known: Collection[int], crystal: Crystal) -> Completion:
@@ -48,9 +54,11 @@ class Completion:
             u, v, w = (checked.whole(x, -1000, 1000) for x in shift)
             images[number] = Image(checked.whole(operation, 0, len(crystal.operations) - 1), (u, v, w))
         slots = {n: (checked.text(chain), checked.whole(i, -9999, 10**6)) for n, chain, i in stored["slots"]}
-        if not set(images) | set(slots) <= set(known):
+        doubts = {number: checked.text(said) for number, said in stored.get("doubts", ())}
+        if not set(images) | set(slots) | set(doubts) <= set(known):
             raise ValueError("the completion is not of these proposals")
-        return cls(checked.object_name(stored["model"]), images, slots)
+        model = stored["model"] if doubts and stored["model"] == "" else checked.object_name(stored["model"])
+        return cls(model, images, slots, doubts)
 
 
 @dataclass
@@ -87,6 +95,8 @@ class Result:
     centre: tuple[float, ...] | None = None
     #: What the surface shows: addresses of residues, and its level.
     drawn: tuple[frozenset[tuple[str, str]], float | None] | None = None
+    #: The colours that the voxels have, by the addresses of residues.
+    colored: dict[tuple[str, str], str] = field(default_factory=dict)
     _residues: dict[tuple[int, Image | None], dict[str, Position]] = field(default_factory=dict, repr=False)
 
     @property
@@ -95,8 +105,12 @@ class Result:
         return tuple(self.by_id.values())
 
     def is_listed(self, number: int) -> bool:
-        """Return whether a proposal is to be shown: all are, unless a partial model has them."""
+        """Return whether a proposal is listed and its density shown: all are, unless only some are wanted."""
         return self.completion is None or number in self.completion.images
+
+    def is_drawn(self, number: int) -> bool:
+        """Return whether the place of a proposal is to be seen: where there is no model, also of those not listed."""
+        return self.is_listed(number) or not (self.completion and self.completion.model)
 
     def complete(self, completion: Completion | None) -> None:
         """Show only what a partial model lacks, or all again."""
@@ -155,6 +169,11 @@ class Result:
     def stretches(self) -> list[list[int]]:
         """The ids of the proposals as stretches of chain."""
         return trace(self.data.proposals, self.crystal)
+
+    @cached_property
+    def at_odds(self) -> frozenset[int]:
+        """The ids of the proposals whose votes for neighbours in the chain are not answered."""
+        return at_odds(self.data.proposals, self.crystal, self.stretches)
 
     def residue(self, number: int, image: Image | None = None) -> Mapping[str, Position]:
         """Return the atoms (Å) of a proposal, or of a symmetry copy of it.

@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from pymol_edseg.journal import UNDECIDED
-from pymol_edseg.objects import color_voxels, move, settings
+from pymol_edseg.objects import move, settings, voxels_of
 from pymol_edseg.palette import file_name
 from pymol_edseg.records import MapReference
 from pymol_edseg.state import Result
 
-#: A surface belongs to the voxels nearer than this many voxel spacings: just enough to leave no gaps between them.
-CARVE = 0.87
+#: A surface belongs to the voxels nearer than this many voxel spacings: enough to leave no gaps between them, and few
+#: holes where it ends.
+CARVE = 1.1
+#: The same with so many residues or more, of which a surface takes long: just enough to leave no gaps.
+_CARVE_MANY, _MANY = 0.87, 1000
 #: Enough to see the pseudo-atoms inside.
 TRANSPARENCY = 0.3
 #: Standard deviations above the mean of the map, where no isosurface or mesh of it shows the user's level.
@@ -111,15 +114,16 @@ def draw_surface(cmd: Any, result: Result) -> None:
     exists = result.surface in cmd.get_names("objects")
     if not wanted[0]:
         cmd.delete(result.surface)
+        result.drawn = None
     elif not exists or result.drawn != wanted:
         check_density(cmd, result)
         wanted = wanted[0], level_of(cmd, result)
         cmd.delete(result.surface)
         # Only what is to be seen has a segment identifier.
-        cmd.alter(f"%{result.voxels}", "segi = names.get((chain, resi), '')", space={"names": names})
+        changed = wanted[0] ^ result.drawn[0] if result.drawn else names.keys()
+        cmd.alter(voxels_of(result, changed), "segi = names.get((chain, resi), '')", space={"names": names})
         carved_surface(cmd, result, result.surface, f"%{result.voxels} and not segi ''")
-    result.drawn = wanted
-    color_voxels(cmd, result)
+        result.drawn = wanted
 
 
 def check_density(cmd: Any, result: Result) -> None:
@@ -147,13 +151,15 @@ def level_in_map(cmd: Any, result: Result, level: float) -> float:
 
 def carved_surface(cmd: Any, result: Result, name: str, where: str) -> None:
     """Make a surface of the density that belongs to a selection of voxels, in their colours."""
-    if not int(cmd.get("isosurface_algorithm")):
-        # Open-source PyMOL says for each surface that it lacks the first algorithm, and takes the second.
-        cmd.set("isosurface_algorithm", 1, quiet=1)
+    # Open-source PyMOL says for each surface that it lacks algorithm 0, and takes 1. That ends PyMOL in parts of a map
+    # that are expanded by symmetry, where 2, though slower, does not.
+    algorithm = 2 if result.completion else 1
+    if int(cmd.get("isosurface_algorithm")) < algorithm:
+        cmd.set("isosurface_algorithm", algorithm, quiet=1)
     if int(cmd.get("two_sided_lighting")) < 0:
         # The insides, where a surface is cut, are black in ray-traced pictures unless this is set for all objects.
         cmd.set("two_sided_lighting", 1, quiet=1)
-    radius = CARVE * (result.data.voxel_spacing or 1.0)
+    radius = (CARVE if len(result.proposals) < _MANY else _CARVE_MANY) * (result.data.voxel_spacing or 1.0)
     with settings(cmd, auto_zoom=0, auto_hide_selections=0):
         if result.ramp not in cmd.get_names("objects"):
             cmd.ramp_new(result.ramp, result.voxels, [0, _RAMP * radius], ["atomic", "atomic"], quiet=1)

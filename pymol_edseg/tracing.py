@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -34,6 +35,21 @@ def trace(proposals: Sequence[Proposal], crystal: Crystal) -> list[list[int]]:
             before += after
             stretches |= dict.fromkeys(after, before)
     return list({id(stretch): stretch for stretch in stretches.values()}.values())
+
+
+def at_odds(proposals: Sequence[Proposal], crystal: Crystal, stretches: Sequence[Sequence[int]]) -> frozenset[int]:
+    """Return the ids of proposals that vote for a neighbour in the chain with which they are not linked."""
+    pairs = {pair for stretch in stretches for pair in itertools.pairwise(stretch)}
+    voting = [p for p in proposals if p.atoms]
+    neighbours = Neighbours(crystal, (p.anchor for p in voting), AGREE)
+    found: set[int] = set()
+    for p in voting:
+        for name in (NEXT, PREVIOUS):
+            others = {voting[contact.other].id for contact in neighbours.contacts(p.atoms[name])} - {p.id}
+            links = {(p.id, other) if name == NEXT else (other, p.id) for other in others}
+            if links and not links & pairs:
+                found.add(p.id)
+    return frozenset(found)
 
 
 def residue_numbers(stretches: Sequence[Sequence[int]], order: Sequence[int]) -> dict[int, int]:

@@ -12,7 +12,7 @@ from pymol_edseg.commands.common import find_result, parse_number, refresh, stor
 from pymol_edseg.console import complain, say
 from pymol_edseg.focus import leave_focus, refresh_surface
 from pymol_edseg.label_format import check_format
-from pymol_edseg.objects import color_sites, color_voxels, confidence_range, focused, show_sites
+from pymol_edseg.objects import color_result, confidence_range, focused, show_sites
 from pymol_edseg.palette import parse_classes
 from pymol_edseg.records import COLOR_MODES
 from pymol_edseg.state import Result
@@ -50,8 +50,7 @@ def edseg_color(by: str = "class", name: str = "", quiet: str | int = 1, *, _sel
     if by not in COLOR_MODES:
         raise CmdException(f"by is one of {', '.join(COLOR_MODES)}, not {by!r}.")
     result.view = replace(result.view, color=by)
-    color_sites(_self, result)
-    color_voxels(_self, result)
+    color_result(_self, result)
     store(_self, result, "view")
     low, high = (100 * x for x in confidence_range(result))
     scale = f", from {low:.0f} % (dark blue) to {high:.0f} % (yellow)" if by == "confidence" else ""
