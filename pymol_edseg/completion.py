@@ -1,4 +1,4 @@
-"""Completing a partial model: which proposals it lacks, beside it, and which numbers they would have in its chains."""
+"""Listing some proposals only: what a partial model lacks, with the numbers of its chains, and what is doubtful."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pymol_edseg.crystal import Image, Neighbours
+from pymol_edseg.crystal import Image, Neighbours, Position
+from pymol_edseg.doubts import doubts
 from pymol_edseg.focus import leave_focus, refresh_surface
 from pymol_edseg.model import NEIGHBOUR, SAME, built_residues, nearest_images
 from pymol_edseg.objects import draw_sites, draw_trace, update_sites
-from pymol_edseg.state import Completion, Result
+from pymol_edseg.state import Check, Completion, Result
 
 #: Chain and number of a residue.
 Slot = tuple[str, int]
@@ -31,6 +32,35 @@ def complete(cmd: Any, result: Result, model: str) -> Completion:
     completion = Completion(model, nearest_images(result, lacking, known), slots(result.stretches, has, set(keys)))
     _show(cmd, result, completion)
     return completion
+
+
+def list_doubts(cmd: Any, result: Result, model: str = "", check: Check | None = None) -> Completion:
+    """List only what is doubtful of the proposals, or where a model disagrees; raises `SurfaceError`.
+
+    Without any doubt, nothing is changed.
+    """
+    if check is None:
+        found = doubts(result)
+        completion = Completion("", dict.fromkeys(found, Image()), doubts=found)
+    else:
+        completion = _doubts_in_model(cmd, result, model, check)
+    if completion.images:
+        restore(cmd, result)
+        _show(cmd, result, completion)
+    return completion
+
+
+def _doubts_in_model(cmd: Any, result: Result, model: str, check: Check) -> Completion:
+    """Find the proposals, or copies by symmetry of them, that lie where a model disagrees with the map."""
+    said = {key: doubt.text for doubt in check.doubts for key in doubt.residues}
+    places: dict[tuple[str, str], Position] = {}
+    space = {"places": places}
+    cmd.iterate_state(1, f"%{model} and name CA", "places.update({(chain, resi): (x, y, z)})", space=space)
+    keys = [key for key in places if key in said]
+    near = Neighbours(result.crystal, [places[key] for key in keys], SAME)
+    contacts = {p.id: contact for p in result.data.proposals if (contact := near.within(p.anchor))}
+    images = {number: contact.image for number, contact in contacts.items()}
+    return Completion(model, images, doubts={n: said[keys[contact.other]] for n, contact in contacts.items()})
 
 
 def restore(cmd: Any, result: Result) -> None:

@@ -49,7 +49,7 @@ def load(cmd: Any, name: str, folder: Path, map_reference: MapReference | None =
     partial = result.completion
     result.complete(None)
     show(cmd, result, results)
-    if partial and partial.model in cmd.get_names_of_type("object:molecule"):
+    if partial and not partial.doubts and partial.model in cmd.get_names_of_type("object:molecule"):
         complete(cmd, result, partial.model)
     return result
 

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections import defaultdict
 
+from pymol_edseg.doubts import doubts
 from pymol_edseg.palette import LABELS
 from pymol_edseg.proposals import Proposal
 from pymol_edseg.state import Result
@@ -19,14 +20,16 @@ _NEIGHBOUR = 7.5
 def order_of(result: Result, by: str) -> list[int]:
     """Return the ids of all proposals in one of `ORDERS`.
 
-    They are the surest first, the least sure first, by class, or along the chain with long stretches first.
+    They are the surest first, what is doubtful first and then the least sure, by class, or along the chain with long
+    stretches first.
     """
     surest = sorted(result.proposals, key=lambda p: (-p.confidence, p.id))
     if by == "class":
         classes = result.classes()
         surest.sort(key=lambda p: LABELS.index(classes[p.id]))
     if by == "doubt":
-        surest.reverse()
+        first = doubts(result)
+        surest.sort(key=lambda p: (p.id not in first, p.confidence, -p.id))
     if by != "chain":
         return [p.id for p in surest]
     if any(p.atoms for p in surest):

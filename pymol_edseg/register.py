@@ -35,6 +35,7 @@ COMMANDS: dict[Callable[..., Any], tuple[list[Any] | None, ...]] = {
     segment.edseg_segment: (_MAP,),
     build.edseg_build: (_MAP, None, None, None, None, None, [_words(*build.COLORS), "color", ""]),
     check.edseg_check: ([cmd.object_sc, "object", ", "], _MAP),
+    check.edseg_doubts: ([cmd.object_sc, "object", ""], _RESULT),
     check.edseg_next_doubt: (None, [cmd.object_sc, "object", ""]),
     segment.edseg_cancel: (),
     segment.edseg_status: (),

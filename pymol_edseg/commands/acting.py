@@ -19,11 +19,11 @@ from pymol_edseg.surfaces import SurfaceError
 
 
 def chosen_ids(cmd: Any, result: Result, ids: str | int | Sequence[int]) -> tuple[int, ...]:
-    """Return the ids that the user named; "all" are those that are undecided, lest decisions be overridden."""
+    """Return the ids that the user named; "all" are those listed that are undecided, lest decisions be overridden."""
     chosen = parse_ids(cmd, result, ids)
     if isinstance(ids, str) and ids.strip().lower() == "all":
         decisions = result.decisions()
-        chosen = tuple(number for number in chosen if decisions[number].status == UNDECIDED)
+        chosen = tuple(n for n in chosen if decisions[n].status == UNDECIDED and result.is_listed(n))
     return chosen
 
 

@@ -9,11 +9,14 @@ from pymol import CmdException, cmd
 
 from pymol_edseg import storage
 from pymol_edseg.checking import CHECK
-from pymol_edseg.commands.common import no_more, parse_whole
+from pymol_edseg.commands.common import find_result, no_more, parse_whole, store, user_errors
 from pymol_edseg.commands.start import network_options, prepare, start
+from pymol_edseg.completion import list_doubts
 from pymol_edseg.console import application, say
+from pymol_edseg.focus import show_overview
 from pymol_edseg.objects import select_residues
 from pymol_edseg.state import Check, state_of
+from pymol_edseg.surfaces import SurfaceError
 
 _MOST_IN_PDB = 99_999
 _HERE = "_edseg_doubt"
@@ -140,6 +143,48 @@ def edseg_next_doubt(step: str | int = 1, model: str = "", quiet: str | int = 1,
     _self.delete(_HERE)
     say(f"{name}, {check.current + 1} of {len(check.doubts)}: {doubt.text}", int(quiet))
     return doubt.text
+
+
+def edseg_doubts(model: str = "", name: str = "", quiet: str | int = 1, *, _self: Any = cmd) -> tuple[int, ...]:
+    """
+    DESCRIPTION
+
+        Lists and shows only the proposals that deserve a look first. Without a
+        model, they are those of less than 50 % confidence, and those whose
+        neighbours in the chain disagree. With a model that was checked, they are
+        those at its doubtful types and register shifts, at the symmetry copies
+        where it lies. "edseg_complete none" lists all again. Returns their ids.
+
+    USAGE
+
+        edseg_doubts [ model [, name ]]
+
+    ARGUMENTS
+
+        model = object with a model that edseg_check has checked {default: none}
+
+        name = name of the result {default: the last one}
+
+    EXAMPLE
+
+        edseg_doubts
+        edseg_next doubt
+
+    SEE ALSO
+
+        edseg_next, edseg_check, edseg_complete
+    """
+    result = find_result(_self, name)
+    check = _find_check(_self, model)[1] if model else None
+    with user_errors(SurfaceError):
+        found = list_doubts(_self, result, model, check)
+        if not found.images:
+            raise CmdException(f"Nothing in {model or result.name} is doubtful.")
+        show_overview(_self, result)
+    store(_self, result, "results")
+    for number, text in found.doubts.items():
+        say(f"{number}: {text}", int(quiet))
+    return tuple(found.images)
 
 
 def _find_check(_self: Any, model: str) -> tuple[str, Check]:

@@ -42,8 +42,8 @@ def edseg_accept(
 
     ARGUMENTS
 
-        ids = numbers and ranges such as 3+7-12, an atom selection, all: those that
-            are undecided, or gaps: those that edseg_complete has numbers for
+        ids = numbers and ranges such as 3+7-12, an atom selection, all: those listed
+            that are undecided, or gaps: those that edseg_complete has numbers for
 
         as = residue type to accept them as, in three letters or one {default: that
             of rank 1}
@@ -69,7 +69,7 @@ def edseg_accept(
     identity = parse_identity(given) if (given := str(kwargs.pop("as", as_))) else None
     no_more(kwargs, "edseg_accept")
     chosen = of_confidence(result, chosen_ids(_self, result, ids), min_confidence, "")
-    model = model or (result.completion.model if result.completion else model_name(result))
+    model = model or (result.completion.model if result.completion else "") or model_name(result)
     _check_model(_self, result, model)
     built = _built(_self, result, model, chosen)
     chosen = tuple(number for number in chosen if number not in built)
@@ -91,7 +91,7 @@ def edseg_reject(
     DESCRIPTION
 
         Rejects proposals: their labels and surfaces disappear, and their
-        pseudo-atoms become small and grey. Returns the ids that were rejected.
+        pseudo-atoms become grey crosses. Returns the ids that were rejected.
 
     USAGE
 
@@ -99,8 +99,8 @@ def edseg_reject(
 
     ARGUMENTS
 
-        ids = numbers and ranges such as 3+7-12, an atom selection, or all: those that
-            are undecided
+        ids = numbers and ranges such as 3+7-12, an atom selection, or all: those
+            listed that are undecided
 
         name = name of the result {default: the last one}
 

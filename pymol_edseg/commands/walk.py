@@ -145,8 +145,9 @@ def edseg_next(
 
     ARGUMENTS
 
-        by = confidence: the most confident first; doubt: the least confident
-            first; class: by class, the most confident first in each; chain: from
+        by = confidence: the most confident first; doubt: those of less than 50 %
+            and those whose neighbours in the chain disagree, then the others,
+            the least confident first; class: by class, the most confident first in each; chain: from
             neighbour to neighbour {default: confidence}
 
         status = undecided, accepted, rejected or all {default: undecided}
@@ -200,4 +201,5 @@ def _label_line(result: Result, number: int) -> str:
     proposal, decision = result.by_id[number], result.decisions()[number]
     ranks = ", ".join(f"{label} {100 * p:.0f} %" for label, p in proposal.ranks)
     identity = f" as {decision.identity}" if decision.identity else ""
-    return f"{number}: {ranks}; confidence {100 * proposal.confidence:.0f} %; {decision.status}{identity}"
+    odd = "; its neighbours in the chain disagree" if number in result.at_odds else ""
+    return f"{number}: {ranks}; confidence {100 * proposal.confidence:.0f} %{odd}; {decision.status}{identity}"

@@ -33,3 +33,7 @@ class Caller:
             return None
         self._show("", False)
         return value
+
+    def say(self, text: str) -> None:
+        """Show a line of text in the panel."""
+        self._show(text, False)

@@ -60,6 +60,7 @@ class TableBox(QtWidgets.QGroupBox):  # type: ignore[misc]
             signal.connect(self._filter)
         self.order.currentTextChanged.connect(lambda text: self.view.sortByColumn(*_ORDERS[text]))
         self.view.selectionModel().currentRowChanged.connect(self._go)
+        self.batch.listed.activated.connect(lambda _: self.view.setFocus())  # for the keys
         self._quiet = False
         #: While a row is being chosen, it must not be scrolled away from below the mouse.
         self.going = False
@@ -74,6 +75,7 @@ class TableBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         view.setSelectionMode(QtWidgets.QAbstractItemView.SelectionMode.ExtendedSelection)
         view.verticalHeader().hide()
         view.verticalHeader().setDefaultSectionSize(22)
+        view.horizontalHeader().setDefaultSectionSize(view.fontMetrics().boundingRect("accepted").width() + 8)
         view.horizontalHeader().setStretchLastSection(True)
         for column, text in enumerate(("2000", "ASP/ASN 100", *2 * ("ASP/ASN 50",), "100 %", "chain +")):
             view.setColumnWidth(column, view.fontMetrics().boundingRect(text).width() + 10)
@@ -263,3 +265,5 @@ class TableBox(QtWidgets.QGroupBox):  # type: ignore[misc]
                 self.call(edseg_goto, number, name=self.result.name, echo=False)
             finally:
                 self.going = False
+            if self.result.completion:
+                self.call.say(self.result.completion.doubts.get(number, ""))

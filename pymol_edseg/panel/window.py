@@ -88,6 +88,7 @@ class Panel(QtWidgets.QDockWidget):  # type: ignore[misc]
             if run is not None and not run.active:
                 failed = run.status.state == "failed"
                 self.show_message(" ".join((state_of(self.cmd).last_message, *run.warnings)), failed)
+                self.table_box.batch.follow_check()
         elif topic == "results":
             self._follow_results()
         elif topic == "decisions":

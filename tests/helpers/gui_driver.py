@@ -205,6 +205,14 @@ def several_at_once(panel):
     click(table.batch.buttons["Accept all"])
     accepted = {n for n in undecided if result.decisions()[n].status == "accepted"}
     REPORT["accepted at once"] = accepted == {n for n in undecided if result.by_id[n].confidence >= 0.6}
+    table.batch.listed.setCurrentText("doubtful proposals")
+    table.batch.listed.activated.emit(1)
+    wait_until(lambda: table.filter.rowCount() < 95, 5)
+    table.step(1, undecided=False)
+    REPORT["doubt"] = panel.message.text() == result.completion.doubts[table.ids()[0]] != ""
+    table.batch.listed.setCurrentText("all proposals")
+    table.batch.listed.activated.emit(0)
+    wait_until(lambda: table.filter.rowCount() == 95, 5)
     cmd.edseg_comment("95", "two places")
     REPORT["status of a comment"] = row_of(panel, 95).siblingAtColumn(6).data()
     click(table.buttons["Undo"])

@@ -12,6 +12,7 @@ import pytest
 from pymol import CmdException
 
 from pymol_edseg.crystal import Crystal, Image, Neighbours, pymol_symbol
+from pymol_edseg.journal import ACCEPTED
 from pymol_edseg.resolutions import Reflections
 from pymol_edseg.state import state_of
 from tools.made_up import write_many
@@ -161,3 +162,42 @@ def test_file_of_a_map_is_remembered_while_it_is_the_same(cmd: Any, tmp_path: Pa
     known.known.clear()
     known.update(stored)
     assert known.known == {}
+
+
+def test_decisions_by_confidence_comments_and_the_log(
+    cmd: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cmd.edseg_load(str(DATA / "run-1/result"))
+    result = state_of(cmd).results["edseg_1"]
+    ordered = sorted(result.proposals, key=lambda p: p.confidence)
+    low, high = 100 * ordered[3].confidence + 0.01, 100 * ordered[8].confidence
+    assert set(cmd.edseg_reject("all", below=low)) == {p.id for p in ordered[:4]}
+    assert set(cmd.edseg_accept("all", min_confidence=high)) == {p.id for p in ordered[8:]}
+    number = ordered[5].id
+    cmd.edseg_comment(number, "two  places", quiet=0)
+    cmd.edseg_relabel(number, as_="t", quiet=0)
+    said = capsys.readouterr().out
+    assert "1 residue commented on." in said
+    assert "1 residue is now THR." in said
+    lines = cmd.edseg_log(quiet=1)
+    assert [line.partition("  ")[2].partition(" (")[0] for line in lines] == [
+        "4 residues rejected",
+        "4 residues accepted in edseg_1_model",
+        "1 residue commented on: two places",
+        "1 residue relabelled as THR",
+    ]
+    cmd.edseg_undo()
+    cmd.edseg_log(str(tmp_path / "log.txt"))
+    assert (tmp_path / "log.txt").read_text(encoding="utf-8").splitlines() == lines[:3]
+    cmd.edseg_export(str(tmp_path / "all.csv"))
+    assert ",undecided,two places" not in (tmp_path / "all.csv").read_text(encoding="utf-8")
+    assert ",two places\n" in (tmp_path / "all.csv").read_text(encoding="utf-8")
+    for arguments in ({"min_confidence": "high"}, {"min_confidence": 101}, {"min_confidence": "nan"}):
+        with pytest.raises(CmdException, match="min_confidence must be"):
+            cmd.edseg_accept("all", **arguments)
+    cmd.delete("edseg_1*")
+    cmd.reinitialize()
+    (folder,) = tmp_path.glob("runs/*")
+    cmd.edseg_load(str(folder))
+    again = state_of(cmd).results["edseg_1"].decisions()
+    assert (again[number].comment, again[ordered[-1].id].status) == ("two places", ACCEPTED)

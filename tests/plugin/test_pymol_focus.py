@@ -16,9 +16,9 @@ from pretend_engine import pretend_engine
 from pymol_edseg.completion import slots
 from pymol_edseg.focus import SLAB
 from pymol_edseg.geometry import ideal_residue
-from pymol_edseg.journal import ACCEPTED
 from pymol_edseg.label_format import format_label
-from pymol_edseg.state import Completion, state_of
+from pymol_edseg.palette import COLORS
+from pymol_edseg.state import Check, Completion, Doubt, state_of
 
 DATA = Path(__file__).with_name("data")
 
@@ -95,6 +95,10 @@ def test_decisions_in_focus_are_drawn_in_the_overview(loaded: Any) -> None:
     loaded.edseg_reject("5")
     assert result.drawn == drawn  # nothing is computed behind the focus
     assert labelled(loaded, "edseg_1_here")[4].startswith("TRP: ")
+    colors: set[int] = set()
+    for name in ("edseg_1_voxels", "edseg_1_sites"):
+        loaded.iterate(f"{name} and resi 4", "colors.add(color)", space={"colors": colors})
+    assert colors == {loaded.get_color_index("0x" + COLORS["TRP"][1:])}
     loaded.edseg_overview()
     assert not result.drawn[0] & {result.by_id[n].address for n in (3, 5)}
     sizes: dict[int, float] = {}
@@ -193,6 +197,53 @@ def test_a_gap_is_filled_under_its_numbers(loaded: Any, tmp_path: Path) -> None:
         cmd.edseg_accept("gaps")
 
 
+def test_places_that_disagree_are_listed_where_the_model_lies(loaded: Any, tmp_path: Path) -> None:
+    cmd = loaded
+    cmd.load(str(MODEL), "known")
+    cmd.remove("known and not polymer")
+    a = cmd.get_symmetry("known")[0]
+    cmd.alter_state(1, "known", "x = x - a", space={"a": a})  # in another cell of the crystal
+    shifted = tuple(("A", str(n)) for n in range(30, 37))
+    state_of(cmd).checks["known"] = Check((Doubt((("A", "10"),), "A LEU 10"), Doubt(shifted, "A 30 to 36")))
+    found = cmd.edseg_doubts("known")
+    result = state_of(cmd).results["edseg_1"]
+    true = {atom.resi: atom.coord for atom in cmd.get_model("known and name CA").atom}
+    wanted = ("10", *map(str, range(30, 37)))
+    places = {min(true, key=lambda n: math.dist(true[n], result.by_id[i].anchor)) for i in found}
+    assert places == set(wanted)
+    assert all(min(math.dist(true[n], result.by_id[i].anchor) for n in wanted) < 2 for i in found)
+    said = result.completion.doubts
+    assert sorted(said.values()) == [*7 * ["A 30 to 36"], "A LEU 10"]
+    assert shown(cmd) == set(found)
+    assert cmd.edseg_next("doubt") in found
+    cmd.save(str(tmp_path / "session.pse"))
+    cmd.reinitialize()
+    state_of(cmd).__init__()
+    cmd.load(str(tmp_path / "session.pse"))
+    assert state_of(cmd).results["edseg_1"].completion == result.completion
+    assert cmd.edseg_accept(found[0]) == ()  # the model has it
+    cmd.edseg_complete("none")
+    assert state_of(cmd).results["edseg_1"].completion is None
+
+
+def test_doubtful_proposals_are_listed(loaded: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    result = state_of(loaded).results["edseg_1"]
+    with pytest.raises(CmdException, match="has not been checked"):
+        loaded.edseg_doubts("known")
+    unsure = [p.id for p in result.proposals if p.confidence < 0.5]
+    found = loaded.edseg_doubts(quiet=0)
+    assert set(found) == {*unsure, *result.at_odds}
+    assert f"{unsure[-1]}: confidence" in capsys.readouterr().out
+    assert loaded.edseg_next("doubt") == found[0]
+    loaded.edseg_overview()
+    assert shown(loaded) == set(range(1, 96))  # the others are still there, without density
+    assert {int(resi) for _, resi in result.drawn[0]} == set(found)
+    loaded.edseg_accept("all")
+    assert loaded.count_atoms("edseg_1_model and name CA") == len(found)  # in a model of their own
+    loaded.edseg_complete("none")
+    assert loaded.edseg_next("doubt") not in found  # what is undecided
+
+
 @pytest.mark.parametrize(
     ("has", "expected"),
     [
@@ -211,45 +262,6 @@ def test_numbers_follow_the_neighbours_in_the_chain(has: dict[int, tuple[str, in
 def test_numbers_that_the_model_has_are_not_given_again() -> None:
     assert slots([[1, 2]], {1: ("A", 5)}, {("A", 5), ("A", 6)}) == {}
     assert slots([[1, 2], [3, 4]], {1: ("A", 5), 3: ("A", 5)}, {("A", 5)}) == {2: ("A", 6)}
-
-
-def test_decisions_by_confidence_comments_and_the_log(
-    cmd: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    cmd.edseg_load(str(DATA / "run-1/result"))
-    result = state_of(cmd).results["edseg_1"]
-    ordered = sorted(result.proposals, key=lambda p: p.confidence)
-    low, high = 100 * ordered[3].confidence + 0.01, 100 * ordered[8].confidence
-    assert set(cmd.edseg_reject("all", below=low)) == {p.id for p in ordered[:4]}
-    assert set(cmd.edseg_accept("all", min_confidence=high)) == {p.id for p in ordered[8:]}
-    number = ordered[5].id
-    cmd.edseg_comment(number, "two  places", quiet=0)
-    cmd.edseg_relabel(number, as_="t", quiet=0)
-    said = capsys.readouterr().out
-    assert "1 residue commented on." in said
-    assert "1 residue is now THR." in said
-    lines = cmd.edseg_log(quiet=1)
-    assert [line.partition("  ")[2].partition(" (")[0] for line in lines] == [
-        "4 residues rejected",
-        "4 residues accepted in edseg_1_model",
-        "1 residue commented on: two places",
-        "1 residue relabelled as THR",
-    ]
-    cmd.edseg_undo()
-    cmd.edseg_log(str(tmp_path / "log.txt"))
-    assert (tmp_path / "log.txt").read_text(encoding="utf-8").splitlines() == lines[:3]
-    cmd.edseg_export(str(tmp_path / "all.csv"))
-    assert ",undecided,two places" not in (tmp_path / "all.csv").read_text(encoding="utf-8")
-    assert ",two places\n" in (tmp_path / "all.csv").read_text(encoding="utf-8")
-    for arguments in ({"min_confidence": "high"}, {"min_confidence": 101}, {"min_confidence": "nan"}):
-        with pytest.raises(CmdException, match="min_confidence must be"):
-            cmd.edseg_accept("all", **arguments)
-    cmd.delete("edseg_1*")
-    cmd.reinitialize()
-    (folder,) = tmp_path.glob("runs/*")
-    cmd.edseg_load(str(folder))
-    again = state_of(cmd).results["edseg_1"].decisions()
-    assert (again[number].comment, again[ordered[-1].id].status) == ("two places", ACCEPTED)
 
 
 def test_coot_gets_a_list_and_labels(cmd: Any, tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from places import MODEL
 from pymol_edseg.crystal import Crystal, Image
 from pymol_edseg.geometry import ideal_residue
 from pymol_edseg.palette import class_of
+from pymol_edseg.proposals import NEXT, PREVIOUS, Proposal
 from pymol_edseg.state import state_of
+from pymol_edseg.tracing import at_odds, trace
 
 DATA = Path(__file__).with_name("data")
 BACKBONE = ("N", "CA", "C", "O", "CB")
@@ -216,3 +218,15 @@ def test_ideal_residues_are_near_to_what_was_voted() -> None:
         assert math.dist(noisy["N"], noisy["CA"]) == pytest.approx(1.459, abs=0.001)
         assert math.dist(noisy["C"], noisy["O"]) == pytest.approx(1.231, abs=0.001)
         assert max(math.dist(noisy[name], xyz) for name, xyz in there.items()) < 2.5
+
+
+def test_neighbours_that_disagree() -> None:
+    def proposal(number: int, x: float, towards: float = 3.8) -> Proposal:
+        atoms = {"CA": (x, 0.0, 0.0), NEXT: (x + towards, 0.0, 0.0), PREVIOUS: (x - towards, 0.0, 0.0)}
+        return Proposal(number, (x, 0.0, 0.0), (("ALA", 1.0),), {}, 1.0, 9, atoms)
+
+    crystal = Crystal((90, 90, 90, 90, 90, 90), "P 1")
+    chain = [proposal(i, 10 + 3.8 * i) for i in range(1, 5)]
+    assert not at_odds(chain, crystal, trace(chain, crystal))
+    turned = [*chain[:3], proposal(4, 10 + 3.8 * 4, -3.8)]
+    assert at_odds(turned, crystal, trace(turned, crystal)) == {3, 4}

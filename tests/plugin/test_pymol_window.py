@@ -109,6 +109,7 @@ def test_keys_in_the_viewer(session: tuple[Path, dict[str, Any]]) -> None:
 def test_many_decisions_at_once(session: tuple[Path, dict[str, Any]]) -> None:
     _, report = session
     assert report["accepted at once"] is True
+    assert report["doubt"] is True
     assert report["status of a comment"] == "* rejected"
 
 
