@@ -87,7 +87,7 @@ def _draw_part(cmd: Any, result: Result, number: int) -> None:
     if {result.voxels, result.density} <= set(cmd.get_names("objects")):
         chain, resi = result.by_id[number].address
         carved_surface(cmd, result, result.part, f"%{result.voxels} and chain {chain} and resi {resi}")
-        cmd.set("transparency", 0.15, result.part, quiet=1)
+        cmd.set("transparency", 0.35, result.part, quiet=1)  # the atoms are inside
 
 
 def draw_mesh(cmd: Any, result: Result, centre: list[float]) -> None:
