@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from edseg_engine.networks.network import OFFSET_SCALE
+from edseg_engine.training.chemistry import strain
 from edseg_engine.training.loss import Loss, Losses, compare
 
 #: Weights of the offset losses beside the class loss: to the centroid, and the mean over all other points.
@@ -29,13 +31,24 @@ class CrossEntropyLoss(Loss):
         See `Loss`.
     atom_weight
         Of the mean loss of the points other than the centroid.
+    chemistry_weight
+        Of the strain (Å²) of the backbones that voxels vote for, see `edseg_engine.training.chemistry`.
     """
 
-    terms = ("class_loss", "offset_loss", "atom_loss")
+    terms: tuple[str, ...] = ("class_loss", "offset_loss", "atom_loss")
 
-    def __init__(self, weights: Tensor, n_samples: int, spacing: float = 1.0, atom_weight: float = ATOM_WEIGHT) -> None:
+    def __init__(
+        self,
+        weights: Tensor,
+        n_samples: int,
+        spacing: float = 1.0,
+        atom_weight: float = ATOM_WEIGHT,
+        chemistry_weight: float = 0.0,
+    ) -> None:
         super().__init__(weights, spacing)
-        self.n_samples, self.atom_weight = n_samples, atom_weight
+        self.n_samples, self.atom_weight, self.chemistry_weight = n_samples, atom_weight, chemistry_weight
+        if chemistry_weight:
+            self.terms = (*self.terms, "chemistry_loss")
 
     def forward(self, scores: Tensor, offsets: Tensor, batch: Mapping[str, Tensor]) -> Losses:
         seen = compare(scores, offsets, batch, self.weights, self.spacing, self.n_samples)
@@ -48,4 +61,9 @@ class CrossEntropyLoss(Loss):
         by_point = (error * weights).sum(0) / (known * weights).sum(0).clamp(min=1.0)
         offset_loss, atom_loss = by_point[:1].sum(), by_point[1:].sum() / max(1, len(by_point) - 1)
         total = class_loss + OFFSET_WEIGHT * offset_loss + self.atom_weight * atom_loss
-        return Losses(total, dict(zip(self.terms, (class_loss, offset_loss, atom_loss), strict=True)), seen.accuracy())
+        parts = [class_loss, offset_loss, atom_loss]
+        if self.chemistry_weight:
+            by_voxel = strain(OFFSET_SCALE * seen.offsets[:, 1:], known[:, 1:])
+            parts.append((by_voxel * weights[:, 0]).sum() / weights.sum().clamp(min=1e-6))
+            total = total + self.chemistry_weight * parts[-1]
+        return Losses(total, dict(zip(self.terms, parts, strict=True)), seen.accuracy())

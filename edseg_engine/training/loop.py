@@ -27,7 +27,7 @@ from edseg_engine.training.distributed import Ranks
 from edseg_engine.training.loss import Losses
 from edseg_engine.training.losses import make_loss
 from edseg_engine.training.muon import descend, optimizers_of
-from edseg_engine.training.options import TrainOptions, learning_rate_factor
+from edseg_engine.training.options import TrainOptions, learning_rate_factor, schedule_progress
 from edseg_engine.training.replay import Replay
 from edseg_engine.training.windows import DataOptions, WindowStream
 
@@ -94,7 +94,8 @@ class Trainer:
             raise TrainingDataError(
                 f"{self.checkpoint_path} belongs to a run of another range or network; choose another folder."
             )
-        if saved.get("loss", TrainOptions.loss) != self.options.loss:
+        own = self.options.loss, self.options.chemistry_weight
+        if (saved.get("loss", TrainOptions.loss), saved.get("chemistry_weight", 0.0)) != own:
             raise TrainingDataError(
                 f"{self.checkpoint_path} belongs to a run with another loss; choose that loss, or another folder."
             )
@@ -110,6 +111,7 @@ class Trainer:
             "range": self.range.name,
             "config": self.net.config.to_json(),
             "loss": self.options.loss,
+            "chemistry_weight": self.options.chemistry_weight,
             "loss_state": self.loss.state_dict(),
             "windows": self.windows,
             "seconds": self.seconds,
@@ -137,8 +139,7 @@ class Trainer:
     @property
     def progress(self) -> float:
         """Part of the schedule that is done; 1 at its end."""
-        in_time = self.seconds / (60 * self.options.minutes) if self.options.minutes else 0.0
-        return max(self.windows / self.options.windows, in_time)
+        return schedule_progress(self.windows, self.seconds, self.options)
 
     def _batches(self) -> Iterator[dict[str, Tensor]]:
         stream = WindowStream(self.data, self.range, (self.options.seed, self.restarts, self.ranks.rank))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +68,7 @@ class Loss(nn.Module):
     """
 
     #: Names of its terms, the columns of a log.
-    terms: ClassVar[tuple[str, ...]]
+    terms: tuple[str, ...]
     weights: Tensor
 
     def __init__(self, weights: Tensor, spacing: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edseg_engine.errors import OptionError
+from edseg_engine.labels import N_POINTS
 from edseg_engine.options import check_choice
 from edseg_engine.resolution import ResolutionRange
 from edseg_engine.training.cross_entropy import CrossEntropyLoss
@@ -22,10 +23,13 @@ def make_loss(options: TrainOptions, resolution_range: ResolutionRange, points: 
         If there is none of this name, or it does not fit the network.
     """
     check_choice("loss", options.loss, LOSSES)
+    if options.chemistry_weight and (options.loss == "thesis" or points < N_POINTS):
+        raise OptionError("--chemistry-weight needs votes for atoms: --votes backbone and --loss cross-entropy.")
     size, frame = resolution_range.window, resolution_range.frame / resolution_range.spacing
     if options.loss == "thesis":
         if points > 1:
             raise OptionError("The loss of the thesis knows no votes for atoms; add --votes centroid.")
         return ThesisLoss(frame_weights(size, frame, FALL), resolution_range.spacing, points > 0)
     samples = options.samples * options.batch
-    return CrossEntropyLoss(frame_weights(size, frame), samples, resolution_range.spacing, options.atom_weight)
+    weights = frame_weights(size, frame)
+    return CrossEntropyLoss(weights, samples, resolution_range.spacing, options.atom_weight, options.chemistry_weight)

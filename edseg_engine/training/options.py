@@ -44,6 +44,9 @@ class TrainOptions:
         batches, where most directions are noise, cannot afford.
     atom_weight
         Weight of the votes for atoms in the loss ``cross-entropy``; high while they are learnt.
+    chemistry_weight
+        Weight of the geometry of the voted backbone in the loss ``cross-entropy``, see
+        `edseg_engine.training.chemistry`.
     patience
         Validations in a row without a better score after which training stops (early stopping; thesis 6.4.3). The
         weights are then those of the best validation. 0: never, and the weights are the last.
@@ -67,7 +70,14 @@ class TrainOptions:
     frozen_statistics: bool = False
     muon: bool = True
     atom_weight: float = ATOM_WEIGHT
+    chemistry_weight: float = 0.0
     patience: int = 0
+
+
+def schedule_progress(windows: int, seconds: float, options: TrainOptions) -> float:
+    """Return the part of the schedule that is done after so many windows and seconds; 1 at its end."""
+    in_time = seconds / (60 * options.minutes) if options.minutes else 0.0
+    return max(windows / options.windows, in_time)
 
 
 def learning_rate_factor(progress: float, steps: int, options: TrainOptions) -> float:

@@ -115,6 +115,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=2.0,
         help="weight of the votes for atoms in the loss",
     )
+    parser.add_argument(
+        "--chemistry-weight",
+        type=float,
+        default=0.0,
+        help="weight of bonds, angles and chirality of the voted backbone in the loss (default: %(default)s)",
+    )
     parser.add_argument("--no-muon", action="store_true", help="train all kernels by AdamW, for small batches")
     parser.add_argument(
         "--frozen-statistics", action="store_true", help="keep the normalisation of --start-from, for small batches"
@@ -191,6 +197,7 @@ def run(args: argparse.Namespace) -> int:
             frozen_statistics=args.frozen_statistics,
             muon=not args.no_muon,
             atom_weight=args.atom_weight,
+            chemistry_weight=args.chemistry_weight,
             patience=args.patience,
         ),
         ranks,
