@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,17 +14,14 @@ from edseg_engine.errors import OptionError, TrainingDataError
 from edseg_engine.evaluation.evaluate import simulated_maps
 from edseg_engine.labels import LABELS
 from edseg_engine.networks import architectures
-from edseg_engine.networks.architectures import build
-from edseg_engine.networks.card import WeightsCard
 from edseg_engine.networks.fc_densenet import FcDenseNetConfig
 from edseg_engine.networks.network import NetworkConfig
 from edseg_engine.networks.stacknet import StackNetConfig
-from edseg_engine.networks.weights import load_weights, save_weights
-from edseg_engine.resolution import ResolutionRange
+from edseg_engine.networks.weights import load_weights
 from edseg_engine.training.losses import make_loss
 from edseg_engine.training.options import TrainOptions
 from edseg_engine.training.windows import CrystalSource, DataOptions
-from places import CRYSTAL, MODEL
+from small_experiments import NAMES, SMALL, experiment_folder, rows_of, run_twice, weights_file
 from tiny_training import TINY, TINY_DENSE
 from tools.experiments import (
     blocks,
@@ -45,25 +39,10 @@ from tools.experiments.results import Results
 from tools.experiments.similarity import THESIS, blosum62, rank_correlation
 from tools.experiments.windows import gradient_norms
 
-#: Two names in different folds.
-NAMES = ("1az5", "1abc")
-SMALL = ["--windows", "2", "--batch", "2", "--workers", "0", "--loss", "cross-entropy", "--device", "cpu"]
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a protein under two names to simulate, and one experimental crystal."""
-    folder = tmp_path_factory.mktemp("data")
-    for split in ("train", "val"):
-        (folder / split).mkdir()
-        for name in NAMES:
-            shutil.copy(MODEL, folder / split / f"{name}.cif.gz")
-    shutil.copytree(CRYSTAL, folder / "1az5")
-    with open(folder / "index.tsv", "w", newline="") as file:
-        csv.writer(file, delimiter="\t").writerows(
-            [["id", "split", "resolution", "r_free"], ["1az5", "dev", "2.0", "0.21"], ["1az5", "train", "2.0", "0.21"]]
-        )
-    return folder
+    return experiment_folder(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture
@@ -81,32 +60,6 @@ def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name, config in architectures.SHAPES.items():
         monkeypatch.setitem(architectures.SHAPES, name, smaller(config))  # type: ignore[arg-type]
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def run_twice(main: Callable[[list[str]], int], arguments: list[str], out: Path, name: str) -> list[dict[str, str]]:
-    """Run an experiment, then again with one row taken away: that row alone is measured again, to the same figures."""
-    command = [*arguments, "--out", str(out)]
-    assert main(command) == 0
-    for suffix in ("md", "png"):
-        assert (out / f"{name}.{suffix}").stat().st_size > 100
-    path = out / f"{name}.csv"
-    complete = path.read_text()
-    path.write_text("".join(complete.splitlines(keepends=True)[:-1]))
-    assert main(command) == 0
-    assert path.read_text() == complete
-    return rows_of(path)
-
-
-def weights_file(path: Path, config: NetworkConfig, resolution_range: ResolutionRange) -> Path:
-    torch.manual_seed(0)
-    state = {k: v for k, v in build(config).state_dict().items() if v.is_floating_point()}
-    save_weights(state, WeightsCard(resolution_range, config), path)
-    return path
 
 
 @pytest.mark.usefixtures("small_networks")

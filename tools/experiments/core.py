@@ -78,15 +78,20 @@ def add_structures(parser: argparse.ArgumentParser) -> None:
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:
-    """Add the options of training runs: what to train on, and how long each takes."""
+    """Add the options of training runs: what to train on, how long each takes, and the loss."""
+    add_runs(parser).add_argument("--loss", choices=LOSSES, default="thesis", help="default: %(default)s")
+
+
+def add_runs(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the same but for the loss; returns the group of these options."""
     add_structures(parser)
     group = parser.add_argument_group("each training run")
     group.add_argument("--windows", type=int, default=8000, help="windows (default: %(default)s)")
     group.add_argument("--minutes", type=float, default=0.0, help="end after so many at the latest (default: no limit)")
     group.add_argument("--batch", type=int, default=4, help="windows per step (default: %(default)s)")
     group.add_argument("--learning-rate", type=float, default=3e-3, help="at its peak (default: %(default)s)")
-    group.add_argument("--loss", choices=LOSSES, default="thesis", help="default: %(default)s")
     group.add_argument("--workers", type=int, default=1, help="processes that make windows (default: %(default)s)")
+    return group
 
 
 def add_resolutions(parser: argparse.ArgumentParser) -> None:
