@@ -7,9 +7,10 @@ crystal do not follow each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +33,8 @@ MAX_ATOMS, MAX_VOLUME = 12_000, 3.0e6
 MIN_WINDOWS, MAX_WINDOWS = 3, 10
 #: More residues, copies counted, than touch a window of 48 Å.
 MAX_RESIDUES = 1536
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,27 @@ class CrystalSource:
         return KnownMap(density, crystal.residues)
 
 
+def visits(
+    draw: Callable[[np.random.Generator], T],
+    size: int,
+    rng: np.random.Generator,
+    times: tuple[int, int] = (MIN_WINDOWS, MAX_WINDOWS),
+) -> Iterator[T]:
+    """Yield without end what `draw` makes, each as often as `times` (from, to) say, from a pool of `size` of them."""
+    pool: list[tuple[T, int]] = []
+    while True:
+        # The pool fills while it already gives windows, so that training starts at once.
+        if len(pool) < size:
+            pool.append((draw(rng), int(rng.integers(times[0], times[1] + 1))))
+        index = int(rng.integers(len(pool)))
+        crystal, left = pool[index]
+        yield crystal
+        if left > 1:
+            pool[index] = (crystal, left - 1)
+        else:
+            pool.pop(index)
+
+
 def random_window(crystal: KnownMap, resolution_range: ResolutionRange, rng: np.random.Generator) -> Window:
     """Cut a window around a random residue, in random orientation, with a little jitter of scale and offset."""
     center = crystal.residues.centroids[rng.integers(len(crystal.residues.centroids))] + rng.normal(0, 6.0, 3)
@@ -189,16 +213,5 @@ class WindowStream(IterableDataset[dict[str, torch.Tensor]]):
         torch.set_num_threads(1)
         rng = np.random.default_rng([*self.seed, info.id if info else 0])
         source = CrystalSource(self.options, self.range)
-        pool: list[tuple[KnownMap, int]] = []
-        while True:
-            # The pool fills while it already gives windows, so that training starts at once.
-            if len(pool) < self.options.pool:
-                pool.append((source.draw(rng), int(rng.integers(MIN_WINDOWS, MAX_WINDOWS + 1))))
-            index = int(rng.integers(len(pool)))
-            crystal, left = pool[index]
-            window = random_window(crystal, self.range, rng)
-            if left > 1:
-                pool[index] = (crystal, left - 1)
-            else:
-                pool.pop(index)
-            yield tensors(window, most_residues(self.range))
+        for crystal in visits(source.draw, self.options.pool, rng):
+            yield tensors(random_window(crystal, self.range, rng), most_residues(self.range))
