@@ -17,7 +17,7 @@ from edseg_engine.networks.network import Network, pad_to
 from edseg_engine.networks.stacknet import ResidualBlock
 
 #: Channels of the levels of the generator, and of the layers of the discriminator.
-WIDTHS, _DISCRIMINATOR = (24, 48, 96), (16, 32, 64)
+WIDTHS, _DISCRIMINATOR = (16, 32, 64), (16, 32, 64)
 #: Voxels along a window of the structural similarity, and its constants relative to the range of values (Wang 2004).
 _WINDOW, _K1, _K2 = 7, 0.01, 0.03
 
