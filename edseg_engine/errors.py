@@ -81,6 +81,10 @@ class BuildError(EdsegError):
     exit_code = 13
 
 
+class ProgramCrash(BuildError):
+    """Such a program was ended by a signal, as by a fault of its own."""
+
+
 class ResultFormatError(EdsegError):
     """A directory that cannot be read as the result of a run."""
 

@@ -29,6 +29,7 @@ from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.phases import TYPICAL
 from edseg_engine.errors import EdsegError, OptionError, TrainingDataError
 from edseg_engine.evaluation.models import Comparison, compare
+from edseg_engine.evaluation.protein import protein_residues
 from edseg_engine.evaluation.tables import markdown_table
 from edseg_engine.io.coordinates import read_model
 from edseg_engine.io.mtz import Column, hl_columns, map_columns, write_mtz
@@ -94,9 +95,22 @@ def run(args: argparse.Namespace) -> None:
 def _solved(folders: Sequence[Path]) -> Iterator[_Case]:
     for folder in folders:
         known = read_model(folder / "model.pdb.gz")
-        chains = [chain.get_polymer() for chain in known[0]]
-        sequences = tuple(gemmi.one_letter_code(chain.extract_sequence()) for chain in chains if len(chain))
-        yield _Case(folder.name, "as they are", folder / "data.mtz.gz", known, sequences)
+        yield _Case(folder.name, "as they are", folder / "data.mtz.gz", known, _sequences(known[0]))
+
+
+def _sequences(model: gemmi.Model) -> tuple[str, ...]:
+    """Return the sequences of the chains as far as they are seen, modified residues as their parents."""
+    chains: dict[str, list[str]] = {}
+    for residue in protein_residues(model):
+        chains.setdefault(residue.chain, []).append(residue.type)
+    return tuple(gemmi.one_letter_code(types) for types in chains.values())
+
+
+def _is_modified(model: gemmi.Model) -> bool:
+    """Return whether residues other than MSE are modified: an index leaves them out of its sequences."""
+    names = {residue.name for chain in model for residue in chain.get_polymer()} - {"MSE"}
+    kinds = map(gemmi.find_tabulated_residue, names)
+    return any(kind.is_amino_acid() and not kind.is_standard() for kind in kinds)
 
 
 def _simulated(args: argparse.Namespace, folder: Path) -> Iterator[_Case]:
@@ -111,12 +125,14 @@ def _simulated(args: argparse.Namespace, folder: Path) -> Iterator[_Case]:
         )
     for number, entry in chosen:
         crystal = ExperimentalCrystal(entry)
+        modified = _is_modified(crystal.structure[0])
         for phases in args.phases:
             path = entry.data_path
             if phases != "refined":
                 path = folder / "initial.mtz"
                 write_initial(crystal, phases, np.random.default_rng([11, number]), path)
-            yield _Case(entry.name, phases, path, crystal.structure, entry.sequences, entry.r_free)
+            sequences = _sequences(crystal.structure[0]) if modified else entry.sequences
+            yield _Case(entry.name, phases, path, crystal.structure, sequences, entry.r_free)
 
 
 def _row(case: _Case, args: argparse.Namespace, stages: Counter[str]) -> list[str]:

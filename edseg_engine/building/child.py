@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from edseg_engine.errors import BuildError
+from edseg_engine.errors import BuildError, ProgramCrash
 from edseg_engine.extras import missing_extra
 
 _POLL = 0.1
@@ -84,7 +84,7 @@ def run_child(
     Raises
     ------
     BuildError
-        If the program cannot be started, fails or takes too long.
+        If the program cannot be started, fails or takes too long; `ProgramCrash` if a signal ended it.
     """
     log = folder / f"{name.replace(' ', '-').replace(chr(39), '')}.log"
     deadline = time.monotonic() + timeout
@@ -116,4 +116,5 @@ def run_child(
                 process.wait()
     if process.returncode:
         tail = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()][-_TAIL:]
-        raise BuildError(f"{name} stopped with an error ({process.returncode}): {' / '.join(tail) or 'no message'}.")
+        kind = ProgramCrash if process.returncode < 0 else BuildError
+        raise kind(f"{name} stopped with an error ({process.returncode}): {' / '.join(tail) or 'no message'}.")

@@ -16,6 +16,7 @@ from edseg_engine.building.child import run_child, usable_cores
 from edseg_engine.building.coordinates import residue_name
 from edseg_engine.building.records import Address, MapFile, Model
 from edseg_engine.building.results import Checks
+from edseg_engine.errors import ProgramCrash
 from edseg_engine.progress import Progress, ProgressCallback
 
 _PROGRESS = re.compile(r"^@progress (\S+) (.*)$", re.MULTILINE)
@@ -103,7 +104,6 @@ def _run(
     structure.write_pdb(str(files["in.pdb"]))
     job = {
         "task": task,
-        "threads": usable_cores(),
         "model": str(files["in.pdb"]),
         "map": str(density.path.resolve()),
         "f": density.f,
@@ -112,7 +112,6 @@ def _run(
         "report": str(files["report.json"]),
         **options,
     }
-    files["job.json"].write_text(json.dumps(job), encoding="utf-8")
 
     def watch(text: str) -> None:
         said = _PROGRESS.findall(text)
@@ -122,14 +121,16 @@ def _run(
 
     command = [sys.executable, "-m", "edseg_engine.building.coot_worker", str(files["job.json"])]
     package = str(Path(__file__).resolve().parents[2])
-    run_child(
-        command,
-        folder,
-        "Coot's engine",
-        _LEAST_TIME + _TIME_PER_ATOM * structure[0].count_atom_sites(),
-        watch,
-        {"PYTHONPATH": package},
-    )
+
+    def run(threads: int) -> None:
+        files["job.json"].write_text(json.dumps({**job, "threads": threads}), encoding="utf-8")
+        timeout = _LEAST_TIME + _TIME_PER_ATOM * structure[0].count_atom_sites()
+        run_child(command, folder, "Coot's engine", timeout, watch, {"PYTHONPATH": package})
+
+    try:
+        run(usable_cores())
+    except ProgramCrash:  # rarely, its threads get in each other's way
+        run(1)
     model = gemmi.read_structure(str(files["out.pdb"]))
     model.setup_entities()
     return model, json.loads(files["report.json"].read_text(encoding="utf-8")) or {}

@@ -18,11 +18,11 @@ import pytest
 from edseg_engine.building.build import build
 from edseg_engine.building.child import require_programs, run_child
 from edseg_engine.building.coordinates import chain_name, to_model
-from edseg_engine.building.coot_engine import polish
+from edseg_engine.building.coot_engine import check, polish
 from edseg_engine.building.dock import dock
 from edseg_engine.building.files import BUILD_OUTPUT, write_build
 from edseg_engine.building.merge import merge
-from edseg_engine.building.records import BackboneResidues, Model
+from edseg_engine.building.records import BackboneResidues, MapFile, Model
 from edseg_engine.building.refinement import test_set as free_reflections
 from edseg_engine.building.results import BuildOptions, BuildResult
 from edseg_engine.building.trace import trace
@@ -30,8 +30,10 @@ from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.phasing import reciprocal_lengths
 from edseg_engine.errors import BuildError, Cancelled, DependencyError, OptionError, OutputError
 from edseg_engine.evaluation.models import compare
+from edseg_engine.io.ccp4 import write_ccp4
+from edseg_engine.io.read import read_map
 from edseg_engine.io.reflections import read_amplitudes
-from edseg_engine.progress import Progress, ProgressCallback
+from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
 from engine import needs_engine
 from places import MODEL, MTZ
 from simulated_votes import KnownChains, known_chains, votes
@@ -154,6 +156,27 @@ def test_a_missing_package_is_named() -> None:
 def test_a_program_that_fails_says_why(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="the reason"):
         run_child([sys.executable, "-c", "raise SystemExit('the reason')"], tmp_path, "it", 60, lambda text: None)
+
+
+@needs_engine
+def test_an_engine_that_crashes_is_run_again_in_one_thread(
+    crystal_model: gemmi.Structure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its threads sometimes do."""
+    threads: list[int] = []
+
+    def crash_once(command: list[str], *args: Any) -> None:
+        threads.append(json.loads(Path(command[-1]).read_text())["threads"])
+        fault = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"]
+        run_child(fault if len(threads) == 1 else command, *args)
+
+    monkeypatch.setattr("edseg_engine.building.coot_engine.run_child", crash_once)
+    monkeypatch.setattr("edseg_engine.building.coot_engine.usable_cores", lambda: 2)
+    density = read_map(MTZ)
+    write_ccp4(density.values, density.grid, tmp_path / "map.ccp4")
+    checks = check(Model(crystal_model, {}, {}), MapFile(tmp_path / "map.ccp4"), tmp_path, ignore_progress)
+    assert threads == [2, 1]
+    assert checks.n_ramachandran_outliers == 0
 
 
 def test_a_program_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
