@@ -31,6 +31,8 @@ _OFF_ORIGIN = 0.5
 _FEWEST_ON_ORIGIN = 20
 #: A gap in the alignment of two chains costs as much as so many equal types bring.
 _GAP = 6
+#: Chains of which less than this share of the shorter one's types agree have nothing in common: alanines, perhaps.
+_IN_COMMON = 0.3
 #: Times that a shift along a polar axis is corrected.
 _POLISHING = 4
 
@@ -242,7 +244,9 @@ def _aligned(ours: Sequence[ProteinResidue], theirs: Sequence[ProteinResidue]) -
             pairs += zip(built[m : m + int(length)], ways[best][n : n + int(length)], strict=True)
         m += 0 if kind == "D" else int(length)
         n += 0 if kind == "I" else int(length)
-    return [(i, j) for i, j in pairs if i is not None and j is not None]
+    both = [(i, j) for i, j in pairs if i is not None and j is not None]
+    equal = sum(ours[i].type == theirs[j].type for i, j in both)
+    return both if equal >= _IN_COMMON * min(len(ours), len(theirs)) else []
 
 
 def _spaced(chain: Sequence[ProteinResidue], most: int) -> list[int | None]:

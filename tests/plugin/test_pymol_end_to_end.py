@@ -22,6 +22,7 @@ from scipy.spatial import cKDTree
 from places import MODEL
 from pretend_engine import WAITS, pretend_engine
 from pymol_edseg import storage
+from pymol_edseg.doubts import doubts
 from pymol_edseg.ordering import order_of
 from pymol_edseg.palette import COLORS, LABELS, class_of, file_name, rgb
 from pymol_edseg.runner import pump
@@ -98,7 +99,7 @@ def test_surfaces_lie_in_the_voxels_of_their_class(loaded: Any) -> None:
         loaded.edseg_show(label.replace("_", "/"))
         points = vertices(loaded, "edseg_1_surface")
         assert len(points) > 20, label
-        assert cKDTree(positions[owners == label]).query(points)[0].max() < 0.88
+        assert cKDTree(positions[owners == label]).query(points)[0].max() < 1.11
         nearest = owners[everywhere.query(points)[1]]
         assert (nearest == label).mean() > 0.9, label
 
@@ -303,7 +304,9 @@ def test_walks_visit_everything_once(loaded: Any) -> None:
     sites = {int(a.resi): a for a in atoms(loaded, "edseg_1_sites")}
     steps = [math.dist(sites[a].coord, sites[b].coord) for a, b in itertools.pairwise(orders["chain"])]
     assert np.median(steps) < 6.5
-    assert orders["confidence"] == list(range(1, 96)) == orders["doubt"][::-1]
+    assert orders["confidence"] == list(range(1, 96))
+    first = list(doubts(result))
+    assert orders["doubt"] == [*first, *(n for n in range(95, 0, -1) if n not in first)]
     assert loaded.edseg_goto(12) == 12
     np.testing.assert_allclose(loaded.get_position(), sites[12].coord, atol=0.1)
     assert loaded.edseg_next(step=-1) == 11
