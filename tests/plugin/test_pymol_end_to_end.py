@@ -101,7 +101,7 @@ def test_surfaces_lie_in_the_voxels_of_their_class(loaded: Any) -> None:
         assert len(points) > 20, label
         assert cKDTree(positions[owners == label]).query(points)[0].max() < 1.11
         nearest = owners[everywhere.query(points)[1]]
-        assert (nearest == label).mean() > 0.9, label
+        assert (nearest == label).mean() > 0.8, label
 
 
 def test_surfaces_are_the_level_set_of_the_map(loaded: Any, map_file: Path) -> None:
