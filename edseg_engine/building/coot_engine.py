@@ -101,7 +101,9 @@ def _run(
 ) -> tuple[gemmi.Structure, dict[str, Any]]:
     folder = folder.resolve()
     files = {name: folder / f"coot-{task}-{name}" for name in ("job.json", "in.pdb", "out.pdb", "report.json")}
-    structure.write_pdb(str(files["in.pdb"]))
+    bare = structure.clone()
+    bare.connections.clear()  # the engine crashes where it refines one end of a bond that is written down
+    bare.write_pdb(str(files["in.pdb"]))
     job = {
         "task": task,
         "model": str(files["in.pdb"]),

@@ -174,8 +174,16 @@ def test_an_engine_that_crashes_is_run_again_in_one_thread(
     monkeypatch.setattr("edseg_engine.building.coot_engine.usable_cores", lambda: 2)
     density = read_map(MTZ)
     write_ccp4(density.values, density.grid, tmp_path / "map.ccp4")
-    checks = check(Model(crystal_model, {}, {}), MapFile(tmp_path / "map.ccp4"), tmp_path, ignore_progress)
+    bonded = crystal_model.clone()
+    bond = gemmi.Connection()
+    bond.name, bond.type = "bond", gemmi.ConnectionType.Covale
+    bond.partner1, bond.partner2 = (
+        gemmi.make_address(bonded[0]["A"], bonded[0]["A"][i], bonded[0]["A"][i]["CB"][0]) for i in (1, 40)
+    )
+    bonded.connections.append(bond)
+    checks = check(Model(bonded, {}, {}), MapFile(tmp_path / "map.ccp4"), tmp_path, ignore_progress)
     assert threads == [2, 1]
+    assert "LINK" not in (tmp_path / "coot-validate-in.pdb").read_text(), "bonds make it crash, too"
     assert checks.n_ramachandran_outliers == 0
 
 
