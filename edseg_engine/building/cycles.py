@@ -112,7 +112,7 @@ class Cycles:
             if best is None or state.r_free < best.r_free:
                 gain = best.r_free - state.r_free if best else float("inf")
                 best, best_cycle = state, number
-            grown = number == 0 or self.cycles[-1].built > self.cycles[-2].built
+            grown = number == 0 or self.cycles[-1].built > self.cycles[-2].built or self.experiment is not None
             without_gain = 0 if gain >= (_LEAST_GAIN if grown else _LEAST_GAIN_ALONE) else without_gain + 1
             if number + 1 == self.options.cycles or self.amplitudes is None or self.is_final(state, without_gain):
                 break
@@ -224,7 +224,8 @@ class Cycles:
         if self.share(state.model) >= _COMPLETE:
             # A model that later maps completed may still mend what the first ones had wrong.
             return len(self.cycles) == 1 or without_gain > 0
-        return without_gain > (0 if self.share(state.model) >= _TO_POLISH else _PATIENCE)
+        to_polish = self.share(state.model) >= _TO_POLISH and self.experiment is None
+        return without_gain > (0 if to_polish else _PATIENCE)
 
     def next_map(self, state: _State, start: DensityMap, number: int) -> tuple[MapFile, DensityMap]:
         """Return the map that follows from the model of cycle `number`, as a file and read."""
