@@ -36,16 +36,15 @@ class SideChains(Session):
                 continue
             density = self.density(residue, names)
             if density < _POOR_DENSITY * self.median:
-                self.turn_side_chain(chain, number, names)
+                least = max(_BETTER * density, _LEAST_DENSITY * self.median)
+                self.turn_side_chain(chain, residue, names, least)
             elif probability < _POOR_ROTAMER:
                 self.take(chain, self.refitted(chain, number), names, _AS_GOOD * density)
 
-    def turn_side_chain(self, chain: str, number: int, names: list[str]) -> None:
-        """Turn a side chain to where there is density, and room, if there is."""
-        residue = self.residues(chain)[number]
-        atoms = {name: np.array(atom.pos.tolist()) for name, atom in atoms_by_name(residue).items()}
-        least = max(_BETTER * self.density(residue, names), _LEAST_DENSITY * self.median)
-        for conformation in conformations(residue.name, atoms, self.capped_density)[:_TRIED]:
+    def turn_side_chain(self, chain: str, residue: gemmi.Residue, names: list[str], least: float) -> None:
+        """Turn a side chain to where there is at least so much density, and room, if there is such a place."""
+        number = int(residue.seqid.num or 0)
+        for conformation in conformations(residue.name, positions_of(residue), self.capped_density)[:_TRIED]:
             positions = np.stack([*conformation.values()])
             if self.capped_density(positions).mean() < _UNREFINED * least:
                 return
@@ -76,7 +75,7 @@ class SideChains(Session):
         Waters in its place are removed.
         """
         number = int(fitted.seqid.num or 0)
-        atoms = {name: np.array(atom.pos.tolist()) for name, atom in atoms_by_name(fitted).items()}
+        atoms = positions_of(fitted)
         waters = self.in_the_way(chain, number, np.stack([atoms[name] for name in names]), _ROOM)
         if waters is None or self.density(fitted, names) < least:
             return
@@ -105,3 +104,8 @@ class SideChains(Session):
         """Move atoms (by name, to positions (3,) in Å) of a residue of a model of the engine."""
         moved = [self.moved_atom(f" {name:<3}", "", *position) for name, position in atoms.items()]
         self.coot.new_positions_for_residue_atoms(model, f"//{chain}/{number}", moved)
+
+
+def positions_of(residue: gemmi.Residue) -> dict[str, FloatArray]:
+    """Return the positions (3,) in Å of the atoms of a residue by their names."""
+    return {name: np.array(atom.pos.tolist()) for name, atom in atoms_by_name(residue).items()}

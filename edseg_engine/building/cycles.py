@@ -183,25 +183,23 @@ class Cycles:
             with self.clock.within("build") as progress:
                 steps = self.real_space_steps(density.d_min)
                 model = build_atoms(model, map_file, folder, progress, kept=kept, doubtful=doubtful, refine=steps)
-        refined = None
         if self.amplitudes is not None:
             model = with_alanines(model, as_chains(docking.undocked))
         if not model.structure[0].count_atom_sites():
             raise BuildError(_NOTHING_FITS)
+        state = _State(model, map_file, docking.undocked)
         if self.amplitudes is not None:
-            with self.clock.within("refine") as progress:
-                refined = refine(model.structure, self.amplitudes, folder, progress, cycles=_REFINEMENT)
-            model = replace(model, structure=refined.structure)
+            state = self.refined(state, model, folder, _REFINEMENT)
         self.cycles.append(
             Cycle(
                 len(residues),
                 docking.n_docked,
-                len(model.residues),
-                refined.r_work[-1] if refined else None,
-                refined.r_free[-1] if refined else None,
+                len(state.model.residues),
+                state.refined.r_work[-1] if state.refined else None,
+                state.refined.r_free[-1] if state.refined else None,
             )
         )
-        return _State(model, refined.density if refined else map_file, docking.undocked, refined)
+        return state
 
     def docking(self, residues: BackboneResidues) -> Docking:
         traced = trace(residues)
