@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edseg_engine.checking.check import RegisterShift, compare
+from edseg_engine.checking.check import RegisterShift, compare, looks
 from edseg_engine.cli.arguments import device_parser, network_parser
 from edseg_engine.crystal.region import choose_region
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
@@ -20,8 +20,8 @@ from edseg_engine.devices import choose_device
 from edseg_engine.errors import TrainingDataError
 from edseg_engine.networks.weights import choose_weights
 from edseg_engine.pipeline import predict_map
-from edseg_engine.residues.classify import Classifier, classify
-from edseg_engine.residues.known import KnownResidues, voting_near_main_chain
+from edseg_engine.residues.classify import Classifier
+from edseg_engine.residues.known import KnownResidues
 from edseg_engine.resolution import range_of_resolution
 from tools.command import run_tool
 
@@ -136,14 +136,11 @@ def run(args: argparse.Namespace) -> None:
             else:
                 density = crystal.initial_density(d_min, TYPICAL[phases], rng)
             weights, region = choose_weights(args.weights, range_of_resolution(d_min)), choose_region(density, "auto")
-            voxels = predict_map(
-                density, region, weights, device, orientations=args.orientations, views=args.views
-            ).voxels
+            prediction = predict_map(density, region, weights, device, orientations=args.orientations, views=args.views)
             residues = crystal.residues
             radius = weights.card.range.label_radius
-            instances = voting_near_main_chain(residues, region.symmetry, voxels, radius)
-            probabilities = classify(instances, voxels, Classifier.of(weights)).probabilities
-            counts = score(residues, probabilities, instances.votes > 0, rng)
+            probabilities, seen = looks(residues, prediction, Classifier.of(weights), radius)
+            counts = score(residues, probabilities, seen, rng)
             rank1 = float((probabilities.argmax(1) == residues.labels).mean())
             print(_row(phases, entry.name, f"{d_min:.1f}", str(len(residues.labels)), f"{rank1:.2f}", counts))
             total, n_maps = total + counts, n_maps + 1

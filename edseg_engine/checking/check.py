@@ -18,9 +18,9 @@ from edseg_engine.io.coordinates import read_model
 from edseg_engine.io.names import shown
 from edseg_engine.networks.card import WeightsInfo
 from edseg_engine.options import SegmentOptions
-from edseg_engine.pipeline import read_voxels
+from edseg_engine.pipeline import MapPrediction, read_voxels
 from edseg_engine.progress import Clock, ProgressCallback, ignore_progress
-from edseg_engine.residues.classify import classify
+from edseg_engine.residues.classify import Classifier, classify
 from edseg_engine.residues.known import KnownResidues, ResidueName, known_residues, voting_near_main_chain
 
 #: A residue is doubtful if its own type is less probable than the first and another one more than the second.
@@ -138,12 +138,10 @@ def check(
         structure = read_model(model)
         residues = known_residues(structure[0])
     reading = read_voxels(source, options, clock)
-    density, weights, prediction = reading.density, reading.weights, reading.prediction
+    density, weights = reading.density, reading.weights
     with clock.stage("classify"):
         radius = weights.card.range.label_radius
-        instances = voting_near_main_chain(residues, prediction.region.symmetry, prediction.voxels, radius)
-        probabilities = classify(instances, prediction.voxels, reading.classifier).probabilities
-        checked, shifts = compare(residues, probabilities, instances.votes > 0)
+        checked, shifts = compare(residues, *looks(residues, reading.prediction, reading.classifier, radius))
     return ModelCheck(
         model=model,
         residues=checked,
@@ -155,6 +153,21 @@ def check(
         timings=clock.timings,
         warnings=(*reading.warnings, *_warnings(checked, structure.cell, density)),
     )
+
+
+def looks(
+    residues: KnownResidues, prediction: MapPrediction, classifier: Classifier, radius: float
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the class probabilities (k, 17) of a model's residues, and whether there is density for each (k,).
+
+    Parameters
+    ----------
+    radius
+        Å from atoms of the main chain within which voxels speak for a residue.
+    """
+    instances = voting_near_main_chain(residues, prediction.region.symmetry, prediction.voxels, radius)
+    in_frames = prediction.reader.read(residues.points[:, 1:]).probabilities if prediction.reader else None
+    return classify(instances, prediction.voxels, classifier, in_frames).probabilities, instances.votes > 0
 
 
 def compare(

@@ -32,7 +32,6 @@ from edseg_engine.evaluation.metrics import (
     count_voxels,
     instance_dice,
 )
-from edseg_engine.inference.predict import VoxelPrediction
 from edseg_engine.inference.volume import Volume
 from edseg_engine.io.coordinates import read_model
 from edseg_engine.io.read import read_map
@@ -215,7 +214,7 @@ def score_map(known: KnownMap, weights: Weights, device: torch.device, protocol:
         float(known.density.d_min or 0.0),
         count_residues(given.classes.probabilities, labels, matching),
         count_residues(found.classes.probabilities, labels, found_matching),
-        _with_true_instances(owner, own_centroid, prediction.voxels, labels, classifier),
+        _with_true_instances(owner, own_centroid, prediction, known.residues, classifier),
         count_voxels(prediction.voxels.probabilities, truth),
         instance_dice(given.instances.members, owner, matching, len(labels)),
         atom_errors(known.residues, given, matching, prediction.region.symmetry),
@@ -237,18 +236,19 @@ def true_voxels(
 def _with_true_instances(
     owner: NDArray[np.intp],
     centroids: NDArray[np.float64],
-    prediction: VoxelPrediction,
-    labels: NDArray[np.intp],
+    prediction: MapPrediction,
+    residues: KnownResidues,
     classifier: Classifier,
 ) -> ResidueCounts:
-    """Classify the residues of the model from their own voxels."""
-    k, inside = len(labels), np.flatnonzero(owner >= 0)
-    weights, members = prediction.weights[inside], owner[inside]
-    squares = ((prediction.votes[inside] - centroids[inside]) ** 2).sum(1)
+    """Classify the residues of the model from their own voxels and main chains."""
+    voxels, k, inside = prediction.voxels, len(residues.labels), np.flatnonzero(owner >= 0)
+    weights, members = voxels.weights[inside], owner[inside]
+    squares = ((voxels.votes[inside] - centroids[inside]) ** 2).sum(1)
     votes = np.bincount(members, weights, minlength=k).astype(np.float64)
     spread = np.sqrt(np.bincount(members, weights * squares, minlength=k) / np.maximum(votes, 1e-9))
     true = Instances(np.zeros((k, 3)), np.maximum(owner, -1), votes, spread)
-    return count_owners(classify(true, prediction, classifier).probabilities, labels, owner)
+    in_frames = prediction.reader.read(residues.points[:, 1:]).probabilities if prediction.reader else None
+    return count_owners(classify(true, voxels, classifier, in_frames).probabilities, residues.labels, owner)
 
 
 def score_maps(

@@ -47,21 +47,27 @@ class Volume:
         return np.asarray(steps @ self.axes.T + self.origin)
 
 
+def as_read(density: DensityMap, resolution_range: ResolutionRange) -> DensityMap:
+    """Return a map as networks of a range read it: data finer than the range are low-passed to its `d_min`."""
+    if density.d_min is None or density.d_min < resolution_range.d_min:
+        return density.low_passed(resolution_range.d_min)
+    return density
+
+
 def prepare_volumes(
     density: DensityMap, region: Region, resolution_range: ResolutionRange, n_views: int = 1
 ) -> list[Volume]:
     """Resample the region, and a margin around it for the network to see, onto orthogonal voxels and normalise them.
 
-    Data finer than the range are low-passed to its `d_min` before.
-
     Parameters
     ----------
+    density
+        See `as_read`.
     n_views
         How many voxel grids, each of them a volume: the first along x, y, z, see
         `edseg_engine.inference.orientations.views`.
     """
-    if density.d_min is None or density.d_min < resolution_range.d_min:
-        density = density.low_passed(resolution_range.d_min)
+    density = as_read(density, resolution_range)
     offset, scale = density_scale(density.values)
     spacing = resolution_range.spacing
     margin = resolution_range.frame

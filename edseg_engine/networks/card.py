@@ -62,8 +62,8 @@ class WeightsCard:
         Shape of the network.
     training
         How it was trained: data, windows seen, options (JSON values).
-    classifier
-        How the classifier of residues was trained, if there is one (JSON values).
+    classifier, frames
+        How the classifier of residues and the network of frames were trained, if there are any (JSON values).
     calibration
         Of the probabilities and the confidence.
     """
@@ -72,6 +72,7 @@ class WeightsCard:
     network: NetworkConfig
     training: Mapping[str, Any] = field(default_factory=dict)
     classifier: Mapping[str, Any] = field(default_factory=dict)
+    frames: Mapping[str, Any] = field(default_factory=dict)
     calibration: Calibration = Calibration()
 
 
@@ -118,6 +119,7 @@ def card_from_json(text: str, name: str) -> WeightsCard:
             config_from_json(values.get("architecture", StackNetConfig.architecture), values["network"]),
             _object(values, "training"),
             _object(values, "classifier"),
+            _object(values, "frames"),
             _calibration(_object(values, "calibration")),
         )
     except (KeyError, TypeError, ValueError, RecursionError) as error:

@@ -18,12 +18,13 @@ from edseg_engine.errors import WeightsError
 from edseg_engine.io.output import output_file
 from edseg_engine.networks.architectures import build, same_body
 from edseg_engine.networks.card import WeightsCard, WeightsInfo, card_from_json, card_to_json
+from edseg_engine.networks.framenet import FrameNet
 from edseg_engine.networks.network import Network, NetworkConfig
 from edseg_engine.networks.residuenet import ResidueNet
 from edseg_engine.resolution import ResolutionRange
 
-#: Before the names of the tensors that belong to the classifier of residues.
-_RESIDUES = "residues."
+#: Before the names of the tensors that belong to the classifier of residues, and to the network of frames.
+_RESIDUES, _FRAMES = "residues.", "frames."
 #: Counters of batches that batch normalisation keeps; no one uses them.
 _COUNTERS = "num_batches_tracked"
 #: Lists the weights files of a folder with their checksums, as ``sha256sum`` writes them.
@@ -34,19 +35,20 @@ Net = TypeVar("Net", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Weights:
-    """A network ready to run, its classifier of residues if it has one, its card and where it came from."""
+    """A network ready to run, its classifier of residues and its network of frames if it has them, its card and where
+    it came from."""
 
     net: Network
     card: WeightsCard
     info: WeightsInfo
     residue_net: ResidueNet | None = None
+    frame_net: FrameNet | None = None
 
     def save(self, path: Path) -> None:
         """Write everything to `path`; the file appears whole or not at all."""
-        state = {k: v for k, v in self.net.state_dict().items() if v.is_floating_point()}
-        if self.residue_net is not None:
-            state |= {_RESIDUES + k: v for k, v in self.residue_net.state_dict().items()}
-        save_weights(state, self.card, path)
+        nets = {"": self.net, _RESIDUES: self.residue_net, _FRAMES: self.frame_net}
+        state = {prefix + k: v for prefix, net in nets.items() if net for k, v in net.state_dict().items()}
+        save_weights({k: v for k, v in state.items() if v.is_floating_point()}, self.card, path)
 
 
 def save_weights(state: dict[str, Tensor], card: WeightsCard, path: Path) -> None:
@@ -113,10 +115,17 @@ def load_weights(path: Path) -> Weights:
     """
     sha256 = _checked_sum(path)
     state, card = _read(path)
-    of_residues = {k.removeprefix(_RESIDUES): state.pop(k) for k in list(state) if k.startswith(_RESIDUES)}
+    of_residues, of_frames = _taken(state, _RESIDUES), _taken(state, _FRAMES)
     net = _made(lambda: build(card.network), state, path)
     residue_net = _made(lambda: ResidueNet.of_shape(of_residues), of_residues, path) if of_residues else None
-    return Weights(net, card, WeightsInfo(path.name, sha256, card.range.d_min, card.range.d_max), residue_net)
+    frame_net = _made(lambda: FrameNet.of_shape(of_frames), of_frames, path) if of_frames else None
+    info = WeightsInfo(path.name, sha256, card.range.d_min, card.range.d_max)
+    return Weights(net, card, info, residue_net, frame_net)
+
+
+def _taken(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with `prefix`, without it, and remove them from `state`."""
+    return {name.removeprefix(prefix): state.pop(name) for name in list(state) if name.startswith(prefix)}
 
 
 def _checked_sum(path: Path) -> str:

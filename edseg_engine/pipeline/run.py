@@ -70,7 +70,11 @@ def find_residues(
         if backbone is not None:
             backbone = backbone.moved(instances.centroids, positions, symmetry)
     with clock.stage("classify"):
-        return FoundResidues(instances, positions, classify(instances, voxels, classifier), backbone)
+        in_frames = None
+        if backbone is not None and prediction.reader is not None:
+            reading = prediction.reader.read(backbone.atoms)
+            backbone, in_frames = Backbone(reading.atoms), reading.probabilities
+        return FoundResidues(instances, positions, classify(instances, voxels, classifier, in_frames), backbone)
 
 
 def segment(

@@ -13,9 +13,10 @@ from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.region import Region, choose_region
 from edseg_engine.devices import choose_device
 from edseg_engine.errors import ResolutionError, WeightsError
+from edseg_engine.inference.frames import FrameReader
 from edseg_engine.inference.orientations import views as grid_axes
 from edseg_engine.inference.predict import VoxelPrediction, mixed, pooled, predict_views
-from edseg_engine.inference.volume import Volume, prepare_volumes
+from edseg_engine.inference.volume import Volume, as_read, prepare_volumes
 from edseg_engine.io.read import read_map
 from edseg_engine.io.validation import checked_map
 from edseg_engine.memory import require_memory
@@ -47,12 +48,16 @@ class MapPrediction:
         The voxels of `volume`.
     voxels
         The voxels of all views.
+    reader
+        What reads residues in the frames of their main chains; None where no network votes for atoms, or none is
+        trained to.
     """
 
     region: Region
     volume: Volume
     first: VoxelPrediction
     voxels: VoxelPrediction
+    reader: FrameReader | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ class PreparedMap:
     ----------
     density
         The map, with its resolution.
+    read
+        The same as the networks read it.
     resolution
         d_min in Å to work at.
     weights, beside
@@ -76,6 +83,7 @@ class PreparedMap:
     """
 
     density: DensityMap
+    read: DensityMap
     resolution: float
     weights: Weights
     beside: Weights | None
@@ -138,7 +146,7 @@ def predict_map(
     clock
         Measures the stages ``prepare`` and ``network`` and reports their progress.
     edit
-        Changes the density of each view before the network reads it.
+        Changes the density of each view before the network reads it; residues are then not read in their frames.
     alone
         Run the network of `weights` only.
 
@@ -153,10 +161,12 @@ def predict_map(
     beside = None if alone else backbone_beside(weights)
     with clock.stage("prepare"):
         require_run_memory(memory_needed(density, region, weights.card.range, views))
-        volumes = prepare_volumes(density, region, weights.card.range, views)
+        read = as_read(density, weights.card.range)
+        volumes = prepare_volumes(read, region, weights.card.range, views)
         if edit is not None:
             volumes = [edit(volume) for volume in volumes]
-    return _predict(region, volumes, weights, beside, device, orientations, clock)
+    prediction = _predict(read, region, volumes, weights, beside, device, orientations, clock)
+    return prediction if edit is None else replace(prediction, reader=None)
 
 
 def require_votes(weights: Weights) -> None:
@@ -175,6 +185,7 @@ def require_votes(weights: Weights) -> None:
 
 
 def _predict(
+    read: DensityMap,
     region: Region,
     volumes: list[Volume],
     weights: Weights,
@@ -191,7 +202,9 @@ def _predict(
             progress = part_of(clock.progress, first, 1.0)
             others = predict_views(beside.net, volumes, beside.card.range, device, progress)
             parts = [mixed(part, other, _SHARE_BESIDE) for part, other in zip(parts, others, strict=True)]
-        return MapPrediction(region, volumes[0], parts[0], pooled(parts))
+        frame_net = (beside or weights).frame_net
+        reader = FrameReader(read, frame_net) if frame_net else None
+        return MapPrediction(region, volumes[0], parts[0], pooled(parts), reader)
 
 
 def read_voxels(source: DensityMap | Path | str, options: SegmentOptions, clock: Clock) -> MapReading:
@@ -233,13 +246,15 @@ def prepare_map(
     with clock.stage("prepare"):
         region = choose_region(density, options.region, options.box)
         (admit or require_run_memory)(memory_needed(density, region, weights.card.range, options.views))
-        volumes = prepare_volumes(density, region, weights.card.range, options.views)
-    return PreparedMap(density, resolution, weights, beside, classifier, region, volumes)
+        read = as_read(density, weights.card.range)
+        volumes = prepare_volumes(read, region, weights.card.range, options.views)
+    return PreparedMap(density, read, resolution, weights, beside, classifier, region, volumes)
 
 
 def run_network(prepared: PreparedMap, options: SegmentOptions, clock: Clock) -> MapReading:
     """Run the networks on a prepared map, see `read_voxels`."""
     prediction = _predict(
+        prepared.read,
         prepared.region,
         prepared.volumes,
         prepared.weights,

@@ -2,7 +2,8 @@
 
 The probabilities of the voxels are summed, as the thesis does (3.3). Weights that have been given a classifier of
 residues (`edseg_engine.networks.residuenet`) take the geometric mean of that and of what the classifier says: they err
-on different residues. Both are calibrated.
+on different residues. So does what was read in the frames of the residues (`edseg_engine.inference.frames`). The result
+is calibrated.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from edseg_engine.networks.weights import Weights
 from edseg_engine.residues.composition import highest_confidence
 from edseg_engine.residues.features import N_FEATURES, residue_features
 from edseg_engine.residues.instances import Instances
+
+#: Weight of what is read in the frames of residues in the geometric mean with what their voxels say.
+_SHARE_OF_FRAMES = 0.4
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,14 @@ class Classifier:
             )
         return cls(net, weights.card.calibration)
 
-    def raw(self, instances: Instances, prediction: VoxelPrediction) -> NDArray[np.float64]:
-        """Return class probabilities (k, 17) that are not calibrated."""
-        summed = summed_probabilities(instances.members, prediction.probabilities, len(instances))
-        if self.net is None:
-            return summed
-        both = np.sqrt(summed * self.net.probabilities(residue_features(instances, prediction)))
-        return np.asarray(both / both.sum(1, keepdims=True))
+    def raw(
+        self, instances: Instances, prediction: VoxelPrediction, in_frames: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """Return class probabilities (k, 17) that are not calibrated, see `classify`."""
+        said = summed_probabilities(instances.members, prediction.probabilities, len(instances))
+        if self.net is not None:
+            said = _mean(said, self.net.probabilities(residue_features(instances, prediction)), 0.5)
+        return said if in_frames is None else _mean(said, in_frames, _SHARE_OF_FRAMES)
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,12 @@ def summed_probabilities(members: NDArray[np.intp], probabilities: NDArray[np.fl
     return np.asarray(positive / positive.sum(1, keepdims=True))
 
 
+def _mean(first: NDArray[np.float64], second: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """Return the geometric mean of class probabilities (k, 17), the second with the weight `share`."""
+    mean = np.maximum(first, 1e-9) ** (1 - share) * np.maximum(second, 1e-9) ** share
+    return np.asarray(mean / mean.sum(1, keepdims=True))
+
+
 def confidence_features(
     probabilities: NDArray[np.float64], instances: Instances
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -101,10 +112,21 @@ def confidence_features(
     return np.log(p1 / (1 - p1)), np.log(np.clip(relative, 1e-3, None)), instances.spread
 
 
-def classify(instances: Instances, prediction: VoxelPrediction, classifier: Classifier) -> Classes:
-    """Classify every instance that was found in `prediction`."""
+def classify(
+    instances: Instances,
+    prediction: VoxelPrediction,
+    classifier: Classifier,
+    in_frames: NDArray[np.float64] | None = None,
+) -> Classes:
+    """Classify every instance that was found in `prediction`.
+
+    Parameters
+    ----------
+    in_frames
+        Class probabilities (k, 17) read in the frames of the instances, if they were.
+    """
     calibration = classifier.calibration
-    calibrated = np.maximum(classifier.raw(instances, prediction), 1e-9) ** calibration.temperature
+    calibrated = np.maximum(classifier.raw(instances, prediction, in_frames), 1e-9) ** calibration.temperature
     calibrated /= calibrated.sum(1, keepdims=True)
     logit, votes, spread = confidence_features(calibrated, instances)
     score = calibration.intercept + calibration.slope * logit + calibration.votes * votes + calibration.spread * spread

@@ -1,0 +1,104 @@
+"""From the voted main chain of residues to what the density around each says, in the frame of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.inference.normalise import density_scale, normalise
+from edseg_engine.labels import ATOMS, N_LABELS
+from edseg_engine.networks.framenet import EDGE, SPACING, FrameNet, context_of
+
+N, CA, C = (ATOMS.index(name) for name in ("N", "CA", "C"))
+#: Where the box begins, in Å from CA: it holds the longest side chains.
+_FIRST = np.array([-3.6, -6.0, -6.0])
+#: The main chain that was read first is read once more from where it was found to be.
+_READINGS = 2
+
+
+@dataclass(frozen=True)
+class FrameReading:
+    """What the network of frames says of k residues.
+
+    Attributes
+    ----------
+    probabilities
+        shape (k, 17): of the classes.
+    atoms
+        shape (k, 7, 3): positions in Å, in the order of `edseg_engine.labels.ATOMS`.
+    """
+
+    probabilities: NDArray[np.float64]
+    atoms: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class FrameReader:
+    """A map, low-passed as the networks read it, and the network of frames."""
+
+    density: DensityMap
+    net: FrameNet
+
+    def read(self, atoms: NDArray[np.float64]) -> FrameReading:
+        """Read residues whose atoms lie about here.
+
+        Parameters
+        ----------
+        atoms
+            shape (k, 7, 3): positions in Å, in the order of `edseg_engine.labels.ATOMS`. Those without N, CA or C (NaN)
+            are not read: they stay, and all classes are equally probable.
+        """
+        known = np.isfinite(atoms[:, [N, CA, C]]).all((1, 2))
+        read, logarithms = atoms[known], np.zeros((int(known.sum()), N_LABELS))
+        for _ in range(_READINGS):
+            axes = axes_of(read)
+            boxes = boxes_of_density(self.density, read[:, CA], axes)
+            probabilities, points = self.net.read(boxes, context_of(boxes, float(self.density.d_min or 0.0)))
+            logarithms += np.log(np.maximum(probabilities, 1e-6)) / _READINGS
+            read = read[:, CA, None] + np.einsum("kax,kyx->kay", points[:, 1:], axes)
+        every, moved = np.full((len(atoms), N_LABELS), 1 / N_LABELS), atoms.copy()
+        every[known] = np.exp(logarithms) / np.exp(logarithms).sum(1, keepdims=True)
+        moved[known] = read
+        return FrameReading(every, moved)
+
+
+def axes_of(atoms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the axes (k, 3, 3) of the frames of residues as columns.
+
+    The first points from CA to where an ideal CB is, the second along the chain from N to C.
+
+    Parameters
+    ----------
+    atoms
+        shape (k, n, 3): in Å, the first three N, CA and C.
+    """
+    to_ca, to_c = atoms[:, CA] - atoms[:, N], atoms[:, C] - atoms[:, CA]
+    # CB of an L-amino acid with ideal geometry.
+    side = -0.5827 * np.cross(to_ca, to_c) + 0.5680 * to_ca - 0.5407 * to_c
+    side = _unit(side)
+    along = to_ca + to_c
+    along = _unit(along - (along * side).sum(1, keepdims=True) * side)
+    return np.stack([side, along, np.cross(side, along)], axis=-1)
+
+
+def boxes_of_density(density: DensityMap, ca: NDArray[np.float64], axes: NDArray[np.float64]) -> NDArray[np.float16]:
+    """Return the normalised density (k, EDGE, EDGE, EDGE) around `ca` (k, 3) in frames `axes` (k, 3, 3); zero outside.
+
+    Parameters
+    ----------
+    density
+        Low-passed as the networks read it.
+    """
+    offset, scale = density_scale(density.values)
+    boxes = np.empty((len(ca), EDGE, EDGE, EDGE), np.float16)
+    for box, origin, rotation in zip(boxes, ca + axes @ _FIRST, axes, strict=True):
+        box[:] = normalise(density.sample(origin, rotation, box.shape, SPACING), offset, scale)
+    return boxes
+
+
+def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 1e-6))
