@@ -15,8 +15,8 @@ from edseg_engine.networks.framenet import EDGE, SPACING, FrameNet, context_of
 N, CA, C = (ATOMS.index(name) for name in ("N", "CA", "C"))
 #: Where the box begins, in Å from CA: it holds the longest side chains.
 _FIRST = np.array([-3.6, -6.0, -6.0])
-#: The main chain that was read first is read once more from where it was found to be.
-_READINGS = 2
+#: What the first readings find of the main chain is where the next read.
+_READINGS = 3
 
 
 @dataclass(frozen=True)
