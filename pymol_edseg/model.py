@@ -19,7 +19,7 @@ from pymol_edseg.crystal import Contact, Image, Neighbours, Position, pymol_symb
 from pymol_edseg.geometry import turn_oxygen
 from pymol_edseg.objects import atom, load_atoms, move
 from pymol_edseg.palette import NAMES, class_of, file_name
-from pymol_edseg.proposals import Proposal
+from pymol_edseg.proposals import NEXT, PREVIOUS, Proposal
 from pymol_edseg.state import Result
 from pymol_edseg.tracing import residue_numbers
 
@@ -189,13 +189,14 @@ def _placed(cmd: Any, result: Result, model: str, accepted: Sequence[Proposal]) 
 def nearest_images(result: Result, proposals: Sequence[Proposal], known: Neighbours) -> dict[int, Image]:
     """Return the symmetry copies of proposals that are nearest to what is known to be built, and add them to that.
 
-    What is placed counts as built, and the nearest comes first, so that a part that is missing stays whole. Where
-    nothing is near, the first of the proposals is next.
+    What is placed counts as built, and the nearest comes first, so that a part that is missing stays whole: a
+    neighbour in the chain lies where a residue votes for it. Where nothing is near, the first of the proposals is next.
     """
     crystal, anchors = result.crystal, {p.id: p.anchor for p in proposals}
+    probes = {p.id: [p.anchor, *(p.atoms[name] for name in (NEXT, PREVIOUS) if name in p.atoms)] for p in proposals}
     ids = list(anchors)
     others = Neighbours(crystal, anchors.values(), NEIGHBOUR)
-    heap = [(contact, number) for number in ids if (contact := known.within(anchors[number]))]
+    heap = [(contact, number) for number in ids for probe in probes[number] if (contact := known.within(probe))]
     heapq.heapify(heap)
     images: dict[int, Image] = {}
     while len(images) < len(ids):
@@ -207,12 +208,12 @@ def nearest_images(result: Result, proposals: Sequence[Proposal], known: Neighbo
         if number in images:
             continue
         images[number] = contact.image
-        place = crystal.move(contact.image, anchors[number])
-        known.add(place)
-        for found in others.contacts(place):
-            if (number := ids[found.other]) not in images:
-                back = crystal.inverse(found.image)
-                heapq.heappush(heap, (Contact(found.distance, 0, back), number))
+        known.add(crystal.move(contact.image, anchors[number]))
+        for probe in probes[number]:
+            for found in others.contacts(crystal.move(contact.image, probe)):
+                if (near := ids[found.other]) not in images:
+                    back = crystal.inverse(found.image)
+                    heapq.heappush(heap, (Contact(found.distance, 0, back), near))
     return images
 
 

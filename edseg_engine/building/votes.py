@@ -11,7 +11,7 @@ from edseg_engine.progress import Clock, ProgressCallback
 
 
 def vote(density: DensityMap, options: SegmentOptions, progress: ProgressCallback) -> BackboneResidues:
-    """Return the residues of a map with the atoms that the network votes for.
+    """Return the residues of a map with the atoms that the networks read.
 
     Raises
     ------

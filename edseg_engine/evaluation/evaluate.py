@@ -149,7 +149,8 @@ class Protocol:
     cull
         Remove all density that is not of the model first, see `culled`.
     summed
-        Label residues by the summed probabilities of their voxels (thesis 3.3), not by the weights' own classifier.
+        Label residues by the summed probabilities of their voxels (thesis 3.3), neither by the weights' own classifier
+        nor in their frames.
     alone
         Run the weights without the shipped network that reads beside them in the product.
     """
@@ -200,6 +201,8 @@ def score_map(known: KnownMap, weights: Weights, device: torch.device, protocol:
     require_votes(weights)
     start = time.perf_counter()
     prediction, labels = run_network(known, weights, device, protocol), known.residues.labels
+    if protocol.summed:
+        prediction = replace(prediction, reader=None)
     classifier = Classifier() if protocol.summed else Classifier.of(weights)
     given = find_residues(prediction, classifier, len(labels))
     matching = match_residues(known, prediction, given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +12,15 @@ from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.inference.normalise import density_scale, normalise
 from edseg_engine.labels import ATOMS, N_LABELS
 from edseg_engine.networks.framenet import EDGE, SPACING, FrameNet, context_of
+from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
 
 N, CA, C = (ATOMS.index(name) for name in ("N", "CA", "C"))
 #: Where the box begins, in Å from CA: it holds the longest side chains.
 _FIRST = np.array([-3.6, -6.0, -6.0])
 #: What the first readings find of the main chain is where the next read.
 _READINGS = 3
+#: Residues that tell how good the map is, and residues that are read at a time.
+_FOR_CONTEXT, _CHUNK = 200, 256
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class FrameReading:
     Attributes
     ----------
     probabilities
-        shape (k, 17): of the classes.
+        shape (k, 17): of the classes; NaN for residues that were not read.
     atoms
         shape (k, 7, 3): positions in Å, in the order of `edseg_engine.labels.ATOMS`.
     """
@@ -42,27 +46,48 @@ class FrameReader:
     density: DensityMap
     net: FrameNet
 
-    def read(self, atoms: NDArray[np.float64]) -> FrameReading:
+    def read(self, atoms: NDArray[np.float64], progress: ProgressCallback = ignore_progress) -> FrameReading:
         """Read residues whose atoms lie about here.
 
         Parameters
         ----------
         atoms
-            shape (k, 7, 3): positions in Å, in the order of `edseg_engine.labels.ATOMS`. Those without N, CA or C (NaN)
-            are not read: they stay, and all classes are equally probable.
+            shape (k, 7, 3): positions in Å, in the order of `edseg_engine.labels.ATOMS`. Those without N, CA or C
+            (NaN), with all in one place, or outside the map are not read: they stay.
+        progress
+            Is called often; what it raises ends the reading.
         """
-        known = np.isfinite(atoms[:, [N, CA, C]]).all((1, 2))
-        read, logarithms = atoms[known], np.zeros((int(known.sum()), N_LABELS))
+        probabilities, moved = np.full((len(atoms), N_LABELS), np.nan), atoms.copy()
+        known = np.flatnonzero(np.isfinite(atoms[:, [N, CA, C]]).all((1, 2)))
+        known = known[np.linalg.norm(axes_of(atoms[known]), axis=1).min(1) > 0]
+        some = known[:: max(1, len(known) // _FOR_CONTEXT)]
+        context = context_of(self._boxes(atoms[some]), float(self.density.d_min or 0.0))
+        chunks = np.array_split(known, max(1, -(-len(known) // _CHUNK)))
+        for number, chunk in enumerate(chunks):
+            probabilities[chunk], moved[chunk] = self._read(atoms[chunk], context)
+            progress(Progress("classify", (number + 1) / len(chunks)))
+        return FrameReading(probabilities, moved)
+
+    def _read(
+        self, atoms: NDArray[np.float64], context: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        logarithms, inside = np.zeros((len(atoms), N_LABELS)), np.ones(len(atoms), bool)
         for _ in range(_READINGS):
-            axes = axes_of(read)
-            boxes = boxes_of_density(self.density, read[:, CA], axes)
-            probabilities, points = self.net.read(boxes, context_of(boxes, float(self.density.d_min or 0.0)))
+            axes, boxes = axes_of(atoms), self._boxes(atoms)
+            inside &= boxes.any((1, 2, 3))
+            probabilities, points = self.net.read(boxes, context)
             logarithms += np.log(np.maximum(probabilities, 1e-6)) / _READINGS
-            read = read[:, CA, None] + np.einsum("kax,kyx->kay", points[:, 1:], axes)
-        every, moved = np.full((len(atoms), N_LABELS), 1 / N_LABELS), atoms.copy()
-        every[known] = np.exp(logarithms) / np.exp(logarithms).sum(1, keepdims=True)
-        moved[known] = read
-        return FrameReading(every, moved)
+            found = atoms[:, CA, None] + np.einsum("kax,kyx->kay", points[:, 1:], axes)
+            atoms = np.where(inside[:, None, None], found, atoms)
+        mean = np.exp(logarithms)
+        return np.where(inside[:, None], mean / mean.sum(1, keepdims=True), np.nan), atoms
+
+    def _boxes(self, atoms: NDArray[np.float64]) -> NDArray[np.float16]:
+        return boxes_of_density(self.density, self._scale, atoms[:, CA], axes_of(atoms))
+
+    @cached_property
+    def _scale(self) -> tuple[float, float]:
+        return density_scale(self.density.values)
 
 
 def axes_of(atoms: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -84,18 +109,21 @@ def axes_of(atoms: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([side, along, np.cross(side, along)], axis=-1)
 
 
-def boxes_of_density(density: DensityMap, ca: NDArray[np.float64], axes: NDArray[np.float64]) -> NDArray[np.float16]:
+def boxes_of_density(
+    density: DensityMap, scale: tuple[float, float], ca: NDArray[np.float64], axes: NDArray[np.float64]
+) -> NDArray[np.float16]:
     """Return the normalised density (k, EDGE, EDGE, EDGE) around `ca` (k, 3) in frames `axes` (k, 3, 3); zero outside.
 
     Parameters
     ----------
     density
         Low-passed as the networks read it.
+    scale
+        Its offset and scale, see `edseg_engine.inference.normalise.density_scale`.
     """
-    offset, scale = density_scale(density.values)
     boxes = np.empty((len(ca), EDGE, EDGE, EDGE), np.float16)
     for box, origin, rotation in zip(boxes, ca + axes @ _FIRST, axes, strict=True):
-        box[:] = normalise(density.sample(origin, rotation, box.shape, SPACING), offset, scale)
+        box[:] = normalise(density.sample(origin, rotation, box.shape, SPACING), *scale)
     return boxes
 
 

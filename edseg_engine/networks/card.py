@@ -119,7 +119,7 @@ def card_from_json(text: str, name: str) -> WeightsCard:
             config_from_json(values.get("architecture", StackNetConfig.architecture), values["network"]),
             _object(values, "training"),
             _object(values, "classifier"),
-            _object(values, "frames"),
+            _frames(values),
             _calibration(_object(values, "calibration")),
         )
     except (KeyError, TypeError, ValueError, RecursionError) as error:
@@ -150,6 +150,13 @@ def _calibration(values: Mapping[str, Any]) -> Calibration:
         low = 1 / _LARGEST_PARAMETER if key == "temperature" else -_LARGEST_PARAMETER
         check_number(value, key, low, _LARGEST_PARAMETER)
     return Calibration(**values)
+
+
+def _frames(values: Mapping[str, Any]) -> dict[str, Any]:
+    frames = _object(values, "frames")
+    if not isinstance(frames.get("runs", []), list):
+        raise ValueError(f"its frames have the runs {frames['runs']!r}")
+    return frames
 
 
 def _object(values: Mapping[str, Any], key: str) -> dict[str, Any]:

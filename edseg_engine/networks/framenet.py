@@ -23,7 +23,6 @@ _BLOCK = 4
 #: Those means and the resolution.
 N_CONTEXT = (EDGE // _BLOCK) ** 3 + 1
 
-_BATCH = 256
 _USUAL_RESOLUTION = 2.5
 
 
@@ -57,7 +56,10 @@ class FrameNet(nn.Module):
     @classmethod
     def of_shape(cls, state: Mapping[str, Tensor]) -> FrameNet:
         """Return a new network of the shape that `state` was taken from; raises KeyError if it was another kind."""
-        return cls(state["first.bias"].numel(), state["hidden.0.bias"].numel())
+        channels, hidden = state["first.bias"].numel(), state["hidden.0.bias"].numel()
+        if not channels or not hidden:
+            raise KeyError("channels")
+        return cls(channels, hidden)
 
     def forward(self, density: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """Read boxes of density.
@@ -88,13 +90,9 @@ class FrameNet(nn.Module):
         self, density: NDArray[np.floating], context: NDArray[np.float32]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return class probabilities (k, 17) and points (k, N_POINTS, 3) of the boxes of one map, as `forward`."""
-        mean = torch.from_numpy(context)
-        parts = [
-            self(torch.from_numpy(boxes.astype(np.float32)), mean.expand(len(boxes), -1))
-            for boxes in np.array_split(density, max(1, -(-len(density) // _BATCH)))
-        ]
-        scores, points = (torch.cat(part).double() for part in zip(*parts, strict=True))
-        return np.asarray(scores.softmax(1).numpy()), np.asarray(points.numpy())
+        boxes = torch.from_numpy(density.astype(np.float32))
+        scores, points = self(boxes, torch.from_numpy(context).expand(len(boxes), -1))
+        return np.asarray(scores.double().softmax(1).numpy()), np.asarray(points.double().numpy())
 
 
 def context_of(density: NDArray[np.floating], d_min: float) -> NDArray[np.float32]:

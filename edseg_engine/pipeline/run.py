@@ -40,7 +40,8 @@ class FoundResidues:
     classes
         What each of them is.
     backbone
-        Their atoms, in the same symmetry copies; None if the network does not vote for atoms.
+        Their atoms, in the same symmetry copies: as voted, or as then read in the frames of the votes; None if the
+        network does not vote for atoms.
     """
 
     instances: Instances
@@ -72,7 +73,7 @@ def find_residues(
     with clock.stage("classify"):
         in_frames = None
         if backbone is not None and prediction.reader is not None:
-            reading = prediction.reader.read(backbone.atoms)
+            reading = prediction.reader.read(backbone.atoms, clock.progress)
             backbone, in_frames = Backbone(reading.atoms), reading.probabilities
         return FoundResidues(instances, positions, classify(instances, voxels, classifier, in_frames), backbone)
 

@@ -2,7 +2,7 @@
 
 The trick that finds centroids finds atoms (thesis, chapter 7, names it as the next step): the voxels of an instance
 each point at N, CA, C, O and CB of their residue and at the CA of its neighbours. The mean is taken as it
-is; no geometry is imposed.
+is; no geometry is imposed. From there `edseg_engine.inference.frames` reads the density around each residue.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ITERATIONS = 6
 
 @dataclass(frozen=True)
 class Backbone:
-    """Voted atoms of k residues.
+    """Atoms of k residues, as voted, or as then read in the frames of the votes.
 
     Attributes
     ----------

@@ -66,7 +66,9 @@ class Classifier:
         said = summed_probabilities(instances.members, prediction.probabilities, len(instances))
         if self.net is not None:
             said = _mean(said, self.net.probabilities(residue_features(instances, prediction)), 0.5)
-        return said if in_frames is None else _mean(said, in_frames, _SHARE_OF_FRAMES)
+        if in_frames is None:
+            return said
+        return np.where(np.isfinite(in_frames), _mean(said, in_frames, _SHARE_OF_FRAMES), said)
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def classify(
     Parameters
     ----------
     in_frames
-        Class probabilities (k, 17) read in the frames of the instances, if they were.
+        Class probabilities (k, 17) read in the frames of the instances, if they were; NaN where one was not.
     """
     calibration = classifier.calibration
     calibrated = np.maximum(classifier.raw(instances, prediction, in_frames), 1e-9) ** calibration.temperature

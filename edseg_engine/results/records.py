@@ -31,8 +31,8 @@ class ResidueProposal:
     n_voxels
         Number of voxels that voted for this residue.
     atoms
-        Voted positions (x, y, z) in Å of `edseg_engine.labels.ATOMS`, as they are: no geometry is imposed. Empty where
-        the network does not vote for atoms.
+        Positions (x, y, z) in Å of `edseg_engine.labels.ATOMS` as the networks read them: no geometry is imposed. Empty
+        where none votes for atoms.
     """
 
     id: int

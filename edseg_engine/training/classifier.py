@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -51,7 +51,7 @@ def gather_residues(
         known = source.draw(rng)
         if not RESIDUES[0] <= len(known.residues.labels) <= RESIDUES[1]:
             continue
-        prediction = run_network(known, weights, torch.device("cpu"), AS_IS)
+        prediction = replace(run_network(known, weights, torch.device("cpu"), AS_IS), reader=None)
         found = find_residues(prediction, Classifier(), len(known.residues.labels))
         matching = match_residues(known, prediction, found)
         features.append(residue_features(found.instances, prediction.voxels)[matching.found])

@@ -13,8 +13,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edseg_engine.errors import TrainingDataError
 from edseg_engine.inference.frames import CA, axes_of, boxes_of_density
+from edseg_engine.inference.normalise import density_scale
 from edseg_engine.inference.volume import as_read
+from edseg_engine.memory import require_memory
 from edseg_engine.networks.framenet import EDGE, FrameNet, context_of
 from edseg_engine.training.windows import CrystalSource
 
@@ -22,6 +25,8 @@ from edseg_engine.training.windows import CrystalSource
 _MAIN_CHAIN = slice(1, 4)
 #: Crystals with fewer or more residues in the asymmetric unit are left out: they teach little, or cost too much.
 _RESIDUES = (30, 700)
+#: Crystals in a row that have none that can be used before it is given up.
+_IN_VAIN = 200
 #: Errors of voted atoms along each axis (Å): the median over residues, and the deviation of its logarithm.
 _ERROR, _ERROR_SPREAD = 0.22, 0.6
 #: Shares of residues whose N and C are voted the wrong way round, or drawn together because that is not clear.
@@ -59,23 +64,37 @@ def gather_frames(source: CrystalSource, n_residues: int, seed: int, report: Cal
     """Read so many residues of crystals of `source` in frames that are as wrong as voted ones.
 
     `report` gets the number of residues after each crystal. A residue needs 8 kB.
+
+    Raises
+    ------
+    DeviceError
+        If there is not so much memory.
+    TrainingDataError
+        If no crystal has residues that can be used.
     """
+    require_memory(n_residues * 2 * EDGE**3, "This number of residues", "give a smaller one with --residues")
     rng = np.random.default_rng([seed, 5])
     # Filled piece by piece: half of the memory would not hold it twice.
     density = np.empty((n_residues + _RESIDUES[1], EDGE, EDGE, EDGE), np.float16)
     parts: list[tuple[NDArray[np.intp], NDArray[np.float16], NDArray[np.float32]]] = []
-    n = 0
+    n = in_vain = 0
     while n < n_residues:
+        if in_vain == _IN_VAIN:
+            raise TrainingDataError(
+                f"None of {_IN_VAIN} crystals in a row has {_RESIDUES[0]} to {_RESIDUES[1]} residues with N, CA and C."
+            )
         known = source.draw(rng)
-        if not _RESIDUES[0] <= len(known.residues.labels) <= _RESIDUES[1]:
-            continue
         points = known.residues.points
         complete = np.isfinite(points[:, _MAIN_CHAIN]).all((1, 2))
+        if not _RESIDUES[0] <= len(points) <= _RESIDUES[1] or not complete.any():
+            in_vain += 1
+            continue
+        in_vain = 0
         points, labels = points[complete], known.residues.labels[complete]
         voted = disturbed(points[:, _MAIN_CHAIN], rng)
         axes, read = axes_of(voted), as_read(known.density, source.range)
         boxes = density[n : n + len(labels)]
-        boxes[:] = boxes_of_density(read, voted[:, CA], axes)
+        boxes[:] = boxes_of_density(read, density_scale(read.values), voted[:, CA], axes)
         inside = np.einsum("kay,kyx->kax", points - voted[:, CA, None], axes)
         parts.append((labels, inside.astype(np.float16), context_of(boxes, float(read.d_min or 0.0))))
         n += len(labels)

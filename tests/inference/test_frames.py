@@ -11,8 +11,12 @@ from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.inference.frames import CA, FrameReader, axes_of, boxes_of_density
+from edseg_engine.inference.normalise import density_scale
+from edseg_engine.inference.predict import VoxelPrediction
 from edseg_engine.labels import ATOMS, N_LABELS
 from edseg_engine.networks.framenet import EDGE, N_CONTEXT, FrameNet, context_of
+from edseg_engine.residues.classify import Classifier
+from edseg_engine.residues.instances import Instances
 from edseg_engine.residues.known import KnownResidues
 
 CB = ATOMS.index("CB")
@@ -21,6 +25,10 @@ CB = ATOMS.index("CB")
 @pytest.fixture(scope="module")
 def atoms(crystal_residues: KnownResidues) -> np.ndarray:
     return crystal_residues.points[:, 1:]
+
+
+def boxes(density: DensityMap, atoms: np.ndarray) -> np.ndarray:
+    return boxes_of_density(density, density_scale(density.values), atoms[:, CA], axes_of(atoms))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +51,7 @@ def test_the_box_of_a_symmetry_copy_is_the_same(crystal_map: DensityMap, atoms: 
     few = atoms[:5]
     operation, shift = np.full(5, 2), np.tile([1, -1, 2], (5, 1))
     copies = np.stack([symmetry.apply(few[:, a], operation, shift) for a in range(few.shape[1])], 1)
-    box, copied = (boxes_of_density(crystal_map, a[:, CA], axes_of(a)) for a in (few, copies))
+    box, copied = (boxes(crystal_map, a) for a in (few, copies))
     # Tricubic interpolation along skew axes is not quite the same in all directions.
     difference = np.abs(copied.astype(np.float32) - box)
     assert np.median(difference) < 0.03
@@ -51,7 +59,7 @@ def test_the_box_of_a_symmetry_copy_is_the_same(crystal_map: DensityMap, atoms: 
 
 
 def test_boxes_hold_the_residue(crystal_map: DensityMap, atoms: np.ndarray) -> None:
-    mean = boxes_of_density(crystal_map, atoms[:, CA], axes_of(atoms)).mean(0, dtype=np.float64)
+    mean = boxes(crystal_map, atoms).mean(0, dtype=np.float64)
     # CA and CB lie 3.6 and 5.1 Å from the face of the box, in the middle of the others.
     assert mean[4:7, 6:10, 6:10].mean() > 4 * mean.mean()
 
@@ -71,7 +79,8 @@ def test_a_residue_without_its_main_chain_is_not_read(reader: FrameReader, atoms
     broken = atoms.copy()
     broken[3, ATOMS.index("C")] = np.nan
     reading = reader.read(broken)
-    np.testing.assert_allclose(reading.probabilities[3], 1 / N_LABELS)
+    assert np.isnan(reading.probabilities[3]).all()
+    assert np.isfinite(np.delete(reading.probabilities, 3, 0)).all()
     np.testing.assert_array_equal(reading.atoms[3], broken[3])
     assert np.isfinite(np.delete(reading.atoms, 3, 0)).all()
 
@@ -82,16 +91,52 @@ def test_nothing_is_read_of_nothing(reader: FrameReader) -> None:
     assert reading.atoms.shape == (0, len(ATOMS), 3)
 
 
-def test_atoms_in_one_place_do_no_harm(reader: FrameReader) -> None:
-    assert np.isfinite(reader.read(np.ones((2, len(ATOMS), 3))).atoms).all()
+def test_atoms_in_one_place_are_not_read(reader: FrameReader) -> None:
+    reading = reader.read(np.ones((2, len(ATOMS), 3)))
+    assert np.isnan(reading.probabilities).all()
+    assert (reading.atoms == 1).all()
 
 
-def test_beyond_a_map_of_a_box_the_density_is_zero(crystal_map: DensityMap) -> None:
+def test_many_residues_are_read_as_few(reader: FrameReader, atoms: np.ndarray) -> None:
+    many = np.tile(atoms, (4, 1, 1))
+    reports: list[float] = []
+    reading = reader.read(many, lambda progress: reports.append(progress.fraction))
+    few = reader.read(atoms)
+    np.testing.assert_allclose(reading.atoms[: len(atoms)], few.atoms, atol=0.1)
+    assert reports[-1] == 1.0
+    assert len(reports) > 1
+
+
+def test_what_is_not_read_is_as_the_voxels_say() -> None:
+    said = np.full((2, N_LABELS), 0.05 / 16)
+    said[:, 4] = 0.95
+    members = np.repeat([0, 1], 5)
+    voxels = VoxelPrediction(
+        np.arange(10),
+        np.zeros((10, 3), np.float32),
+        np.zeros((10, 3), np.float32),
+        said[members].astype(np.float16),
+        np.ones(10, np.float32),
+    )
+    instances = Instances(np.zeros((2, 3)), members, np.ones(2), np.zeros(2))
+    in_frames = np.full((2, N_LABELS), np.nan)
+    in_frames[1] = 1 / N_LABELS
+    alone = Classifier().raw(instances, voxels)
+    both = Classifier().raw(instances, voxels, in_frames)
+    np.testing.assert_allclose(both[0], alone[0])
+    expected = alone[1] ** 0.6
+    np.testing.assert_allclose(both[1], expected / expected.sum(), rtol=1e-5)
+
+
+def test_beyond_a_map_of_a_box_nothing_is_read(crystal_map: DensityMap, reader: FrameReader, atoms: np.ndarray) -> None:
     part = crystal_map.values[:24, :24, :24]
     grid = MapGrid(crystal_map.cell, gemmi.SpaceGroup("P 1"), crystal_map.values.shape, (0, 0, 0))
     box = DensityMap(part, grid, 2.0, periodic=False)
-    outside = boxes_of_density(box, np.array([[-50.0, -50.0, -50.0]]), np.eye(3)[None])
-    assert not outside.any()
+    far = atoms[:3] - 200.0
+    assert not boxes(box, far).any()
+    reading = FrameReader(box, reader.net).read(far)
+    assert np.isnan(reading.probabilities).all()
+    np.testing.assert_array_equal(reading.atoms, far)
 
 
 def test_the_context_is_the_mean_of_the_map() -> None:

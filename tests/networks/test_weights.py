@@ -20,6 +20,7 @@ from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.errors import WeightsError
 from edseg_engine.labels import LABELS
 from edseg_engine.networks.card import FORMAT, WeightsCard, card_to_json
+from edseg_engine.networks.framenet import FrameNet
 from edseg_engine.networks.residuenet import ResidueNet
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import Weights, choose_weights, load_weights, save_weights, weights_folder
@@ -47,6 +48,19 @@ def changed(**values: Any) -> dict[str, Any]:
 
 def network(**values: Any) -> dict[str, Any]:
     return changed(network={**asdict(TINY), **values})
+
+
+def test_a_network_of_frames_of_no_size_is_refused(tmp_path: Path) -> None:
+    state = {k: v for k, v in StackNet(TINY).state_dict().items() if v.is_floating_point()}
+    frames = {f"frames.{k}": v for k, v in FrameNet(1, 8).state_dict().items() if v.is_floating_point()}
+    for name, value in (("frames.first.bias", torch.zeros(0)), ("frames.hidden.0.bias", torch.zeros(3))):
+        path = file_with(tmp_path / "w.safetensors", changed(), {**state, **frames, name: value})
+        with pytest.raises(WeightsError, match="does not fit"):
+            load_weights(path)
+    path = file_with(tmp_path / "w.safetensors", changed(frames={"runs": 5}), {**state, **frames})
+    with pytest.raises(WeightsError, match="runs"):
+        load_weights(path)
+    assert load_weights(file_with(tmp_path / "w.safetensors", changed(), {**state, **frames})).frame_net is not None
 
 
 DAMAGED = {

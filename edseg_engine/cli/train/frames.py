@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from edseg_engine.errors import OptionError
+    from edseg_engine.networks.card import Calibration
     from edseg_engine.networks.weights import load_weights
     from edseg_engine.resolution import RANGES, WIDE
     from edseg_engine.training.frames import fit_frame_net, gather_frames
@@ -52,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
     weights = load_weights(args.weights)
     if weights.net.config.points < 2:
         raise OptionError(f"{args.weights} holds a network that does not vote for atoms, so that there are no frames.")
-    if args.residues < 1 or args.passes <= 0:
-        raise OptionError("--residues and --passes are larger than zero.")
+    if args.residues < 1 or args.threads < 1 or args.seed < 0 or not 0 < args.passes < float("inf"):
+        raise OptionError("--residues, --passes and --threads are larger than zero, and --seed is not negative.")
     torch.set_num_threads(args.threads)
     data = DataOptions(args.structures, args.experimental, _EXPERIMENTAL_SHARE, poor_phases_share=_POOR_PHASES_SHARE)
     source = CrystalSource(data, replace(WIDE, d_max=RANGES[-1].d_max))
@@ -72,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
     net = fit_frame_net(frames, args.passes, args.seed, trained, weights.frame_net)
     run_of = {"crystals": crystals, "residues": len(frames.labels), "passes": args.passes, "seed": args.seed}
     runs = {"runs": [*weights.card.frames.get("runs", []), run_of]}
-    replace(weights, card=replace(weights.card, frames=runs), frame_net=net).save(args.out)
+    card = replace(weights.card, frames=runs, calibration=Calibration())
+    replace(weights, card=card, frame_net=net).save(args.out)
     print(f"{args.out} reads residues in the frames of their main chains.")
+    print("Its calibration, and that of weights that it runs beside, is made anew by edseg train calibration.")
     return 0
