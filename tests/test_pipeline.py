@@ -127,7 +127,7 @@ def test_threads_and_tiles_change_nothing(
         other = segment(crystal_map, SegmentOptions(n_residues=N_RESIDUES, orientations=1))
     finally:
         torch.set_num_threads(threads)
-    assert same_residues(other, result, symmetry) > 0.97  # sums of half-precision numbers in another order decide ties
+    assert same_residues(other, result, symmetry) >= 0.98
     pairs = match(positions_of(other), positions_of(result), symmetry, cutoff=0.3)
     p, q = (np.array([r.probabilities for r in s.residues])[i] for s, i in ((other, pairs.found), (result, pairs.true)))
     assert np.median(np.abs(p - q)) < 1e-3
