@@ -166,7 +166,7 @@ def looks(
         Å from atoms of the main chain within which voxels speak for a residue.
     """
     instances = voting_near_main_chain(residues, prediction.region.symmetry, prediction.voxels, radius)
-    in_frames = prediction.reader.read(residues.points[:, 1:]).probabilities if prediction.reader else None
+    in_frames = prediction.in_frames(residues.points[:, 1:])
     return classify(instances, prediction.voxels, classifier, in_frames).probabilities, instances.votes > 0
 
 

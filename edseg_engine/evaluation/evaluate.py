@@ -250,7 +250,7 @@ def _with_true_instances(
     votes = np.bincount(members, weights, minlength=k).astype(np.float64)
     spread = np.sqrt(np.bincount(members, weights * squares, minlength=k) / np.maximum(votes, 1e-9))
     true = Instances(np.zeros((k, 3)), np.maximum(owner, -1), votes, spread)
-    in_frames = prediction.reader.read(residues.points[:, 1:]).probabilities if prediction.reader else None
+    in_frames = prediction.in_frames(residues.points[:, 1:])
     return count_owners(classify(true, voxels, classifier, in_frames).probabilities, residues.labels, owner)
 
 

@@ -19,8 +19,8 @@ N, CA, C = (ATOMS.index(name) for name in ("N", "CA", "C"))
 _FIRST = np.array([-3.6, -6.0, -6.0])
 #: What the first readings find of the main chain is where the next read.
 _READINGS = 3
-#: Residues that tell how good the map is, and residues that are read at a time.
-_FOR_CONTEXT, _CHUNK = 200, 256
+#: Residues that are read at a time, at most, and tell together how good the map is.
+_CHUNK = 1000
 
 
 @dataclass(frozen=True)
@@ -60,30 +60,25 @@ class FrameReader:
         probabilities, moved = np.full((len(atoms), N_LABELS), np.nan), atoms.copy()
         known = np.flatnonzero(np.isfinite(atoms[:, [N, CA, C]]).all((1, 2)))
         known = known[np.linalg.norm(axes_of(atoms[known]), axis=1).min(1) > 0]
-        some = known[:: max(1, len(known) // _FOR_CONTEXT)]
-        context = context_of(self._boxes(atoms[some]), float(self.density.d_min or 0.0))
         chunks = np.array_split(known, max(1, -(-len(known) // _CHUNK)))
         for number, chunk in enumerate(chunks):
-            probabilities[chunk], moved[chunk] = self._read(atoms[chunk], context)
+            probabilities[chunk], moved[chunk] = self._read(atoms[chunk])
             progress(Progress("classify", (number + 1) / len(chunks)))
         return FrameReading(probabilities, moved)
 
-    def _read(
-        self, atoms: NDArray[np.float64], context: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _read(self, atoms: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         logarithms, inside = np.zeros((len(atoms), N_LABELS)), np.ones(len(atoms), bool)
         for _ in range(_READINGS):
-            axes, boxes = axes_of(atoms), self._boxes(atoms)
+            axes = axes_of(atoms)
+            boxes = boxes_of_density(self.density, self._scale, atoms[:, CA], axes)
             inside &= boxes.any((1, 2, 3))
+            context = context_of(boxes[inside], float(self.density.d_min or 0.0))
             probabilities, points = self.net.read(boxes, context)
             logarithms += np.log(np.maximum(probabilities, 1e-6)) / _READINGS
             found = atoms[:, CA, None] + np.einsum("kax,kyx->kay", points[:, 1:], axes)
             atoms = np.where(inside[:, None, None], found, atoms)
         mean = np.exp(logarithms)
         return np.where(inside[:, None], mean / mean.sum(1, keepdims=True), np.nan), atoms
-
-    def _boxes(self, atoms: NDArray[np.float64]) -> NDArray[np.float16]:
-        return boxes_of_density(self.density, self._scale, atoms[:, CA], axes_of(atoms))
 
     @cached_property
     def _scale(self) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.region import Region, choose_region
@@ -58,6 +59,10 @@ class MapPrediction:
     first: VoxelPrediction
     voxels: VoxelPrediction
     reader: FrameReader | None = None
+
+    def in_frames(self, atoms: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """Return the class probabilities of residues of known atoms, see `FrameReader.read`; None without a reader."""
+        return None if self.reader is None else self.reader.read(atoms).probabilities
 
 
 @dataclass(frozen=True)

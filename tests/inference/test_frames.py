@@ -98,7 +98,7 @@ def test_atoms_in_one_place_are_not_read(reader: FrameReader) -> None:
 
 
 def test_many_residues_are_read_as_few(reader: FrameReader, atoms: np.ndarray) -> None:
-    many = np.tile(atoms, (4, 1, 1))
+    many = np.tile(atoms, (12, 1, 1))
     reports: list[float] = []
     reading = reader.read(many, lambda progress: reports.append(progress.fraction))
     few = reader.read(atoms)
