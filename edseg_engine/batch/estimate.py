@@ -21,7 +21,8 @@ from edseg_engine.devices import choose_device
 from edseg_engine.errors import EdsegError
 from edseg_engine.io.read import read_map
 from edseg_engine.pipeline import segment
-from edseg_engine.pipeline.voxels import box_voxels, memory_needed, with_resolution
+from edseg_engine.pipeline.sizes import box_voxels, memory_needed
+from edseg_engine.pipeline.voxels import with_resolution
 from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
 from edseg_engine.resolution import range_of_resolution
 

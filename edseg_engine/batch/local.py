@@ -13,7 +13,7 @@ from typing import Any
 from edseg_engine.batch.records import Outcome, Work
 from edseg_engine.batch.tasks import Step, failure_of, steps_of
 from edseg_engine.errors import Cancelled, DeviceError
-from edseg_engine.pipeline.voxels import BYTES_FIXED
+from edseg_engine.pipeline.sizes import BYTES_FIXED
 from edseg_engine.progress import Progress
 
 #: Is called with the name of a map and its progress, from any thread.

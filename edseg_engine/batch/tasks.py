@@ -26,7 +26,7 @@ from edseg_engine.io.result_files import ResultFiles
 from edseg_engine.io.sequence import count_residues
 from edseg_engine.options import SegmentOptions
 from edseg_engine.pipeline import label_residues, prepare_map, run_network
-from edseg_engine.pipeline.voxels import require_run_memory
+from edseg_engine.pipeline.sizes import require_run_memory
 from edseg_engine.progress import Clock, ProgressCallback, ignore_progress
 from edseg_engine.results.files import RESULT_OUTPUT, write_results
 from edseg_engine.results.reading import read_results

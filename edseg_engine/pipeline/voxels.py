@@ -15,22 +15,17 @@ from edseg_engine.crystal.region import Region, choose_region
 from edseg_engine.devices import choose_device
 from edseg_engine.errors import ResolutionError, WeightsError
 from edseg_engine.inference.frames import FrameReader
-from edseg_engine.inference.orientations import views as grid_axes
 from edseg_engine.inference.predict import VoxelPrediction, mixed, pooled, predict_views
 from edseg_engine.inference.volume import Volume, as_read, prepare_volumes
 from edseg_engine.io.read import read_map
 from edseg_engine.io.validation import checked_map
-from edseg_engine.memory import require_memory
 from edseg_engine.networks.weights import Weights, backbone_beside, choose_weights
 from edseg_engine.options import SegmentOptions
+from edseg_engine.pipeline.sizes import memory_needed, require_run_memory
 from edseg_engine.progress import Clock, part_of
 from edseg_engine.residues.classify import Classifier
 from edseg_engine.resolution import ResolutionRange, range_of_resolution
 
-#: Bytes needed for each voxel of the region's box, and for each value of the input map, with all intermediate arrays.
-_BYTES_PER_VOXEL, _BYTES_PER_VALUE = 60, 16
-#: Bytes of the libraries and the network, whatever the map.
-BYTES_FIXED = 1.2e9
 #: Weight of the network that votes for atoms in the mean of both networks' answers.
 _SHARE_BESIDE = 0.4
 
@@ -300,28 +295,3 @@ def _resolution_warnings(resolution: float, resolution_range: ResolutionRange) -
             "its labels are less reliable than it says."
         ]
     return []
-
-
-def memory_needed(density: DensityMap, region: Region, resolution_range: ResolutionRange, n_views: int) -> float:
-    """Return about how many bytes a run on a region of a map needs, PyTorch and the other libraries included."""
-    voxels = box_voxels(region, resolution_range, n_views)
-    return _BYTES_PER_VOXEL * voxels + _BYTES_PER_VALUE * density.values.size + BYTES_FIXED
-
-
-def box_voxels(region: Region, resolution_range: ResolutionRange, n_views: int) -> float:
-    """Return how many voxels the boxes around the views of a region have."""
-    voxels = 0.0
-    for low, high in map(region.edges, grid_axes(n_views)):
-        voxels += float(np.prod((high - low + 2 * resolution_range.frame) / resolution_range.spacing))
-    return voxels
-
-
-def require_run_memory(needed: float) -> None:
-    """Check that the bytes that a run needs are free.
-
-    Raises
-    ------
-    DeviceError
-        If they are not.
-    """
-    require_memory(needed, "This run", "close other programs, or work on one asymmetric unit or a part of the map")

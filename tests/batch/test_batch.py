@@ -25,7 +25,7 @@ from edseg_engine.batch.records import Done, Failed, Outcome
 from edseg_engine.batch.run import BatchOptions, BatchProgress, run_batch
 from edseg_engine.batch.tasks import failure_of
 from edseg_engine.errors import Cancelled, DeviceError, OptionError, OutputError, ResultFormatError
-from edseg_engine.pipeline.voxels import BYTES_FIXED
+from edseg_engine.pipeline.sizes import BYTES_FIXED
 from edseg_engine.results.reading import read_results
 from forked import running
 
