@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edseg_engine.devices import runs_bfloat16
 from edseg_engine.labels import N_LABELS, N_POINTS
 
 #: Density points along each edge of the box that is read, and Å between them.
@@ -35,21 +36,17 @@ class FrameNet(nn.Module):
         Of the first convolution; the second has twice as many.
     hidden
         Units of each hidden layer.
-    dropout
-        Drop probability of hidden units while training.
     """
 
-    def __init__(self, channels: int = 32, hidden: int = 384, dropout: float = 0.2) -> None:
+    def __init__(self, channels: int = 32, hidden: int = 384) -> None:
         super().__init__()
         self.first, self.second = nn.Conv3d(1, channels, 5, 2, 2), nn.Conv3d(channels, 2 * channels, 3, 2, 1)
         self.first_norm, self.second_norm = nn.BatchNorm3d(channels), nn.BatchNorm3d(2 * channels)
         self.hidden = nn.Sequential(
             nn.Linear(2 * channels * (EDGE // 4) ** 3 + N_CONTEXT, hidden),
             nn.GELU(),
-            nn.Dropout(dropout),
             nn.Linear(hidden, hidden),
             nn.GELU(),
-            nn.Dropout(dropout),
         )
         self.head = nn.Linear(hidden, N_LABELS + 3 * N_POINTS)
 
@@ -91,7 +88,8 @@ class FrameNet(nn.Module):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return class probabilities (k, 17) and points (k, N_POINTS, 3) of the boxes of one map, as `forward`."""
         boxes = torch.from_numpy(density.astype(np.float32))
-        scores, points = self(boxes, torch.from_numpy(context).expand(len(boxes), -1))
+        with torch.autocast("cpu", torch.bfloat16, enabled=runs_bfloat16(torch.device("cpu"))):
+            scores, points = self(boxes, torch.from_numpy(context).expand(len(boxes), -1))
         return np.asarray(scores.double().softmax(1).numpy()), np.asarray(points.double().numpy())
 
 

@@ -78,6 +78,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], WeightsCard]:
         raise WeightsError(f"{path} cannot be read as weights of edseg ({error}).") from error
     if not all(v.is_floating_point() and bool(v.isfinite().all()) for v in state.values()):
         raise WeightsError(f"{path} is damaged: some of its weights are not numbers.")
+    if any(bool((v < 0).any()) for k, v in state.items() if k.endswith("running_var")):
+        raise WeightsError(f"{path} is damaged: some of its variances are negative.")
     return {k: v.float() for k, v in state.items() if _COUNTERS not in k}, card
 
 

@@ -48,11 +48,16 @@ def _unpacked(packed: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def save_checkpoint(path: Path, net: nn.Module, average: MovingAverage, values: dict[str, Any]) -> None:
-    """Write weights, average and `values`; a kill at any moment leaves a whole older or newer file."""
+    """Write weights, average and `values`, as `write_whole`."""
     state = {k: v.detach().cpu() for k, v in net.state_dict().items()}
     weights = {k: _packed(state[k], v.cpu()) for k, v in average.state.items()}
+    write_whole(path, {**values, "steps": average.steps, "weights": weights})
+
+
+def write_whole(path: Path, values: dict[str, Any]) -> None:
+    """Write a checkpoint; a kill at any moment leaves a whole older or newer file."""
     temporary = path.with_suffix(".tmp")
-    torch.save({**values, "steps": average.steps, "weights": weights}, temporary)
+    torch.save(values, temporary)
     temporary.replace(path)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,18 +13,21 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edseg_engine.errors import TrainingDataError
+from edseg_engine.errors import OptionError, TrainingDataError
 from edseg_engine.inference.frames import CA, axes_of, boxes_of_density
 from edseg_engine.inference.normalise import density_scale
 from edseg_engine.inference.volume import as_read
 from edseg_engine.memory import require_memory
 from edseg_engine.networks.framenet import EDGE, FrameNet, context_of
+from edseg_engine.training.checkpoint import load_checkpoint, write_whole
 from edseg_engine.training.windows import CrystalSource
 
 #: N, CA and C among `edseg_engine.labels.POINTS`.
 _MAIN_CHAIN = slice(1, 4)
 #: Crystals with fewer or more residues in the asymmetric unit are left out: they teach little, or cost too much.
 _RESIDUES = (30, 700)
+#: Times that each residue of a map is read, each time in a frame that is wrong in another way.
+_DRAWS = 2
 #: Crystals in a row that have none that can be used before it is given up.
 _IN_VAIN = 200
 #: Errors of voted atoms along each axis (Å): the median over residues, and the deviation of its logarithm.
@@ -60,10 +63,12 @@ class FrameSet:
     points: NDArray[np.float16]
 
 
-def gather_frames(source: CrystalSource, n_residues: int, seed: int, report: Callable[[int], None]) -> FrameSet:
-    """Read so many residues of crystals of `source` in frames that are as wrong as voted ones.
+def gather_frames(
+    source: CrystalSource, n_residues: int, seed: Sequence[int], report: Callable[[int], None]
+) -> FrameSet:
+    """Read so many boxes around residues of crystals of `source`, in frames that are as wrong as voted ones.
 
-    `report` gets the number of residues after each crystal. A residue needs 8 kB.
+    `report` gets the number of boxes after each crystal. One needs 8 kB.
 
     Raises
     ------
@@ -73,9 +78,9 @@ def gather_frames(source: CrystalSource, n_residues: int, seed: int, report: Cal
         If no crystal has residues that can be used.
     """
     require_memory(n_residues * 2 * EDGE**3, "This number of residues", "give a smaller one with --residues")
-    rng = np.random.default_rng([seed, 5])
+    rng = np.random.default_rng([*seed, 5])
     # Filled piece by piece: half of the memory would not hold it twice.
-    density = np.empty((n_residues + _RESIDUES[1], EDGE, EDGE, EDGE), np.float16)
+    density = np.empty((n_residues + _DRAWS * _RESIDUES[1], EDGE, EDGE, EDGE), np.float16)
     parts: list[tuple[NDArray[np.intp], NDArray[np.float16], NDArray[np.float32]]] = []
     n = in_vain = 0
     while n < n_residues:
@@ -90,7 +95,7 @@ def gather_frames(source: CrystalSource, n_residues: int, seed: int, report: Cal
             in_vain += 1
             continue
         in_vain = 0
-        points, labels = points[complete], known.residues.labels[complete]
+        points, labels = (np.concatenate([known_of[complete]] * _DRAWS) for known_of in (points, known.residues.labels))
         voted = disturbed(points[:, _MAIN_CHAIN], rng)
         axes, read = axes_of(voted), as_read(known.density, source.range)
         boxes = density[n : n + len(labels)]
@@ -122,53 +127,132 @@ def disturbed(main_chain: NDArray[np.float64], rng: np.random.Generator) -> NDAr
     return np.asarray(voted)
 
 
-def fit_frame_net(
-    frames: FrameSet,
-    passes: float,
-    seed: int,
-    report: Callable[[int, float, float], None],
-    start: FrameNet | None = None,
-) -> FrameNet:
-    """Train by AdamW with a cosine schedule; each residue is used `passes` times.
+class FrameTraining:
+    """Training of a network of frames by AdamW with a cosine schedule, in rounds of other residues.
 
     Parameters
     ----------
-    report
-        Gets the number of residues used, and the mean of both losses since the last report: cross-entropy of the
-        classes, and error of the points (Å).
-    start
-        Trained on instead of a new network.
+    net
+        Is trained in place.
+    steps
+        Steps of all rounds together.
     """
-    torch.manual_seed(seed)
-    net = FrameNet() if start is None else copy.deepcopy(start).train()
-    optimizer = torch.optim.AdamW(net.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
-    steps = math.ceil(passes * len(frames.labels) / _BATCH)
-    warmup = min(_WARMUP, 1 + steps // 10)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * step / steps))
-    )
-    order: Tensor = torch.empty(0, dtype=torch.long)
-    losses = []
-    for step in range(steps):
-        if len(order) < _BATCH:
-            order = torch.cat([order, torch.randperm(len(frames.labels))])
-        batch, order = np.sort(order[:_BATCH].numpy()), order[_BATCH:]
+
+    def __init__(self, net: FrameNet, steps: int) -> None:
+        self.net, self.steps, self.step = net, steps, 0
+        self.optimizer = torch.optim.AdamW(net.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
+
+    def fit(self, frames: FrameSet, steps: int, report: Callable[[int, float, float], None]) -> None:
+        """Take so many steps on random batches of `frames`, all of which are used before one is used again.
+
+        Parameters
+        ----------
+        report
+            Gets the number of residues used, and the mean of both losses since the last report: cross-entropy of the
+            classes, and error of the points (Å).
+        """
+        self.net.train()
+        order: Tensor = torch.empty(0, dtype=torch.long)
+        losses = []
+        for left in reversed(range(steps)):
+            while len(order) < _BATCH:
+                order = torch.cat([order, torch.randperm(len(frames.labels))])
+            batch, order = np.sort(order[:_BATCH].numpy()), order[_BATCH:]
+            losses.append(self._take_step(frames, batch))
+            if len(losses) == 400 or not left:
+                report(self.step * _BATCH, *np.mean(losses, 0))
+                losses.clear()
+        self.net.eval()
+
+    def _take_step(self, frames: FrameSet, batch: NDArray[np.intp]) -> tuple[float, float]:
+        warmup = min(_WARMUP, 1 + self.steps // 10)
+        rate = min(1, (self.step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
+        for group in self.optimizer.param_groups:
+            group["lr"] = _LEARNING_RATE * rate
         density = torch.from_numpy(frames.density[batch].astype(np.float32))
         scale, offset = torch.randn(2, len(batch), 1, 1, 1)
         density = density * (1 + _SCALE * scale) + _OFFSET * offset
         with torch.autocast("cpu", torch.bfloat16):
-            scores, points = net(density, torch.from_numpy(frames.context[frames.map_of[batch]]))
+            scores, points = self.net(density, torch.from_numpy(frames.context[frames.map_of[batch]]))
         of_classes = F.cross_entropy(scores.float(), torch.from_numpy(frames.labels[batch]))
         of_points = _error(points.float(), torch.from_numpy(frames.points[batch].astype(np.float32)))
-        optimizer.zero_grad()
+        self.optimizer.zero_grad()
         (of_classes + _POINTS * of_points).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
-        losses.append((of_classes.item(), of_points.item()))
-        if len(losses) == 400 or step + 1 == steps:
-            report((step + 1) * _BATCH, *np.mean(losses, 0))
-            losses.clear()
-    return net.eval()
+        self.optimizer.step()
+        self.step += 1
+        return of_classes.item(), of_points.item()
+
+
+@dataclass(frozen=True)
+class FrameOptions:
+    """How a network of frames is trained.
+
+    Attributes
+    ----------
+    residues, rounds
+        Residues that are drawn anew in each round, 8 kB each, and rounds.
+    passes
+        Times that each is used.
+    seed
+        Of all random choices.
+    """
+
+    residues: int
+    rounds: int
+    passes: float
+    seed: int
+
+
+def train_frame_net(
+    source: CrystalSource,
+    options: FrameOptions,
+    start: FrameNet | None,
+    checkpoint: Path,
+    gathered: Callable[[int], None],
+    trained: Callable[[int, float, float], None],
+) -> FrameNet:
+    """Return a network of frames trained on crystals of `source`; run again after a kill, it goes on.
+
+    Parameters
+    ----------
+    start
+        Trained on, in place, instead of a new network.
+    checkpoint
+        Is written after each round.
+    gathered, trained
+        Called as the reports of `gather_frames` and `FrameTraining.fit`.
+
+    Raises
+    ------
+    OptionError
+        If the checkpoint is of a run with other options.
+    DeviceError, TrainingDataError
+        As `gather_frames`.
+    """
+    torch.manual_seed(options.seed)
+    steps = math.ceil(options.passes * options.residues / _BATCH)
+    training = FrameTraining(FrameNet() if start is None else start, steps * options.rounds)
+    first = _resumed(training, checkpoint, options) if checkpoint.exists() else 0
+    for number in range(first, options.rounds):
+        seed = [options.seed, number]
+        frames = gather_frames(source, options.residues, seed, gathered)
+        torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+        training.fit(frames, steps, trained)
+        del frames  # room for the next
+        state = {"net": training.net.state_dict(), "optimizer": training.optimizer.state_dict()}
+        write_whole(checkpoint, {**state, "rounds": number + 1, "options": asdict(options)})
+    return training.net.eval()
+
+
+def _resumed(training: FrameTraining, checkpoint: Path, options: FrameOptions) -> int:
+    """Put a checkpoint into `training` and return the rounds that it has behind it."""
+    saved = load_checkpoint(checkpoint)
+    if saved["options"] != asdict(options):
+        raise OptionError(f"{checkpoint} is of a run with other options: give the same ones, or remove it.")
+    training.net.load_state_dict(saved["net"])
+    training.optimizer.load_state_dict(saved["optimizer"])
+    training.step = saved["rounds"] * training.steps // options.rounds
+    return int(saved["rounds"])
 
 
 def _error(points: Tensor, true: Tensor) -> Tensor:

@@ -63,6 +63,14 @@ def test_a_network_of_frames_of_no_size_is_refused(tmp_path: Path) -> None:
     assert load_weights(file_with(tmp_path / "w.safetensors", changed(), {**state, **frames})).frame_net is not None
 
 
+def test_negative_variances_are_refused(tmp_path: Path) -> None:
+    state = {k: v for k, v in StackNet(TINY).state_dict().items() if v.is_floating_point()}
+    name = next(k for k in state if k.endswith("running_var"))
+    path = file_with(tmp_path / "w.safetensors", changed(), {**state, name: -state[name]})
+    with pytest.raises(WeightsError, match="variances are negative"):
+        load_weights(path)
+
+
 DAMAGED = {
     "null": "null",
     "a list": "[]",

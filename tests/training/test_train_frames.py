@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +13,23 @@ import torch
 from edseg_engine.cli import main
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.region import choose_region
+from edseg_engine.errors import OptionError
 from edseg_engine.labels import N_POINTS
-from edseg_engine.networks.framenet import EDGE, N_CONTEXT
+from edseg_engine.networks.framenet import EDGE, N_CONTEXT, FrameNet
 from edseg_engine.networks.weights import load_weights
 from edseg_engine.pipeline import find_residues, predict_map
 from edseg_engine.residues.classify import Classifier
 from edseg_engine.residues.known import KnownResidues
-from edseg_engine.training.frames import FrameSet, disturbed, fit_frame_net
+from edseg_engine.resolution import WIDE
+from edseg_engine.training.frames import (
+    FrameOptions,
+    FrameSet,
+    FrameTraining,
+    disturbed,
+    gather_frames,
+    train_frame_net,
+)
+from edseg_engine.training.windows import CrystalSource, DataOptions
 from tiny_training import TINY, start_of, training_folder
 
 
@@ -44,17 +55,24 @@ def shapes(n: int, rng: np.random.Generator) -> FrameSet:
     return FrameSet(density, np.zeros((1, N_CONTEXT), np.float32), np.zeros(n, np.intp), labels, points.astype("f2"))
 
 
+def fitted(some: FrameSet, report: Callable[[int, float, float], None] = lambda *_: None) -> FrameNet:
+    torch.manual_seed(1)
+    training = FrameTraining(FrameNet(), 25)
+    training.fit(some, 25, report)
+    return training.net
+
+
 def test_it_learns_classes_and_points_and_is_repeatable() -> None:
     rng = np.random.default_rng(0)
     train, test = shapes(800, rng), shapes(200, rng)
     reports: list[float] = []
-    net = fit_frame_net(train, 8, 1, lambda _, classes, points: reports.append(classes + points))
+    net = fitted(train, lambda _, classes, points: reports.append(classes + points))
     probabilities, points = net.read(test.density, test.context[0])
     assert (probabilities.argmax(1) == test.labels).mean() > 0.9
     assert np.abs(points[:, 0] - test.points[:, 0]).mean() < 0.5
     assert np.isfinite(points).all()
     assert reports
-    again = fit_frame_net(train, 8, 1, lambda *_: None).read(test.density, test.context[0])[0]
+    again = fitted(train).read(test.density, test.context[0])[0]
     np.testing.assert_array_equal(again, probabilities)
 
 
@@ -63,12 +81,13 @@ def test_weights_keep_it_and_use_it(
 ) -> None:
     start, out = start_of(tmp_path), tmp_path / "frames.safetensors"
     folder = training_folder(tmp_path / "data")
-    command = ["train", "frames", str(start), "--structures", str(folder), "--residues", "100", "--passes", "6"]
-    assert main([*command, "--out", str(out)]) == 0
+    command = ["train", "frames", str(start), "--structures", str(folder), "--residues", "100"]
+    assert main([*command, "--rounds", "2", "--passes", "3", "--out", str(out)]) == 0
+    assert [path.name for path in tmp_path.glob("frames*")] == [out.name]
     assert "reads residues in the frames" in capsys.readouterr().out
     weights = load_weights(out)
     assert weights.frame_net is not None
-    assert weights.card.frames["runs"][0]["residues"] >= 100
+    assert weights.card.frames["runs"] == [{"residues": 100, "rounds": 2, "passes": 3.0, "seed": 1}]
     before = load_weights(start)
     assert all(torch.equal(v, before.net.state_dict()[k]) for k, v in weights.net.state_dict().items())
     region = choose_region(crystal_map, "asu")
@@ -82,17 +101,39 @@ def test_weights_keep_it_and_use_it(
     assert np.abs(with_it.backbone.atoms - without.backbone.atoms).max() > 0.1
 
 
-def test_a_network_is_trained_on() -> None:
-    some = shapes(300, np.random.default_rng(1))
-    first = fit_frame_net(some, 4, 1, lambda *_: None)
-    before = {k: v.clone() for k, v in first.state_dict().items()}
-    losses: list[float] = []
-    second = fit_frame_net(some, 4, 2, lambda _, classes, points: losses.append(classes), first)
-    fresh: list[float] = []
-    fit_frame_net(some, 4, 2, lambda _, classes, points: fresh.append(classes))
-    assert losses[-1] < fresh[-1]
-    assert all(torch.equal(v, before[k]) for k, v in first.state_dict().items())
-    assert not second.training
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+def source_of(tmp_path: Path) -> CrystalSource:
+    return CrystalSource(DataOptions(training_folder(tmp_path / "data")), replace(WIDE, d_max=4.5))
+
+
+def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    source = source_of(tmp_path)
+    options = FrameOptions(residues=100, rounds=2, passes=3, seed=4)
+    checkpoint = tmp_path / "checkpoint"
+    whole = train_frame_net(source, options, None, tmp_path / "other", lambda _: None, lambda *_: None)
+
+    def kill(*_: float) -> None:
+        if checkpoint.exists():  # the first round is over
+            raise Killed
+
+    with pytest.raises(Killed):
+        train_frame_net(source, options, None, checkpoint, lambda _: None, kill)
+    gone_on = train_frame_net(source, options, None, checkpoint, lambda _: None, lambda *_: None)
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(gone_on.state_dict()[name], value)
+    with pytest.raises(OptionError, match="other options"):
+        train_frame_net(source, replace(options, passes=4), None, checkpoint, lambda _: None, lambda *_: None)
+
+
+def test_residues_are_read_in_frames_that_differ(tmp_path: Path) -> None:
+    source = source_of(tmp_path)
+    some = gather_frames(source, 100, [1], lambda _: None)
+    half = int((some.map_of == 0).sum()) // 2
+    np.testing.assert_array_equal(some.labels[:half], some.labels[half : 2 * half])
+    assert np.abs(some.density[:half].astype(float) - some.density[half : 2 * half]).mean((1, 2, 3)).min() > 0.01
 
 
 def test_weights_without_votes_for_atoms_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
