@@ -62,7 +62,7 @@ class SegmentOptions:
     n_residues: int | None = None
     region: str = "auto"
     device: str = "auto"
-    orientations: int = 4
+    orientations: int = 1
     views: int = 1
     class_maps: bool = False
     voxels: bool = False

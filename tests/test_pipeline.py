@@ -26,8 +26,6 @@ from edseg_engine.residues.known import KnownResidues
 from edseg_engine.results.records import Segmentation
 
 N_RESIDUES = 95
-#: The mean over four orientations, the default, is only for better labels.
-QUICK = SegmentOptions(orientations=1)
 
 
 def positions_of(result: Segmentation) -> np.ndarray:
@@ -46,7 +44,7 @@ def symmetry(crystal_map: DensityMap) -> Symmetry:
 
 @pytest.fixture(scope="module")
 def result(crystal_map: DensityMap) -> Segmentation:
-    return segment(crystal_map, SegmentOptions(n_residues=N_RESIDUES, class_maps=True, orientations=1))
+    return segment(crystal_map, SegmentOptions(n_residues=N_RESIDUES, class_maps=True))
 
 
 def same_residues(a: Segmentation, b: Segmentation, symmetry: Symmetry) -> float:
@@ -96,7 +94,7 @@ def test_each_residue_is_reported_once_and_in_a_compact_molecule(result: Segment
 def test_k_is_found_from_the_votes(
     crystal_map: DensityMap, crystal_residues: KnownResidues, symmetry: Symmetry
 ) -> None:
-    found = segment(crystal_map, QUICK)
+    found = segment(crystal_map, SegmentOptions())
     assert len(found.residues) == pytest.approx(N_RESIDUES, rel=0.15)
     assert counts_of(found, crystal_residues, symmetry).figures()["recall"] > 0.9
 
@@ -105,12 +103,12 @@ def test_scale_and_offset_of_the_map_change_nothing(
     crystal_map: DensityMap, result: Segmentation, symmetry: Symmetry
 ) -> None:
     z_scores = replace(crystal_map, values=crystal_map.values * np.float32(123.0) + np.float32(17.0))
-    other = segment(z_scores, SegmentOptions(n_residues=N_RESIDUES, orientations=1))
+    other = segment(z_scores, SegmentOptions(n_residues=N_RESIDUES))
     assert same_residues(result, other, symmetry) > 0.98
 
 
 def test_the_same_input_gives_the_same_result(crystal_map: DensityMap, result: Segmentation) -> None:
-    again = segment(crystal_map, SegmentOptions(n_residues=N_RESIDUES, class_maps=True, orientations=1))
+    again = segment(crystal_map, SegmentOptions(n_residues=N_RESIDUES, class_maps=True))
     assert again.residues == result.residues
 
 
@@ -124,7 +122,7 @@ def test_threads_and_tiles_change_nothing(
     try:
         if change == "threads":
             torch.set_num_threads(1 if threads > 1 else 2)
-        other = segment(crystal_map, SegmentOptions(n_residues=N_RESIDUES, orientations=1))
+        other = segment(crystal_map, SegmentOptions(n_residues=N_RESIDUES))
     finally:
         torch.set_num_threads(threads)
     assert same_residues(other, result, symmetry) >= 0.98
@@ -141,7 +139,7 @@ def test_another_choice_of_origin_in_the_cell_changes_little(
     nw = crystal_map.values.shape[2]
     assert nw % 2 == 0
     moved = replace(crystal_map, values=np.roll(crystal_map.values, nw // 2, axis=2))
-    other = segment(moved, SegmentOptions(n_residues=N_RESIDUES, orientations=1))
+    other = segment(moved, SegmentOptions(n_residues=N_RESIDUES))
     half = symmetry.to_orthogonal(np.array([[0, 0, 0.5]]))[0]
     back = tuple(
         replace(r, position=(r.position[0] - half[0], r.position[1] - half[1], r.position[2] - half[2]))
@@ -151,7 +149,7 @@ def test_another_choice_of_origin_in_the_cell_changes_little(
 
 
 def test_the_whole_cell_holds_every_copy(crystal_map: DensityMap, result: Segmentation, symmetry: Symmetry) -> None:
-    cell = segment(crystal_map, SegmentOptions(n_residues=6 * N_RESIDUES, region="cell", orientations=1))
+    cell = segment(crystal_map, SegmentOptions(n_residues=6 * N_RESIDUES, region="cell"))
     assert cell.region == "cell"
     lattice = Symmetry(crystal_map.cell, gemmi.SpaceGroup("P 1"))
     copies = np.concatenate(
@@ -176,7 +174,7 @@ def test_a_box_cut_from_the_crystal_gives_the_residues_inside(
         grid=replace(crystal_map.grid, start=tuple(int(s) for s in start)),
         periodic=False,
     )
-    found = segment(box, QUICK)
+    found = segment(box, SegmentOptions())
     assert found.region == "box"
     pairs = match(positions_of(found), positions_of(result), symmetry, cutoff=1.5)
     # Several symmetry copies of the molecule lie in the box; nearly all that is found is one of them.
@@ -222,7 +220,7 @@ def test_class_maps_agree_with_the_residues(
 def test_more_views_find_the_same_residues(
     crystal_map: DensityMap, crystal_residues: KnownResidues, result: Segmentation, symmetry: Symmetry
 ) -> None:
-    options = SegmentOptions(n_residues=N_RESIDUES, orientations=1, views=2, class_maps=True, voxels=True)
+    options = SegmentOptions(n_residues=N_RESIDUES, views=2, class_maps=True, voxels=True)
     seen: list[Progress] = []
     found = segment(crystal_map, options, seen.append)
     assert same_residues(result, found, symmetry) > 0.9
@@ -243,7 +241,7 @@ def test_more_views_find_the_same_residues(
 
 def test_progress_names_the_stages_in_order_and_cancels(crystal_map: DensityMap) -> None:
     seen: list[Progress] = []
-    segment(crystal_map, QUICK, seen.append)
+    segment(crystal_map, SegmentOptions(), seen.append)
     stages = list(dict.fromkeys(p.stage for p in seen))
     assert stages == [s for s in STAGES if s != "write"]
     assert all(0 <= p.fraction <= 1 for p in seen)
@@ -268,17 +266,17 @@ def test_bad_options_are_one_sentence(crystal_map: DensityMap, tmp_path: Path) -
 
 def test_noise_gives_a_warning_and_no_crash(crystal_map: DensityMap) -> None:
     flat = np.random.default_rng(0).normal(0, 1, crystal_map.values.shape).astype(np.float32)
-    found = segment(replace(crystal_map, values=flat), QUICK)
+    found = segment(replace(crystal_map, values=flat), SegmentOptions())
     assert found.warnings
     # One peak of density and nothing else.
     values = np.random.default_rng(0).normal(0, 1e-3, crystal_map.values.shape).astype(np.float32)
     values[3, 3, 3] = 100.0
-    nothing = segment(replace(crystal_map, values=values), QUICK)
+    nothing = segment(replace(crystal_map, values=values), SegmentOptions())
     assert len(nothing.residues) < 5
     assert nothing.warnings
 
 
-IN_A_BOX = replace(QUICK, box=(0.0, 0.0, 0.0, 25.0, 25.0, 25.0))
+IN_A_BOX = SegmentOptions(box=(0.0, 0.0, 0.0, 25.0, 25.0, 25.0))
 
 
 @pytest.fixture(scope="module")

@@ -39,9 +39,9 @@ instances*: the voxels of each residue are taken from the model, so that only th
 found when a centroid lies within 3 Å of its own, under symmetry, paired one to one by linear assignment. **rank-1**
 and **rank-3** are fractions of *all* residues of the models; a missed residue is wrong. *recall* and *precision* are
 of location alone; *label precision* and *label recall* are means over the 17 classes with the label right as well.
-*ECE* is the expected calibration error of the confidence with K found. Four orientations of the grid are averaged,
-unless a table says otherwise. *Views* are voxel grids rotated by any angle, whose votes are pooled; one is used,
-unless a table says otherwise. *Summed probabilities*: labels by the mean over a residue's voxels alone, as in the
+*ECE* is the expected calibration error of the confidence with K found. The networks read one orientation of the grid,
+unless a table says that more are averaged. *Views* are voxel grids rotated by any angle, whose votes are pooled; one is
+used, unless a table says otherwise. *Summed probabilities*: labels by the mean over a residue's voxels alone, as in the
 thesis (3.3), without the classifier of residues, and not calibrated.
 
 **Data.** Experimental maps are the split `dev` of the experimental crystals ({n_dev} sets), never trained on and
@@ -94,12 +94,9 @@ def sections(structures: Path, experimental: Path) -> list[Section]:
         Section("experimental, beyond 3.5 Å", real(3.5, 9)),
         Section("experimental, 2.5-3.5 Å, data cut at 3.8 Å", real(2.5, 3.5, 3.8), details=True),
         Section("experimental, 2.5-3.5 Å, data cut at 4.2 Å", real(2.5, 3.5, 4.2)),
-        *(
-            Section(f"experimental, better than 2.5 Å, {n} orientation{'s' * (n > 1)}", real(0, 2.5), Protocol(n))
-            for n in (1, 24)
-        ),
-        Section("experimental, 2.5-3.5 Å, 1 orientation", real(2.5, 3.5), Protocol(1)),
-        Section("experimental, 2.5-3.5 Å, 1 orientation, 4 views", real(2.5, 3.5), Protocol(1, 4)),
+        *(Section(f"experimental, better than 2.5 Å, {n} orientations", real(0, 2.5), Protocol(n)) for n in (4, 24)),
+        Section("experimental, 2.5-3.5 Å, 4 orientations", real(2.5, 3.5), Protocol(4)),
+        Section("experimental, 2.5-3.5 Å, 4 views", real(2.5, 3.5), Protocol(views=4)),
         Section("experimental, better than 2.5 Å, summed probabilities", real(0, 2.5), Protocol(summed=True)),
         Section("experimental, 2.5-3.5 Å, summed probabilities", real(2.5, 3.5), Protocol(summed=True)),
         *(Section(f"simulated, {d} Å", simulated(d, SimulationOptions())) for d in (2.0, 3.0, 4.0)),

@@ -14,7 +14,7 @@ from edseg_engine.batch.journal_file import read_journal
 from edseg_engine.batch.records import Done
 from edseg_engine.batch.run import BatchOptions, run_batch
 from edseg_engine.batch.settings import MapSettings
-from edseg_engine.options import DEVICES
+from edseg_engine.options import DEVICES, SegmentOptions
 from tools.command import run_tool
 
 
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("map", type=Path, metavar="MAP")
     parser.add_argument("--copies", type=int, default=8, metavar="N", help="maps in a batch (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=2, metavar="N", help="turns (default: %(default)s)")
-    parser.add_argument("--orientations", type=int, default=4, metavar="N")
+    parser.add_argument("--orientations", type=int, default=SegmentOptions.orientations, metavar="N")
     parser.add_argument("--device", choices=DEVICES, default="auto")
     return run_tool(parser, _run, argv)
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edseg_engine.options import DEVICES, MOST_ORIENTATIONS, MOST_VIEWS
+from edseg_engine.options import DEVICES, MOST_ORIENTATIONS, MOST_VIEWS, SegmentOptions
 
 if TYPE_CHECKING:
     from edseg_engine.crystal.density_map import DensityMap
@@ -37,7 +37,7 @@ def network_parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--orientations",
         type=int,
-        default=4,
+        default=SegmentOptions.orientations,
         metavar="N",
         help=f"rotations of the voxel grid to average over, 1 to {MOST_ORIENTATIONS}: more are slower and better "
         "(default: %(default)s)",
@@ -45,7 +45,7 @@ def network_parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--views",
         type=int,
-        default=1,
+        default=SegmentOptions.views,
         metavar="N",
         help=f"voxel grids, rotated relative to each other, to pool, 1 to {MOST_VIEWS}: more find a few more residues; "
         "each takes as long as the first, or up to 2.5 times as long (default: %(default)s)",

@@ -81,8 +81,8 @@ def edseg_segment(
 
         weights = file of weights {default: the weights for the resolution}
 
-        orientations = number of rotations of the grid to average over: 1 for a
-            quick look, up to 24 {default: 4}
+        orientations = number of rotations of the grid to average over, up to 24:
+            more take longer and are a little better {default: 1}
 
     EXAMPLE
 

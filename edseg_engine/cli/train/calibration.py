@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from edseg_engine.cli.arguments import training_data_parser
+from edseg_engine.options import SegmentOptions
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -28,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--orientations",
         type=int,
-        default=4,
+        default=SegmentOptions.orientations,
         metavar="N",
         help="rotations of the voxel grid to average over, as in the runs that it is for (default: %(default)s)",
     )
