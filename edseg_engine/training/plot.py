@@ -33,6 +33,7 @@ def plot_log(folder: Path) -> None:
         axes.legend(fontsize="small")
     right.set_title("fraction right")
     left.set_title("losses")
+    left.set_yscale("log")
     figure.tight_layout()
     figure.savefig(folder / "log.png", dpi=110)
     plt.close(figure)

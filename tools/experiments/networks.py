@@ -102,7 +102,8 @@ def _draw(experiment: Experiment, results: Results) -> Any:
         axes.bar(np.arange(len(LABELS)) + width * number, heights, width, label=row["network"])
     axes.set_xticks(np.arange(len(LABELS)) + width * (len(rows) - 1) / 2, LABELS, rotation=90)
     axes.set(ylabel="rank-1 at given locations", ylim=(0, 1))
-    axes.legend()
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=len(rows), frameon=False)
+    figure.tight_layout()
     return figure
 
 
