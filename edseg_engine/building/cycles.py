@@ -39,8 +39,10 @@ _REAL_SPACE, _REAL_SPACE_COARSE, _COARSE = 200, 100, 2.6
 _LEAST_GAIN, _LEAST_GAIN_ALONE = 0.003, 0.01
 #: A model with this share of its sequence is complete, or nearly, or may become it by what polishing adds.
 _COMPLETE, _NEARLY_COMPLETE, _TO_POLISH = 0.985, 0.9, 0.95
-#: Cycles without a gain, and one more, end a run: R-free says little while it is high.
-_PATIENCE = 1
+#: So many times more residues than its chains can have mean that chains are missing.
+_MORE_CHAINS = 1.15
+#: So many cycles in a row without a gain, and one more, end a run: R-free says little while it is high.
+_PATIENCE = 2
 #: What earlier maps said of a residue counts as much as what the new one says.
 _EARLIER = 0.5
 #: Waters are put at peaks of mFo-DFc above this many sigma, in maps at least so fine (Å).
@@ -215,7 +217,9 @@ class Cycles:
         return _REAL_SPACE_COARSE if d_min is None or d_min > _COARSE else 0
 
     def expected(self, model: Model) -> int:
-        return self.options.residues or sum(map(len, model.sequences.values())) or self.cycles[-1].found
+        """Return how many residues there are: of the chains begun, or found where chains must be missing."""
+        of_chains, found = sum(map(len, model.sequences.values())), max(cycle.found for cycle in self.cycles)
+        return self.options.residues or (of_chains if found < _MORE_CHAINS * of_chains else found)
 
     def is_final(self, state: _State, without_gain: int) -> bool:
         """Return whether another cycle is not worth its time after some `without_gain`."""
