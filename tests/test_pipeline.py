@@ -99,12 +99,11 @@ def test_k_is_found_from_the_votes(
     assert counts_of(found, crystal_residues, symmetry).figures()["recall"] > 0.9
 
 
-def test_scale_and_offset_of_the_map_change_nothing(
-    crystal_map: DensityMap, result: Segmentation, symmetry: Symmetry
-) -> None:
+def test_scale_and_offset_of_the_map_change_nothing(crystal_map: DensityMap, symmetry: Symmetry) -> None:
     z_scores = replace(crystal_map, values=crystal_map.values * np.float32(123.0) + np.float32(17.0))
-    other = segment(z_scores, SegmentOptions(n_residues=N_RESIDUES))
-    assert same_residues(result, other, symmetry) > 0.98
+    # Averaged, for rounding in bfloat16 decides on the doubtful residues of a single orientation.
+    first, other = (segment(m, SegmentOptions(n_residues=N_RESIDUES, orientations=4)) for m in (crystal_map, z_scores))
+    assert same_residues(first, other, symmetry) > 0.98
 
 
 def test_the_same_input_gives_the_same_result(crystal_map: DensityMap, result: Segmentation) -> None:

@@ -23,8 +23,9 @@ from edseg_engine.residues.composition import highest_confidence
 from edseg_engine.residues.features import N_FEATURES, residue_features
 from edseg_engine.residues.instances import Instances
 
-#: Weight of what is read in the frames of residues in the geometric mean with what their voxels say.
-_SHARE_OF_FRAMES = 0.4
+#: Weight of what is read in the frames of residues, in the geometric mean with what their voxels say: in a map where
+#: the voxels are sure of all, and what is added where they are sure of none, for frames were trained on poor phases.
+_SHARE_OF_FRAMES, _LARGER_SHARE = 0.35, 0.6
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,10 @@ class Classifier:
         said = summed_probabilities(instances.members, prediction.probabilities, len(instances))
         if self.net is not None:
             said = _mean(said, self.net.probabilities(residue_features(instances, prediction)), 0.5)
-        if in_frames is None:
+        if in_frames is None or not len(said):
             return said
-        return np.where(np.isfinite(in_frames), _mean(said, in_frames, _SHARE_OF_FRAMES), said)
+        share = _SHARE_OF_FRAMES + _LARGER_SHARE * (1 - float(said.max(1).mean()))
+        return np.where(np.isfinite(in_frames), _mean(said, in_frames, share), said)
 
 
 @dataclass(frozen=True)

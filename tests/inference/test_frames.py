@@ -107,9 +107,10 @@ def test_many_residues_are_read_as_few(reader: FrameReader, atoms: np.ndarray) -
     assert len(reports) > 1
 
 
-def test_what_is_not_read_is_as_the_voxels_say() -> None:
-    said = np.full((2, N_LABELS), 0.05 / 16)
-    said[:, 4] = 0.95
+@pytest.mark.parametrize(("sure", "share"), [(0.95, 0.38), (0.5, 0.65), (0.2, 0.83)])
+def test_frames_count_more_where_voxels_are_unsure(sure: float, share: float) -> None:
+    said = np.full((2, N_LABELS), (1 - sure) / 16)
+    said[:, 4] = sure
     members = np.repeat([0, 1], 5)
     voxels = VoxelPrediction(
         np.arange(10),
@@ -123,9 +124,9 @@ def test_what_is_not_read_is_as_the_voxels_say() -> None:
     in_frames[1] = 1 / N_LABELS
     alone = Classifier().raw(instances, voxels)
     both = Classifier().raw(instances, voxels, in_frames)
-    np.testing.assert_allclose(both[0], alone[0])
-    expected = alone[1] ** 0.6
-    np.testing.assert_allclose(both[1], expected / expected.sum(), rtol=1e-5)
+    np.testing.assert_allclose(both[0], alone[0], err_msg="what is not read is as the voxels say")
+    expected = alone[1] ** (1 - share)
+    np.testing.assert_allclose(both[1], expected / expected.sum(), rtol=0.01)
 
 
 def test_beyond_a_map_of_a_box_nothing_is_read(crystal_map: DensityMap, reader: FrameReader, atoms: np.ndarray) -> None:
