@@ -25,18 +25,18 @@ from edseg_engine.building.votes import vote
 from edseg_engine.cli.arguments import columns_parser, device_parser, network_parser
 from edseg_engine.cli.evaluate import PHASES
 from edseg_engine.crystal.phasing import values_at
-from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
+from edseg_engine.dataset.experimental import ExperimentalCrystal
 from edseg_engine.dataset.phases import TYPICAL
-from edseg_engine.errors import EdsegError, OptionError, TrainingDataError
+from edseg_engine.errors import EdsegError
 from edseg_engine.evaluation.models import Comparison, compare
 from edseg_engine.evaluation.protein import protein_residues
 from edseg_engine.evaluation.tables import markdown_table
 from edseg_engine.io.coordinates import read_model
 from edseg_engine.io.mtz import Column, hl_columns, map_columns, write_mtz
-from edseg_engine.io.names import shown
 from edseg_engine.options import SegmentOptions
 from edseg_engine.residues.known import known_residues
 from tools.command import run_tool
+from tools.crystals import chosen_crystals
 
 _HEADER = [
     "crystal", "d_min (Å)", "residues", "phases", "placed", "completeness", "sequenced", "linked", "extra",
@@ -114,16 +114,7 @@ def _is_modified(model: gemmi.Model) -> bool:
 
 
 def _simulated(args: argparse.Namespace, folder: Path) -> Iterator[_Case]:
-    entries = read_index(args.experimental, args.split)
-    if unknown := set(args.crystals or ()) - {entry.name for entry in entries}:
-        raise OptionError(f"There are no such crystals in the split {args.split!r}: {', '.join(sorted(unknown))}.")
-    chosen = [(i, entry) for i, entry in enumerate(entries) if not args.crystals or entry.name in args.crystals]
-    if bare := [entry.name for _, entry in chosen if not entry.sequences]:
-        raise TrainingDataError(
-            f"{shown(args.experimental / 'index.tsv')} gives no sequences of {', '.join(bare)}: it needs a column "
-            "'sequences'."
-        )
-    for number, entry in chosen:
+    for number, entry in chosen_crystals(args.experimental, args.split, args.crystals, sequences=True):
         crystal = ExperimentalCrystal(entry)
         modified = _is_modified(crystal.structure[0])
         for phases in args.phases:

@@ -15,13 +15,14 @@ from edseg_engine.building.identify import identify
 from edseg_engine.building.search import Candidate
 from edseg_engine.cli.arguments import device_parser, network_parser
 from edseg_engine.cli.evaluate import PHASES
-from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
+from edseg_engine.dataset.experimental import ExperimentalCrystal
 from edseg_engine.dataset.packs import structures_of_split
-from edseg_engine.errors import EdsegError, TrainingDataError
+from edseg_engine.errors import EdsegError
 from edseg_engine.evaluation.tables import markdown_table
 from edseg_engine.options import SegmentOptions
 from tools.building import write_initial
 from tools.command import run_tool
+from tools.crystals import chosen_crystals
 
 _HEADER = [
     "crystal", "d_min (Å)", "longest sequence", "phases", "rank", "E-value", "score", "best other score", "covered",
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Print a Markdown table, a row for each crystal and kind of phases as they are done."""
-    entries = [(i, e) for i, e in enumerate(read_index(args.experimental, args.split)) if e.name in args.crystals]
+    entries = chosen_crystals(args.experimental, args.split, args.crystals, sequences=True)
     options = SegmentOptions(
         orientations=args.orientations,
         views=args.views,
@@ -59,8 +60,6 @@ def run(args: argparse.Namespace) -> None:
         weights=args.weights,
         resolution=args.resolution,
     )
-    if bare := [entry.name for _, entry in entries if not entry.sequences]:
-        raise TrainingDataError(f"The index gives no sequences of {', '.join(bare)}: it needs a column 'sequences'.")
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "database.fasta"
         own = [sequence for _, entry in entries for sequence in entry.sequences]

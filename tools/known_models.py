@@ -13,12 +13,13 @@ from pathlib import Path
 import gemmi
 
 from edseg_engine.building.refinement import refine
-from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
-from edseg_engine.errors import EdsegError, OptionError, TrainingDataError
+from edseg_engine.dataset.experimental import ExperimentalCrystal
+from edseg_engine.errors import EdsegError, TrainingDataError
 from edseg_engine.io.names import shown
 from edseg_engine.io.reflections import read_amplitudes
 from edseg_engine.progress import ignore_progress
 from tools.command import run_tool
+from tools.crystals import chosen_crystals
 
 _CYCLES = 8
 
@@ -36,12 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Print a Markdown table, a row for each crystal as it is done."""
-    entries = {entry.name: entry for entry in read_index(args.experimental, args.split)}
-    if unknown := set(args.crystals) - set(entries):
-        raise OptionError(f"There are no such crystals in the split {args.split!r}: {', '.join(sorted(unknown))}.")
     print("| crystal | left out | R-free as it is | R / R-free, refined |\n|---|---|---:|---:|", flush=True)
-    for name in args.crystals:
-        entry = entries[name]
+    for _, entry in chosen_crystals(args.experimental, args.split, args.crystals):
         structure, left_out = protein_and_waters(ExperimentalCrystal(entry).structure)
         try:
             amplitudes = read_amplitudes(entry.data_path)
@@ -53,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
         except EdsegError as error:
             figures = f"{type(error).__name__}: {error}"
         known = "" if entry.r_free is None else f"{entry.r_free:.3f}"
-        print(f"| {name} | {', '.join(sorted(left_out))} | {known} | {figures} |", flush=True)
+        print(f"| {entry.name} | {', '.join(sorted(left_out))} | {known} | {figures} |", flush=True)
 
 
 def protein_and_waters(structure: gemmi.Structure) -> tuple[gemmi.Structure, set[str]]:
