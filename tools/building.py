@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="folders with data.mtz.gz and model.pdb.gz, the model that came of it; its sequence is given",
     )
     parser.add_argument("--split", default="dev")
-    parser.add_argument("--crystals", nargs="*", help="their names (default: all of the split)")
+    parser.add_argument("--crystals", nargs="+", help="their names (default: all of the split)")
     parser.add_argument("--phases", nargs="+", choices=PHASES, default=["refined"])
     parser.add_argument("--cycles", type=int, default=BuildOptions.cycles)
     return run_tool(parser, run, argv)
@@ -143,15 +143,15 @@ def _row(case: _Case, args: argparse.Namespace, stages: Counter[str]) -> list[st
 
 
 def _figures(result: BuildResult, comparison: Comparison, known_r_free: float | None) -> list[str]:
-    checks, n = result.checks, max(1, len(result.model.residues))
+    checks = result.checks
     shares = (comparison.placed, comparison.completeness, comparison.sequenced, comparison.linked, comparison.extra)
     return [
         *(f"{share:.3f}" for share in shares),
         f"{comparison.rms_ca:.2f}",
         f"{comparison.rms_side_chain:.2f}",
         *("" if r is None else f"{r:.3f}" for r in (result.r_work, result.r_free, known_r_free)),
-        f"{checks.n_ramachandran_outliers / n:.3f}",
-        f"{checks.n_rotamer_outliers / n:.3f}",
+        f"{checks.n_ramachandran_outliers / max(1, len(checks.ramachandran)):.3f}",
+        f"{checks.n_rotamer_outliers / max(1, len(checks.rotamer)):.3f}",
         str(checks.n_clashes),
         str(len(result.cycles)),
     ]

@@ -67,8 +67,8 @@ def compare(density: DensityMap, n_residues: int, weights: Weights) -> Compariso
         Classifier.of(weights),
         Clock(),
     )
-    predict_map(density, region, weights, device, orientations=1)  # warm-up
-    prediction = predict_map(density, region, weights, device, orientations=1, clock=clock)
+    predict_map(density, region, weights, device, orientations=1, alone=True)  # warm-up
+    prediction = predict_map(density, region, weights, device, orientations=1, alone=True, clock=clock)
     found = find_residues(prediction, classifier, n_residues, clock)
     ours = prediction.voxels
     start = time.perf_counter()

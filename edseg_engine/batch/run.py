@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
 import time
@@ -22,10 +21,9 @@ from edseg_engine.batch.settings import MapSettings, check_task
 from edseg_engine.batch.tasks import network_options, require_task
 from edseg_engine.devices import choose_device
 from edseg_engine.errors import OptionError, OutputError
+from edseg_engine.io.temporary import FULL
 from edseg_engine.memory import available_memory
 from edseg_engine.progress import Progress
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -251,5 +249,5 @@ class _Run:
 
     def _stop_if_full(self, failed: Failed) -> None:
         """End the batch if a map failed only because the disk is full, as all others would."""
-        if failed.kind == OutputError.__name__ and any(os.strerror(number) in failed.message for number in _FULL):
+        if failed.kind == OutputError.__name__ and any(os.strerror(number) in failed.message for number in FULL):
             raise OutputError(f"{failed.message} Make room and start the batch again; it goes on where it was.")

@@ -9,10 +9,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import gemmi
-import numpy as np
-from scipy.spatial import cKDTree
 
 from edseg_engine.building.coordinates import backbone_residue, chain_name
+from edseg_engine.building.neighbours import Neighbours, ca_of
 from edseg_engine.building.records import FloatArray, Fragment, Model, stretches
 from edseg_engine.crystal.symmetry import Symmetry
 
@@ -68,19 +67,11 @@ def without_alanines(model: Model) -> tuple[Model, list[gemmi.Chain]]:
 
 def _without_clashes(chain: gemmi.Chain, model: gemmi.Model, symmetry: Symmetry) -> set[int]:
     """Return the numbers of the residues to keep of a chain."""
-    numbers = [int(residue.seqid.num or 0) for residue in chain if residue.find_atom("CA", "C")]
-    positions, others = _ca([chain]), _ca(model)
-    if not numbers:
-        return set()
-    near = np.zeros(len(numbers), bool)
-    if len(others):
-        images = symmetry.images_in_box(others, positions.min(0) - _CLASH, positions.max(0) + _CLASH)
-        if len(images):
-            near = cKDTree(images.positions).query(positions)[0] < _CLASH
-    runs = stretches(number for number, clashes in zip(numbers, near, strict=True) if not clashes)
+    others = Neighbours((ca for each in model for _, ca in _places(each)), symmetry)
+    runs = stretches(number for number, ca in _places(chain) if not others.near(ca, _CLASH))
     return {number for run in runs if len(run) >= _SHORTEST for number in run}
 
 
-def _ca(chains: Iterable[gemmi.Chain]) -> FloatArray:
-    found = [residue.find_atom("CA", "C") for chain in chains for residue in chain]
-    return np.array([atom.pos.tolist() for atom in found if atom], dtype=np.float64).reshape(-1, 3)
+def _places(chain: gemmi.Chain) -> list[tuple[int, FloatArray]]:
+    """Return the number and CA of each residue that has one: waters have none."""
+    return [(int(residue.seqid.num or 0), ca_of(residue)) for residue in chain if residue.find_atom("CA", "*")]

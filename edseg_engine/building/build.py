@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +11,12 @@ import numpy as np
 from edseg_engine.building.child import require_programs
 from edseg_engine.building.cycles import BuildClock, Cycles, Segmenter
 from edseg_engine.building.records import FloatArray
+from edseg_engine.building.refinement import test_set
 from edseg_engine.building.results import BuildOptions, BuildResult
 from edseg_engine.io.ccp4 import write_ccp4
 from edseg_engine.io.read import read_map
 from edseg_engine.io.reflections import read_amplitudes
+from edseg_engine.io.temporary import temporary_directory
 from edseg_engine.progress import ProgressCallback, ignore_progress
 
 #: Stages of a run, in their order; all but the first and the last recur with every cycle.
@@ -52,15 +53,16 @@ def build(
     """
     require_programs()
     clock = BuildClock(progress)
-    with tempfile.TemporaryDirectory(prefix="edseg-") as name:
-        folder = Path(name)
+    with temporary_directory() as folder:
         with clock.stage("read"):
             density = read_map(
                 source, resolution=options.resolution, f_label=options.f_label, phi_label=options.phi_label
             )
             amplitudes = read_amplitudes(source) if options.refine else None
-            if amplitudes is not None and options.resolution is not None:
-                amplitudes = amplitudes.cut(options.resolution)
+            if amplitudes is not None:
+                amplitudes = replace(amplitudes, free=test_set(amplitudes))
+                if options.resolution is not None:
+                    amplitudes = amplitudes.cut(options.resolution)
             # Coot's engine does not know of origins: the model is built without and moved in the end.
             origin = np.array(density.grid.origin)
             density = replace(density, grid=replace(density.grid, origin=(0.0, 0.0, 0.0)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,11 +16,14 @@ from pathlib import Path
 
 from edseg_engine.errors import BuildError, ProgramCrash
 from edseg_engine.extras import missing_extra
+from edseg_engine.io.temporary import no_room
 
 _POLL = 0.1
 _PR_SET_PDEATHSIG = 1
 #: So many of the last lines of a log say why a program stopped.
 _TAIL = 3
+#: Bytes without which a disk is full.
+_LEAST_ROOM = 1 << 20
 
 #: Packages of the extra ``build``, by the modules that they bring.
 PACKAGES = {"coot_headless_api": "coot-headless-api", "servalcat": "servalcat"}
@@ -85,6 +89,8 @@ def run_child(
     ------
     BuildError
         If the program cannot be started, fails or takes too long; `ProgramCrash` if a signal ended it.
+    OutputError
+        If it fails where the disk is full.
     """
     log = folder / f"{name.replace(' ', '-').replace(chr(39), '')}.log"
     deadline = time.monotonic() + timeout
@@ -115,6 +121,8 @@ def run_child(
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
     if process.returncode:
+        if shutil.disk_usage(folder).free < _LEAST_ROOM:
+            raise no_room(folder)
         tail = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()][-_TAIL:]
         kind = ProgramCrash if process.returncode < 0 else BuildError
         raise kind(f"{name} stopped with an error ({process.returncode}): {' / '.join(tail) or 'no message'}.")

@@ -122,6 +122,8 @@ class Worker(SideChains):
 
     def extend(self, chain: str, end: int, last: int, step: int) -> None:
         """Add residues to an end as far as there is density for them, up to the number `last`."""
+        if step < 0 and end + 1 not in self.residues(chain):
+            return  # a residue without neighbours would be extended forwards
         while end * step < last * step:
             status, _ = self.coot.add_terminal_residue_directly(self.model, chain, end, "")
             self.structure = self.read_back()

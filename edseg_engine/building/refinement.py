@@ -55,7 +55,8 @@ class Refined:
 def test_set(amplitudes: Amplitudes) -> NDArray[np.bool_]:
     """Return which reflections (n,) are free: those of the file, else a random 5 %, the same in every run.
 
-    Friedel mates and symmetry-equivalent reflections belong together; the file is taken to hold unique ones.
+    Friedel mates and symmetry-equivalent reflections belong together; the file is taken to hold unique ones. The choice
+    depends on all of them: it is made before any are cut away.
     """
     if amplitudes.free is not None:
         return amplitudes.free

@@ -54,7 +54,7 @@ class BuildOptions:
     residues
         Number of residues in the asymmetric unit; None derives it from the sequences and what is found.
     cycles
-        At most so many times a new map is made and read.
+        At most so many times a map is read: that of the file, and those of the models that were built.
     refine
         Whether to refine against the amplitudes of the file, if it has any.
     around
@@ -109,7 +109,8 @@ class BuildResult:
     r_work, r_free
         Of the model in the end, with waters; None without amplitudes.
     undocked
-        Fragments without a sure place in the sequence, which are no part of the model.
+        Fragments without a sure place in the sequence, as they were found. With amplitudes, those that are in
+        nothing's way are in the model as alanines.
     reflections
         Content of an MTZ file with 2mFo-DFc and mFo-DFc; None without amplitudes.
     source

@@ -49,7 +49,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=int,
         default=BUILD_CYCLES,
         metavar="N",
-        help="at most so many times the refined model's map is read again (default: %(default)s)",
+        help="at most so many cycles, of which the first reads the map of the file (default: %(default)s)",
     )
     parser.add_argument("--no-refine", action="store_true", help="do not refine against the amplitudes")
     parser.add_argument("--resolution", type=float, metavar="D", help="resolution in Å; read from the file if present")

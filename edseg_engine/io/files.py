@@ -7,14 +7,14 @@ import gzip
 import io
 import os
 import stat
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from edseg_engine.errors import DeviceError, EdsegError, MapFormatError
-from edseg_engine.io.names import shown, utf8_path
+from edseg_engine.io.names import shown
+from edseg_engine.io.temporary import temporary_directory
 from edseg_engine.memory import require_memory
 
 #: An opened file; what is read is its uncompressed content.
@@ -101,14 +101,26 @@ def read_text(file: File, largest: int, name: str, refusal: type[EdsegError] = M
 def on_disk(file: File, size: int) -> Iterator[Path]:
     """Give the first `size` bytes of an opened file's content a path, for libraries that read nothing else."""
     if not isinstance(file, gzip.GzipFile):
-        with utf8_path(Path(os.fsdecode(file.name))) as path:
+        with _utf8_path(Path(os.fsdecode(file.name))) as path:
             yield path
         return
-    with tempfile.TemporaryDirectory(prefix="edseg-") as folder:
-        plain = Path(folder) / "plain"
+    with temporary_directory() as folder:
+        plain = folder / "plain"
         file.seek(0)
         with plain.open("wb") as target:
             while size > 0 and (block := file.read(min(size, 1 << 20))):
                 target.write(block)
                 size -= len(block)
         yield plain
+
+
+@contextmanager
+def _utf8_path(path: Path) -> Iterator[Path]:
+    """Give a path to the same file that is UTF-8, as gemmi needs it, for as long as the context lasts."""
+    if os.fsencode(path).decode("utf-8", "replace") == str(path):
+        yield path
+        return
+    with temporary_directory() as folder:
+        link = folder / f"file-{os.fsencode(path.name).decode('ascii', 'ignore')}"
+        link.symlink_to(path.absolute())
+        yield link

@@ -158,11 +158,11 @@ def _amplitudes(table: ReflectionTable, kind: str, name: str) -> Amplitudes:
 
 
 def _test_set(flags: NDArray[np.float32]) -> NDArray[np.bool_] | None:
-    """Return which reflections are in the test set: flag 0 of many (CCP4), or the rarer one of two (Phenix, mmCIF)."""
+    """Return which reflections are in the test set: the lowest flag of many (CCP4), or the rarer of two (Phenix)."""
     kinds, counts = np.unique(flags[np.isfinite(flags)], return_counts=True)
     if len(kinds) < 2:
         return None
-    free = kinds[np.argmin(counts)] if len(kinds) == 2 else 0
+    free = kinds[np.argmin(counts)] if len(kinds) == 2 else kinds[0]
     return np.asarray(flags == free)
 
 

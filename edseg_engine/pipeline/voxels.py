@@ -160,9 +160,7 @@ def predict_map(
     clock = clock or Clock()
     beside = None if alone else backbone_beside(weights)
     with clock.stage("prepare"):
-        require_run_memory(memory_needed(density, region, weights.card.range, views))
-        read = as_read(density, weights.card.range)
-        volumes = prepare_volumes(read, region, weights.card.range, views)
+        read, volumes = _prepare(density, region, weights.card.range, views, require_run_memory)
         if edit is not None:
             volumes = [edit(volume) for volume in volumes]
     prediction = _predict(read, region, volumes, weights, beside, device, orientations, clock)
@@ -182,6 +180,19 @@ def require_votes(weights: Weights) -> None:
             f"{weights.info.name} holds a network that names voxels and cannot locate residues; choose weights of an "
             "MT-StackNet, or let it name residues whose places are known: edseg evaluate --given-locations."
         )
+
+
+def _prepare(
+    density: DensityMap,
+    region: Region,
+    resolution_range: ResolutionRange,
+    views: int,
+    admit: Callable[[float], None],
+) -> tuple[DensityMap, list[Volume]]:
+    """Return a map as it is read, and its views, if `admit` takes the bytes that the whole run will need."""
+    admit(memory_needed(density, region, resolution_range, views))
+    read = as_read(density, resolution_range)
+    return read, prepare_volumes(read, region, resolution_range, views)
 
 
 def _predict(
@@ -245,9 +256,7 @@ def prepare_map(
         beside = backbone_beside(weights)
     with clock.stage("prepare"):
         region = choose_region(density, options.region, options.box)
-        (admit or require_run_memory)(memory_needed(density, region, weights.card.range, options.views))
-        read = as_read(density, weights.card.range)
-        volumes = prepare_volumes(read, region, weights.card.range, options.views)
+        read, volumes = _prepare(density, region, weights.card.range, options.views, admit or require_run_memory)
     return PreparedMap(density, read, resolution, weights, beside, classifier, region, volumes)
 
 

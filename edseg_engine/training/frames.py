@@ -195,12 +195,15 @@ class FrameOptions:
         Times that each is used.
     seed
         Of all random choices.
+    start
+        SHA-256 of the weights whose network is trained on; empty for a new one.
     """
 
     residues: int
     rounds: int
     passes: float
     seed: int
+    start: str
 
 
 def train_frame_net(
@@ -248,7 +251,7 @@ def _resumed(training: FrameTraining, checkpoint: Path, options: FrameOptions) -
     """Put a checkpoint into `training` and return the rounds that it has behind it."""
     saved = load_checkpoint(checkpoint)
     if saved["options"] != asdict(options):
-        raise OptionError(f"{checkpoint} is of a run with other options: give the same ones, or remove it.")
+        raise OptionError(f"{checkpoint} is of a run with other options or weights: give the same ones, or remove it.")
     training.net.load_state_dict(saved["net"])
     training.optimizer.load_state_dict(saved["optimizer"])
     training.step = saved["rounds"] * training.steps // options.rounds

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import tempfile
 import threading
 import time
 from dataclasses import replace
@@ -28,6 +29,8 @@ from edseg_engine.errors import Cancelled, DeviceError, OptionError, OutputError
 from edseg_engine.pipeline.sizes import BYTES_FIXED
 from edseg_engine.results.reading import read_results
 from forked import running
+from full_disk import own_disk
+from places import MTZ
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +64,16 @@ def test_a_bad_map_stops_no_other(maps: list[Path], tmp_path: Path, options: Bat
     assert {line.name for line in seen if line.outcome} == {"a", "b", "c", "bad"}
     assert {line.stage.stage for line in seen if line.stage and line.name == "c"} >= {"read", "network", "write"}
     assert (seen[-1].done, seen[-1].failed, seen[-1].seconds_left) == (3, 1, 0)
+
+
+def test_no_room_for_temporary_files_ends_a_batch(
+    tmp_path: Path, options: BatchOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "small").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "small"))
+    with own_disk(tmp_path / "small", 1 << 16), pytest.raises(OutputError, match="start the batch again"):
+        run_batch([MTZ], tmp_path / "out", options)
+    assert run_batch([MTZ], tmp_path / "out", options).done == 1
 
 
 def test_what_is_finished_is_not_repeated_and_what_changed_is(

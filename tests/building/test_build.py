@@ -35,6 +35,7 @@ from edseg_engine.io.read import read_map
 from edseg_engine.io.reflections import read_amplitudes
 from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
 from engine import needs_engine
+from full_disk import own_disk
 from places import MODEL, MTZ
 from simulated_votes import KnownChains, known_chains, votes
 
@@ -156,6 +157,12 @@ def test_a_missing_package_is_named() -> None:
 def test_a_program_that_fails_says_why(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="the reason"):
         run_child([sys.executable, "-c", "raise SystemExit('the reason')"], tmp_path, "it", 60, lambda text: None)
+
+
+def test_a_program_that_fails_on_a_full_disk_is_not_to_blame(tmp_path: Path) -> None:
+    code = "open('large', 'wb').write(bytes(1 << 22))"
+    with own_disk(tmp_path, 1 << 21), pytest.raises(OutputError, match="no room for temporary files"):
+        run_child([sys.executable, "-c", code], tmp_path, "it", 60, lambda text: None)
 
 
 @needs_engine

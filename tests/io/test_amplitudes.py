@@ -45,6 +45,7 @@ def test_real_crystal() -> None:
     ("flags", "free"),
     [
         (lambda n: np.arange(n) % 20, lambda n: np.arange(n) % 20 == 0),  # CCP4
+        (lambda n: np.arange(n) % 20 + 1, lambda n: np.arange(n) % 20 == 0),
         (lambda n: (np.arange(n) % 10 == 0).astype(int), lambda n: np.arange(n) % 10 == 0),  # Phenix
         (lambda n: (np.arange(n) % 10 != 0).astype(int), lambda n: np.arange(n) % 10 == 0),
     ],

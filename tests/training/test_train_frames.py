@@ -87,7 +87,7 @@ def test_weights_keep_it_and_use_it(
     assert "reads residues in the frames" in capsys.readouterr().out
     weights = load_weights(out)
     assert weights.frame_net is not None
-    assert weights.card.frames["runs"] == [{"residues": 100, "rounds": 2, "passes": 3.0, "seed": 1}]
+    assert weights.card.frames["runs"] == [{"residues": 100, "rounds": 2, "passes": 3.0, "seed": 1, "start": ""}]
     before = load_weights(start)
     assert all(torch.equal(v, before.net.state_dict()[k]) for k, v in weights.net.state_dict().items())
     region = choose_region(crystal_map, "asu")
@@ -111,7 +111,7 @@ def source_of(tmp_path: Path) -> CrystalSource:
 
 def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     source = source_of(tmp_path)
-    options = FrameOptions(residues=100, rounds=2, passes=3, seed=4)
+    options = FrameOptions(residues=100, rounds=2, passes=3, seed=4, start="")
     checkpoint = tmp_path / "checkpoint"
     whole = train_frame_net(source, options, None, tmp_path / "other", lambda _: None, lambda *_: None)
 
@@ -124,8 +124,9 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     gone_on = train_frame_net(source, options, None, checkpoint, lambda _: None, lambda *_: None)
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(gone_on.state_dict()[name], value)
-    with pytest.raises(OptionError, match="other options"):
-        train_frame_net(source, replace(options, passes=4), None, checkpoint, lambda _: None, lambda *_: None)
+    for other in (replace(options, passes=4), replace(options, start="other weights")):
+        with pytest.raises(OptionError, match="other options or weights"):
+            train_frame_net(source, other, None, checkpoint, lambda _: None, lambda *_: None)
 
 
 def test_residues_are_read_in_frames_that_differ(tmp_path: Path) -> None:

@@ -66,7 +66,9 @@ def run(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
     data = DataOptions(args.structures, args.experimental, _EXPERIMENTAL_SHARE, poor_phases_share=_POOR_PHASES_SHARE)
     source = CrystalSource(data, replace(WIDE, d_max=RANGES[-1].d_max))
-    options = FrameOptions(args.residues, args.rounds, args.passes, args.seed)
+    options = FrameOptions(
+        args.residues, args.rounds, args.passes, args.seed, weights.info.sha256 if args.go_on else ""
+    )
     shown = 0
 
     def gathered(done: int) -> None:
