@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import gemmi
 
@@ -42,7 +43,7 @@ class ResidueProposal:
     n_voxels: int
     atoms: tuple[tuple[float, float, float], ...] = ()
 
-    @property
+    @cached_property
     def ranks(self) -> tuple[tuple[str, float], ...]:
         """The three most probable labels with their probabilities, rank 1 first."""
         order = sorted(range(len(LABELS)), key=lambda i: -self.probabilities[i])[:3]
