@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from edseg_engine.evaluation.evaluate import (
 )
 from edseg_engine.evaluation.metrics import reliability
 from edseg_engine.evaluation.tables import class_table, map_table, markdown_table, summary_table, totals
-from edseg_engine.networks.weights import Weights
+from edseg_engine.networks.weights import Weights, backbone_beside
 from edseg_engine.resolution import RANGES
 from tools.diagrams import reliability_diagrams
 from tools.realism import Quality, map_quality
@@ -94,7 +94,7 @@ def sections(structures: Path, experimental: Path) -> list[Section]:
         Section("experimental, beyond 3.5 Å", real(3.5, 9)),
         Section("experimental, 2.5-3.5 Å, data cut at 3.8 Å", real(2.5, 3.5, 3.8), details=True),
         Section("experimental, 2.5-3.5 Å, data cut at 4.2 Å", real(2.5, 3.5, 4.2)),
-        *(Section(f"experimental, better than 2.5 Å, {n} orientations", real(0, 2.5), Protocol(n)) for n in (4, 24)),
+        Section("experimental, better than 2.5 Å, 4 orientations", real(0, 2.5), Protocol(4)),
         Section("experimental, 2.5-3.5 Å, 4 orientations", real(2.5, 3.5), Protocol(4)),
         Section("experimental, 2.5-3.5 Å, 4 views", real(2.5, 3.5), Protocol(views=4)),
         Section("experimental, better than 2.5 Å, summed probabilities", real(0, 2.5), Protocol(summed=True)),
@@ -130,12 +130,7 @@ def write_page(
         scores = score_maps(section.maps(), remember, device, lambda _: None, section.protocol)
         if scores:
             scored.append((section, scores))
-    weights = ", ".join(
-        f"`{w.info.name}` ({w.card.training.get('windows', '?')} windows in its last training run, "
-        f"sha256 {w.info.sha256[:12]})"
-        for w in used.values()
-    )
-    parts = [_HEAD.format(command=command, n_dev=len(read_index(experimental, "dev")), weights=weights)]
+    parts = [_HEAD.format(command=command, n_dev=len(read_index(experimental, "dev")), weights=_named(used.values()))]
     parts += ["## All sets\n", summary_table([(section.name, scores) for section, scores in scored])]
     for section, scores in scored:
         if section.details:
@@ -152,6 +147,17 @@ def write_page(
     report("simulation and reality")
     parts += ["## Are the simulated maps as bad as real ones?\n", _realism(structures, experimental)]
     return "\n".join(parts)
+
+
+def _named(used: Collection[Weights]) -> str:
+    """Return what the page says of weights, and of those that run beside them."""
+    beside = {other.info.name: other for w in used if (other := backbone_beside(w))}
+    texts = [
+        f"`{w.info.name}` ({w.card.training.get('windows', '?')} windows in its last training run, "
+        f"sha256 {w.info.sha256[:12]})"
+        for w in (*used, *beside.values())
+    ]
+    return ", ".join(texts)
 
 
 def _reliability(scored: list[tuple[Section, list[MapScore]]]) -> str:
