@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pymol_edseg.crystal import Crystal, Neighbours
 from pymol_edseg.proposals import NEXT, PREVIOUS, Proposal
 
-#: Two residues may be neighbours if each votes for a CA nearer (Å) than this to that of the other. This finds 91 of the
+#: Two residues may be neighbours if each votes for a CA nearer (Å) than this to that of the other. This finds 92 of the
 #: 93 links between the residues of the shipped map, and no wrong one.
 AGREE = 3.0
 
