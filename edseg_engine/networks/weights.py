@@ -21,7 +21,7 @@ from edseg_engine.networks.card import WeightsCard, WeightsInfo, card_from_json,
 from edseg_engine.networks.framenet import FrameNet
 from edseg_engine.networks.network import Network, NetworkConfig
 from edseg_engine.networks.residuenet import ResidueNet
-from edseg_engine.resolution import ResolutionRange
+from edseg_engine.resolution import WIDE, ResolutionRange
 
 #: Before the names of the tensors that belong to the classifier of residues, and to the network of frames.
 _RESIDUES, _FRAMES = "residues.", "frames."
@@ -218,6 +218,14 @@ def backbone_beside(weights: Weights) -> Weights | None:
         If they are missing or damaged.
     """
     return _shipped("backbone") if weights.net.config.points == 1 else None
+
+
+def trust_beside(weights: Weights) -> float:
+    """Return the factor by which the answers of the shipped weights that run beside `weights` count.
+
+    They were trained on maps to 3.5 Å; in coarser ones they help less.
+    """
+    return 1.0 if weights.card.range.d_max <= WIDE.d_max else 1 / 3
 
 
 def _shipped(name: str) -> Weights:

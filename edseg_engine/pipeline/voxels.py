@@ -19,7 +19,7 @@ from edseg_engine.inference.predict import VoxelPrediction, mixed, pooled, predi
 from edseg_engine.inference.volume import Volume, as_read, prepare_volumes
 from edseg_engine.io.read import read_map
 from edseg_engine.io.validation import checked_map
-from edseg_engine.networks.weights import Weights, backbone_beside, choose_weights
+from edseg_engine.networks.weights import Weights, backbone_beside, choose_weights, trust_beside
 from edseg_engine.options import SegmentOptions
 from edseg_engine.pipeline.sizes import memory_needed, require_run_memory
 from edseg_engine.progress import Clock, part_of
@@ -212,7 +212,8 @@ def _predict(
         if beside is not None:
             progress = part_of(clock.progress, first, 1.0)
             others = predict_views(beside.net, volumes, beside.card.range, device, progress)
-            parts = [mixed(part, other, _SHARE_BESIDE) for part, other in zip(parts, others, strict=True)]
+            share = _SHARE_BESIDE * trust_beside(weights)
+            parts = [mixed(part, other, share) for part, other in zip(parts, others, strict=True)]
         frame_net = (beside or weights).frame_net
         reader = FrameReader(read, frame_net) if frame_net else None
         return MapPrediction(region, volumes[0], parts[0], pooled(parts), reader)

@@ -18,7 +18,7 @@ from edseg_engine.inference.predict import VoxelPrediction
 from edseg_engine.labels import N_LABELS
 from edseg_engine.networks.card import Calibration
 from edseg_engine.networks.residuenet import ResidueNet
-from edseg_engine.networks.weights import Weights
+from edseg_engine.networks.weights import Weights, trust_beside
 from edseg_engine.residues.composition import highest_confidence
 from edseg_engine.residues.features import N_FEATURES, residue_features
 from edseg_engine.residues.instances import Instances
@@ -38,10 +38,13 @@ class Classifier:
         Classifier of residues; None leaves the summed probabilities of their voxels alone.
     calibration
         Applied to either.
+    trust
+        Factor of the share of what is read in the frames of residues.
     """
 
     net: ResidueNet | None = None
     calibration: Calibration = field(default_factory=Calibration)
+    trust: float = 1.0
 
     @classmethod
     def of(cls, weights: Weights) -> Classifier:
@@ -58,7 +61,7 @@ class Classifier:
                 f"{weights.info.name} reads {net.n_features} features of each residue; this version of edseg computes "
                 f"{N_FEATURES}."
             )
-        return cls(net, weights.card.calibration)
+        return cls(net, weights.card.calibration, trust_beside(weights))
 
     def raw(
         self, instances: Instances, prediction: VoxelPrediction, in_frames: NDArray[np.float64] | None = None
@@ -69,7 +72,7 @@ class Classifier:
             said = _mean(said, self.net.probabilities(residue_features(instances, prediction)), 0.5)
         if in_frames is None or not len(said):
             return said
-        share = _SHARE_OF_FRAMES + _LARGER_SHARE * (1 - float(said.max(1).mean()))
+        share = self.trust * (_SHARE_OF_FRAMES + _LARGER_SHARE * (1 - float(said.max(1).mean())))
         return np.where(np.isfinite(in_frames), _mean(said, in_frames, share), said)
 
 

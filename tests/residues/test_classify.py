@@ -16,11 +16,11 @@ from edseg_engine.inference.predict import VoxelPrediction, pooled
 from edseg_engine.networks.card import Calibration, WeightsCard, WeightsInfo
 from edseg_engine.networks.residuenet import ResidueNet
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
-from edseg_engine.networks.weights import Weights, load_state, load_weights
+from edseg_engine.networks.weights import Weights, choose_weights, load_state, load_weights
 from edseg_engine.residues.classify import Classifier, classify
 from edseg_engine.residues.features import N_FEATURES, residue_features
 from edseg_engine.residues.instances import Instances
-from edseg_engine.resolution import range_by_name
+from edseg_engine.resolution import RANGES, range_by_name
 from edseg_engine.training.classifier import ResidueSet, fit_residue_net
 
 TINY = StackNetConfig((4, 8, 8), (1, 1, 1), (0, 1, 1))
@@ -58,6 +58,26 @@ def test_classes_are_the_mean_of_the_voxels_without_a_classifier() -> None:
     np.testing.assert_allclose(classes.confidence, classes.probabilities.max(1), atol=1e-3)
     softer = classify(instances, prediction, Classifier(calibration=Calibration(temperature=0.5)))
     assert softer.probabilities[0, 3] < classes.probabilities[0, 3]
+
+
+def test_what_is_read_in_frames_counts_as_far_as_it_is_trusted() -> None:
+    instances, prediction = some_voxels(3, 10, np.random.default_rng(0))
+    in_frames = np.full((3, 17), 0.01)
+    in_frames[:, 4] = 0.84
+    in_frames[2] = np.nan
+    less, more = (
+        classify(instances, prediction, Classifier(trust=trust), in_frames).probabilities for trust in (0.0, 1.0)
+    )
+    alone = classify(instances, prediction, Classifier()).probabilities
+    np.testing.assert_allclose(less, alone)
+    assert (more[:2, 4] > alone[:2, 4] + 0.05).all()
+    np.testing.assert_allclose(more[2], alone[2], err_msg="it was not read")
+
+
+def test_what_runs_beside_is_trusted_less_in_coarse_maps() -> None:
+    trust = [Classifier.of(choose_weights(None, resolution_range)).trust for resolution_range in RANGES]
+    assert trust[:2] == [1.0, 1.0]
+    assert 0 < trust[2] < 0.5
 
 
 @pytest.mark.parametrize("net", [None, ResidueNet(N_FEATURES, 8).eval()])
