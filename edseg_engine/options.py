@@ -12,8 +12,8 @@ from edseg_engine.resolution import range_of_resolution
 
 REGIONS = ("auto", "asu", "cell", "box")
 DEVICES = ("auto", "cpu", "cuda", "mps")
-#: At most so many times a map is read while a model is built.
-BUILD_CYCLES = 12
+#: At most so many times a map is read, alone or while a model is built.
+MOST_CYCLES = 12
 #: How many rotations of the grid there are, and how many views may be asked for.
 MOST_ORIENTATIONS, MOST_VIEWS = 24, 12
 
@@ -41,6 +41,9 @@ class SegmentOptions:
     views
         Voxel grids, 1 to 12, turned against each other, whose votes are pooled: more take longer and find a few
         more residues.
+    cycles
+        Times that a map is read, 1 to 12. Before each but the first its phases are improved with what was found, for
+        which the measured amplitudes must be known.
     class_maps
         Keep the class probabilities so that class maps can be written.
     voxels
@@ -64,6 +67,7 @@ class SegmentOptions:
     device: str = "auto"
     orientations: int = 1
     views: int = 1
+    cycles: int = 1
     class_maps: bool = False
     voxels: bool = False
     box: Box | None = None
@@ -76,8 +80,11 @@ class SegmentOptions:
             raise OptionError(f"The number of residues must be a whole number, at least 1, not {self.n_residues}.")
         check_choice("region", self.region, REGIONS)
         check_choice("device", self.device, DEVICES)
-        _check_number("orientations", self.orientations, MOST_ORIENTATIONS)
-        _check_number("views", self.views, MOST_VIEWS)
+        check_number("orientations", self.orientations, MOST_ORIENTATIONS)
+        check_number("views", self.views, MOST_VIEWS)
+        check_number("cycles", self.cycles, MOST_CYCLES)
+        if self.cycles > 1 and (self.region not in ("auto", "asu") or self.box is not None):
+            raise OptionError("Phases are improved in whole crystals: more than one cycle needs the region asu.")
         if self.box is not None:
             _check_box(self.box, self.region)
 
@@ -88,7 +95,8 @@ def check_choice(what: str, name: str, choices: Sequence[str]) -> None:
         raise OptionError(f"There is no {what} {name!r}; choose one of {', '.join(choices)}.")
 
 
-def _check_number(what: str, number: int, most: int) -> None:
+def check_number(what: str, number: int, most: int) -> None:
+    """Raise OptionError if a number is not a whole one from 1 to `most`; `what` says what is counted."""
     if not (isinstance(number, int) and 1 <= number <= most):
         raise OptionError(f"The number of {what} must be 1 to {most}, not {number}.")
 

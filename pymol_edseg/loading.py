@@ -104,3 +104,12 @@ SEGMENT = Task(
     },
     finish_segmentation,
 )
+#: The same where the map may be read several times.
+SEGMENT_IN_CYCLES = replace(
+    SEGMENT,
+    stages={
+        "read": ("Reading the map", 0.05),
+        "cycles": ("Reading in cycles", 0.85),
+        "write": ("Writing results", 0.05),
+    },
+)

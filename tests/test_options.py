@@ -20,6 +20,10 @@ BOX = (0.0, 0.0, 0.0, 9.0, 9.0, 9.0)
         ({"orientations": 25}, "orientations must be 1 to 24"),
         ({"orientations": 1.5}, "orientations must be 1 to 24"),
         ({"views": 0}, "views must be 1 to 12"),
+        ({"cycles": 0}, "cycles must be 1 to 12"),
+        ({"cycles": 13}, "cycles must be 1 to 12"),
+        ({"cycles": 2, "region": "cell"}, "region asu"),
+        ({"cycles": 2, "box": BOX}, "region asu"),
         ({"region": "everything"}, "no region 'everything'"),
         ({"device": "abacus"}, "no device 'abacus'"),
         ({"region": "asu", "box": BOX}, "exclude each other"),
@@ -41,3 +45,4 @@ def test_a_resolution_without_a_network_is_refused(resolution: float) -> None:
 
 def test_sensible_options_are_taken() -> None:
     SegmentOptions(resolution=2.8, n_residues=95, region="box", device="cpu", orientations=24, views=12, box=BOX)
+    SegmentOptions(region="asu", cycles=12)

@@ -15,15 +15,30 @@ import torch
 
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.symmetry import Symmetry
-from edseg_engine.errors import Cancelled, DeviceError, EdsegError, MapContentError, ResolutionError, WeightsError
+from edseg_engine.dataset.experimental import ExperimentalCrystal, ExperimentalEntry
+from edseg_engine.dataset.phases import TYPICAL
+from edseg_engine.errors import (
+    Cancelled,
+    DeviceError,
+    EdsegError,
+    MapContentError,
+    OptionError,
+    ResolutionError,
+    WeightsError,
+)
 from edseg_engine.evaluation.matching import match
 from edseg_engine.evaluation.metrics import ResidueCounts, count_residues
+from edseg_engine.io.mtz import map_columns, write_mtz
+from edseg_engine.io.read import read_map
 from edseg_engine.labels import LABELS
 from edseg_engine.options import SegmentOptions
 from edseg_engine.pipeline import segment
 from edseg_engine.progress import STAGES, Progress
 from edseg_engine.residues.known import KnownResidues
+from edseg_engine.results.files import IMPROVED_FILE, write_results
+from edseg_engine.results.reading import read_results
 from edseg_engine.results.records import Segmentation
+from places import CRYSTAL
 
 N_RESIDUES = 95
 
@@ -320,3 +335,44 @@ def test_maps_that_are_no_density_are_refused(
 ) -> None:
     with pytest.raises(MapContentError, match=message):
         segment(replace(crystal_map, **change(crystal_map)))
+
+
+@pytest.fixture(scope="module")
+def poor_phases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the measured amplitudes of the crystal and the map of its main chain alone."""
+    crystal = ExperimentalCrystal(ExperimentalEntry("1az5", "dev", 2.0, CRYSTAL))
+    phases = crystal.initial_phases(2.0, TYPICAL["main-chain"], np.random.default_rng(0))
+    path = tmp_path_factory.mktemp("poor") / "poor.mtz"
+    columns = {"F": ("F", phases.amplitudes), **map_columns(phases.amplitudes * phases.centroids)}
+    write_mtz(path, phases.cell, phases.spacegroup, phases.miller, columns)
+    return path
+
+
+def test_another_cycle_names_more_residues_of_a_map_of_poor_phases(
+    poor_phases: Path, crystal_residues: KnownResidues, symmetry: Symmetry, tmp_path: Path
+) -> None:
+    stages: list[str] = []
+
+    def heard(progress: Progress) -> None:
+        stages.append(progress.stage)
+
+    once = segment(poor_phases, SegmentOptions(n_residues=N_RESIDUES))
+    again = segment(poor_phases, SegmentOptions(n_residues=N_RESIDUES, cycles=2), heard)
+    first, second = (counts_of(found, crystal_residues, symmetry).figures() for found in (once, again))
+    assert second["rank1"] > first["rank1"] + 0.05
+    assert second["recall"] >= first["recall"]
+    assert list(dict.fromkeys(stages)) == ["read", "cycles"]
+    assert once.improved is None
+    assert "--cycles" in once.warnings[-1]
+    assert not any("--cycles" in warning for warning in again.warnings)
+    assert again.improved is not None
+    assert again.input["cycle"] == 2
+    write_results(again, tmp_path / "out")
+    written = read_map(tmp_path / "out" / IMPROVED_FILE)
+    np.testing.assert_allclose(written.values, again.improved.values, atol=1e-2 * again.improved.values.std())
+    assert read_results(tmp_path / "out").options.cycles == 2
+
+
+def test_cycles_need_measured_amplitudes(crystal_map: DensityMap) -> None:
+    with pytest.raises(OptionError, match=r"measured amplitudes.*--cycles"):
+        segment(crystal_map, SegmentOptions(cycles=2))

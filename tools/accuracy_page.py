@@ -13,14 +13,8 @@ from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.labelled import KnownMap
 from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.dataset.simulate import NOISE_FREE, SimulationOptions, simulate_map
-from edseg_engine.evaluation.evaluate import (
-    AS_IS,
-    MapScore,
-    Protocol,
-    experimental_maps,
-    score_maps,
-    simulated_maps,
-)
+from edseg_engine.evaluation.evaluate import AS_IS, MapScore, Protocol, score_maps
+from edseg_engine.evaluation.maps import experimental_maps, simulated_maps
 from edseg_engine.evaluation.metrics import reliability
 from edseg_engine.evaluation.tables import class_table, map_table, markdown_table, summary_table, totals
 from edseg_engine.networks.weights import Weights, backbone_beside

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edseg_engine.crystal.density_map import DensityMap
-from edseg_engine.dataset.structure_factors import structure_factors
+from edseg_engine.crystal.structure_factors import structure_factors
 from edseg_engine.labels import label_of_residue
 
 #: Bulk solvent of the model density, as refinement programs find it on average (Fokine & Urzhumtsev, 2002).

@@ -14,14 +14,16 @@ from edseg_engine.batch.plan import make_plan
 from edseg_engine.batch.records import Done, Job
 from edseg_engine.batch.run import BatchOptions
 from edseg_engine.batch.settings import MapSettings, check_task
-from edseg_engine.batch.tasks import require_task, segment_options
+from edseg_engine.batch.tasks import require_task, segment_options, task_options
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.region import Region, choose_region
 from edseg_engine.devices import choose_device
 from edseg_engine.errors import EdsegError
 from edseg_engine.io.read import read_map
-from edseg_engine.pipeline import segment
-from edseg_engine.pipeline.sizes import box_voxels, memory_needed
+from edseg_engine.io.reflections import read_amplitudes
+from edseg_engine.options import SegmentOptions
+from edseg_engine.pipeline import require_amplitudes, segment
+from edseg_engine.pipeline.sizes import box_voxels, memory_needed, memory_of_cycles
 from edseg_engine.pipeline.voxels import with_resolution
 from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
 from edseg_engine.resolution import range_of_resolution
@@ -100,13 +102,17 @@ def _past(journal: Journal, task: str) -> float | None:
     done = [(e, e.result) for e in journal.entries() if isinstance(e.result, Done) and e.seconds]
     if task == "build":
         return fmean(entry.seconds for entry, _ in done) if done else None
-    voxels = sum(result.voxels * _runs(entry.settings["orientations"]) for entry, result in done if result.voxels)
+    voxels = sum(
+        result.voxels * _runs(entry.settings["orientations"], entry.settings.get("cycles"))
+        for entry, result in done
+        if result.voxels
+    )
     return sum(entry.seconds for entry, result in done if result.voxels) / voxels if voxels else None
 
 
-def _runs(orientations: object) -> int:
-    """Return how often networks read a voxel: in each orientation for the classes, and once for the atoms."""
-    return int(str(orientations)) + 1
+def _runs(orientations: object, cycles: object) -> int:
+    """Return how often networks read a voxel: in each cycle in each orientation for classes, and once for atoms."""
+    return (int(str(orientations)) + 1) * int(str(cycles or SegmentOptions.cycles))
 
 
 @dataclass
@@ -121,19 +127,25 @@ class _Stopwatch:
             return self.cost
         if self.cost is None:
             self.cost = self._try(density, region, settings)
-        return self.cost * voxels * _runs(settings.orientations)
+        return self.cost * voxels * _runs(settings.orientations, settings.cycles)
 
     def _try(self, density: DensityMap, region: Region, settings: MapSettings) -> float:
         middle = (region.low + region.high) / 2
         x, y, z = middle.tolist()
         box = (x - _PART, y - _PART, z - _PART, x + _PART, y + _PART, z + _PART)
-        part = replace(settings, region="box", box=box, views=1, sequence=None, class_maps=False, voxels=False)
+        part = replace(
+            settings, region="box", box=box, views=1, sequence=None, class_maps=False, voxels=False, cycles=1
+        )
         options = segment_options(replace(part, residues=None), self.options.device)
         segment(density, options)  # the first run is slower than others
         timings = segment(density, options).timings
         d_min = density.d_min or 0.0
         voxels = box_voxels(choose_region(density, "box", box), range_of_resolution(d_min), 1)
-        return sum(seconds for stage, seconds in timings.items() if stage != "read") / voxels / _runs(part.orientations)
+        return (
+            sum(seconds for stage, seconds in timings.items() if stage != "read")
+            / voxels
+            / _runs(part.orientations, part.cycles)
+        )
 
 
 def _estimate(job: Job, options: BatchOptions, clock: _Stopwatch) -> MapEstimate:
@@ -142,11 +154,13 @@ def _estimate(job: Job, options: BatchOptions, clock: _Stopwatch) -> MapEstimate
         return MapEstimate(job.name, job.refusal)
     try:
         check_task(settings, options.task)
-        segment_options(settings, options.device)
+        cycles = task_options(settings, options.device, options.task).cycles
+        if cycles > 1:
+            require_amplitudes(read_amplitudes(job.path))
         density = read_map(job.path, resolution=settings.resolution, f_label=settings.f, phi_label=settings.phi)
         density, d_min = with_resolution(density, settings.resolution)
         region, resolution_range = choose_region(density, settings.region, settings.box), range_of_resolution(d_min)
-        memory = memory_needed(density, region, resolution_range, settings.views)
+        memory = memory_of_cycles(memory_needed(density, region, resolution_range, settings.views), cycles)
         if options.memory is not None and memory > options.memory:
             return MapEstimate(job.name, f"It needs {memory / 1e9:.1f} GB of memory, more than the limit.")
         voxels = box_voxels(region, resolution_range, settings.views)

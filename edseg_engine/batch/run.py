@@ -18,7 +18,7 @@ from edseg_engine.batch.local import LocalRunner
 from edseg_engine.batch.plan import Plan, document_of, make_plan
 from edseg_engine.batch.records import Done, Failed, Job, Outcome, Work
 from edseg_engine.batch.settings import MapSettings, check_task
-from edseg_engine.batch.tasks import network_options, require_task
+from edseg_engine.batch.tasks import require_task, task_options
 from edseg_engine.devices import choose_device
 from edseg_engine.errors import OptionError, OutputError
 from edseg_engine.io.temporary import FULL
@@ -62,7 +62,7 @@ class BatchOptions:
 
     def __post_init__(self) -> None:
         check_task(self.settings, self.task)
-        network_options(self.settings, self.device)
+        task_options(replace(self.settings, sequence=None), self.device, self.task)
         if self.memory is not None and not self.memory > 0:
             raise OptionError(f"The limit of memory must be more than nothing, not {self.memory:g} bytes.")
         if self.memory is not None and self.task == "build":

@@ -31,8 +31,10 @@ class MapSettings:
         See `edseg_engine.options.SegmentOptions`.
     region, box, class_maps, voxels
         The same; of the task ``segment`` only.
-    model, cycles, refine
-        Coordinate file of a known part, most cycles, and whether to refine; of the task ``build`` only.
+    cycles
+        Times that a map is read, at most so many while a model is built; None is what the task does by default.
+    model, refine
+        Coordinate file of a known part, and whether to refine; of the task ``build`` only.
     """
 
     resolution: float | None = None
@@ -48,14 +50,14 @@ class MapSettings:
     class_maps: bool = False
     voxels: bool = False
     model: Path | None = None
-    cycles: int = BuildOptions.cycles
+    cycles: int | None = None
     refine: bool = BuildOptions.refine
 
 
 #: Settings that only one of the tasks has.
 _ONLY = {
     "segment": ("region", "box", "class_maps", "voxels"),
-    "build": ("model", "cycles", "refine"),
+    "build": ("model", "refine"),
 }
 #: Settings that are files.
 FILES = ("sequence", "weights", "model")

@@ -19,14 +19,16 @@ from edseg_engine.batch.settings import MapSettings, check_task
 from edseg_engine.building.child import require_programs
 from edseg_engine.building.files import BUILD_OUTPUT, BUILD_SCHEMA
 from edseg_engine.building.from_files import build_from_files
+from edseg_engine.building.results import BuildOptions
 from edseg_engine.errors import Cancelled, EdsegError, OptionError, ResultFormatError
 from edseg_engine.io.names import shown
 from edseg_engine.io.read import read_map
+from edseg_engine.io.reflections import read_amplitudes
 from edseg_engine.io.result_files import ResultFiles
 from edseg_engine.io.sequence import count_residues
 from edseg_engine.options import SegmentOptions
-from edseg_engine.pipeline import label_residues, prepare_map, run_network
-from edseg_engine.pipeline.sizes import require_run_memory
+from edseg_engine.pipeline import label_residues, prepare_map, read_cycles, run_network
+from edseg_engine.pipeline.sizes import memory_of_cycles, require_run_memory
 from edseg_engine.progress import Clock, ProgressCallback, ignore_progress
 from edseg_engine.results.files import RESULT_OUTPUT, write_results
 from edseg_engine.results.reading import read_results
@@ -112,9 +114,15 @@ def done_of(task: str, directory: Path, input_sha256: str, voxels: float = 0.0) 
     return Done(files, sha256_of(directory / OUTPUTS[task].document), input_sha256, summary, voxels)
 
 
+def task_options(settings: MapSettings, device: str, task: str) -> SegmentOptions:
+    """Return `segment_options` without what has another meaning in a task than `segment`."""
+    return segment_options(settings if task == "segment" else replace(settings, cycles=None), device)
+
+
 def segment_options(settings: MapSettings, device: str) -> SegmentOptions:
     """Return the options of segmenting a map; its sequence, if it has one, is read."""
-    options = network_options(settings, device)
+    cycles = SegmentOptions.cycles if settings.cycles is None else settings.cycles
+    options = replace(network_options(settings, device), cycles=cycles)
     if settings.residues is None and settings.sequence is not None:
         return replace(options, n_residues=count_residues(settings.sequence))
     return options
@@ -154,16 +162,22 @@ def _segment_steps(work: Work, clock: Clock, admit: Admit) -> list[Step]:
         sha256 = sha256_of(path)  # before it is read: a file that changes in the meantime is read again another time
         with clock.stage("read"):
             density = read_map(path, resolution=settings.resolution, f_label=settings.f, phi_label=settings.phi)
-        prepared = prepare_map(density, options, clock, admit=admit)
+        prepared = prepare_map(density, options, clock, lambda needed: admit(memory_of_cycles(needed, options.cycles)))
         voxels = float(sum(np.prod(volume.values.shape) for volume in prepared.volumes))
-        return prepared
+        return prepared if options.cycles == 1 else prepared.density
 
-    def write(reading: Any) -> Done:
-        segmentation = label_residues(reading, options, clock)
+    def run(prepared: Any) -> Any:
+        if options.cycles > 1:
+            return read_cycles(prepared, read_amplitudes(path), options, clock)
+        return run_network(prepared, options, clock), None
+
+    def write(read: Any) -> Done:
+        reading, found = read
+        segmentation = label_residues(reading, options, clock, found)
         write_results(segmentation, work.directory, overwrite=True, progress=clock.progress)
         return done_of(work.task, work.directory, sha256, voxels)
 
-    return [prepare, lambda prepared: run_network(prepared, options, clock), write]
+    return [prepare, run, write]
 
 
 def _build_steps(work: Work, clock: Clock, admit: Admit) -> list[Step]:
@@ -178,7 +192,7 @@ def _build_steps(work: Work, clock: Clock, admit: Admit) -> list[Step]:
             clock.progress,
             sequence=settings.sequence,
             model=settings.model,
-            cycles=settings.cycles,
+            cycles=BuildOptions.cycles if settings.cycles is None else settings.cycles,
             refine=settings.refine,
             f_label=settings.f,
             phi_label=settings.phi,

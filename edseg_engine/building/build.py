@@ -9,8 +9,9 @@ import gemmi
 import numpy as np
 
 from edseg_engine.building.child import require_programs
-from edseg_engine.building.cycles import BuildClock, Cycles, Segmenter
-from edseg_engine.building.records import FloatArray
+from edseg_engine.building.clock import BuildClock
+from edseg_engine.building.cycles import Cycles
+from edseg_engine.building.records import FloatArray, Segmenter
 from edseg_engine.building.refinement import test_set
 from edseg_engine.building.results import BuildOptions, BuildResult
 from edseg_engine.io.ccp4 import write_ccp4

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from edseg_engine.building.alanines import as_chains, with_alanines, without_alanines
+from edseg_engine.building.clock import BuildClock
 from edseg_engine.building.coordinates import to_model
 from edseg_engine.building.coot_engine import build_atoms, check, polish
 from edseg_engine.building.dock import Docking, dock, rank_one
 from edseg_engine.building.evidence import pooled
-from edseg_engine.building.experiment import experimental_phases, is_of_experiment, with_flat_solvent, write_map
+from edseg_engine.building.experiment import experimental_phases
+from edseg_engine.building.first_map import first_map
 from edseg_engine.building.merge import merge
 from edseg_engine.building.ncs import with_copies
 from edseg_engine.building.next_map import next_map
-from edseg_engine.building.records import Address, BackboneResidues, Fragment, MapFile, Model
+from edseg_engine.building.records import Address, BackboneResidues, Fragment, MapFile, Model, Segmenter
 from edseg_engine.building.refinement import Refined, refine
 from edseg_engine.building.results import BuildOptions, BuildResult, Cycle
 from edseg_engine.building.trace import trace
@@ -26,7 +28,6 @@ from edseg_engine.crystal.phasing import Reflections
 from edseg_engine.errors import BuildError
 from edseg_engine.io.read import read_map
 from edseg_engine.io.reflections import Amplitudes
-from edseg_engine.progress import Clock, ProgressCallback
 
 #: Cycles of refinement of a model in between, and after each polishing, of which there are at most so many.
 _REFINEMENT, _LAST_REFINEMENT, _POLISHINGS = 5, 4, 6
@@ -54,18 +55,6 @@ _POOR_R_FREE, _LARGE_GAP = 0.42, 0.10
 _NOTHING_FITS = (
     "No stretch of the chain fits the sequence. Check that it is the crystal's, or build without a sequence."
 )
-
-#: Finds the residues of a map, with their backbones.
-Segmenter = Callable[[DensityMap, ProgressCallback], BackboneResidues]
-
-
-class BuildClock(Clock):
-    """A clock of coarser stages: what happens within one is reported under its name."""
-
-    @contextmanager
-    def within(self, name: str) -> Iterator[ProgressCallback]:
-        with self.stage(name):
-            yield lambda progress: self.progress(replace(progress, stage=name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,11 +84,16 @@ class Cycles:
     reading: tuple[str, ...] = ()
     #: What the maps of experimental phases have said so far.
     evidence: BackboneResidues | None = None
+    #: What has been read in the first map, until it is used.
+    first: BackboneResidues | None = None
 
     def run(self, density: DensityMap) -> BuildResult:
-        source, d_min = dict(density.source), density.d_min
-        map_file, density = self.first_map(density)
-        start = density
+        d_min = density.d_min
+        first = first_map(
+            density, self.amplitudes, self.experiment, self.options.residues, self.segmenter, self.clock, self.folder
+        )
+        map_file, density, self.first = first.file, first.density, first.residues
+        start, source = density, dict(density.source)
         best = state = None
         best_cycle = without_gain = 0
         for number in range(self.options.cycles):
@@ -145,17 +139,6 @@ class Cycles:
         """The experimental phases of the file, if it has any."""
         return experimental_phases(self.amplitudes) if self.amplitudes is not None else None
 
-    def first_map(self, density: DensityMap) -> tuple[MapFile, DensityMap]:
-        """Return the map to begin with: that of the file, with flat solvent if it is that of the experiment itself."""
-        as_given = MapFile(self.folder / "map.ccp4")
-        phases = self.experiment
-        if phases is None or not is_of_experiment(density, phases):
-            return as_given, density
-        with self.clock.within("segment") as progress:
-            residues = self.options.residues or len(self.segmenter(density, progress))
-        map_file = write_map(with_flat_solvent(phases, residues), self.folder / "flat.mtz")
-        return map_file, self.read(map_file)
-
     def cycle_folder(self, number: int) -> Path:
         folder = self.folder / f"cycle-{number + 1}"
         folder.mkdir(exist_ok=True)
@@ -163,8 +146,10 @@ class Cycles:
 
     def cycle(self, number: int, density: DensityMap, map_file: MapFile, before: _State | None) -> _State:
         folder = self.cycle_folder(number)
-        with self.clock.within("segment") as progress:
-            residues = self.segmenter(density, progress)
+        residues, self.first = self.first, None
+        if residues is None:
+            with self.clock.within("segment") as progress:
+                residues = self.segmenter(density, progress)
         if before is None:
             self.reading = residues.warnings
         if self.experiment is not None:

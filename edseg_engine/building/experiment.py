@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import gemmi
@@ -10,15 +9,11 @@ import numpy as np
 
 from edseg_engine.building.records import MapFile
 from edseg_engine.crystal.density_map import DensityMap
-from edseg_engine.crystal.phasing import Complex, Millers, Reflections, density_modified, values_at
+from edseg_engine.crystal.phasing import Reflections, map_coefficients, unit, values_at
 from edseg_engine.io.map_coefficients import centroids
 from edseg_engine.io.mtz import map_columns, write_mtz
 from edseg_engine.io.reflections import Amplitudes
 
-#: Volume (Å³) of a residue in a crystal.
-RESIDUE_VOLUME = 135.0
-#: The solvent is not flattened where there is less of it than this.
-_LEAST_SOLVENT = 0.2
 #: Mean cosine of the difference of two sets of phases that are the same but for rounding and interpolation.
 _SAME = 0.97
 
@@ -41,40 +36,14 @@ def experimental_phases(amplitudes: Amplitudes) -> Reflections | None:
     return Reflections(amplitudes.cell, spacegroup, data.miller_array, values, data.value_array)
 
 
-def map_phases(density: DensityMap, miller: Millers) -> Complex:
-    """Return the phases (n,) of the reflections (n, 3) in a map of the whole cell, as complex numbers of length one.
-
-    Those that are too fine for its grid have none: they are zero.
-    """
-    grid = gemmi.FloatGrid(density.values, density.cell, density.spacegroup)
-    known = (2 * np.abs(miller) < density.values.shape).all(1)
-    phases = np.zeros(len(miller), np.complex64)
-    phases[known] = gemmi.transform_map_to_f_phi(grid, half_l=True).get_value_by_hkl(miller[known])
-    return unit(phases)
-
-
-def unit(values: Complex) -> Complex:
-    """Return complex numbers of length one with the phases of those given."""
-    return np.asarray(values / np.maximum(np.abs(values), 1e-9), np.complex64)
-
-
 def is_of_experiment(density: DensityMap, reflections: Reflections) -> bool:
     """Return whether a map has the experimental phases themselves, so that nobody has modified its density."""
-    phases = map_phases(density, reflections.miller)
+    phases = unit(map_coefficients(density, reflections.miller))
     agreement = (phases * unit(reflections.centroids).conj()).real
     # A map may end before the experiment does.
     shared = (phases != 0) & (reflections.inv_d2 <= 1 / (density.d_min or 1e-3) ** 2 + 1e-6)
     weights = reflections.amplitudes * np.abs(reflections.centroids) * shared
     return bool(weights.sum() > 0 and np.average(agreement, weights=weights) > _SAME)
-
-
-def with_flat_solvent(reflections: Reflections, residues: int) -> Reflections:
-    """Return the reflections with phases of which the solvent is flat, if a crystal of so many residues has enough."""
-    cell, operations = reflections.cell, reflections.spacegroup.operations()
-    solvent = 1 - residues * RESIDUE_VOLUME * len(operations) / cell.volume
-    if solvent < _LEAST_SOLVENT:
-        return reflections
-    return replace(reflections, centroids=density_modified(reflections, solvent))
 
 
 def write_map(reflections: Reflections, path: Path) -> MapFile:

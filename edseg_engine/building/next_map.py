@@ -8,10 +8,19 @@ from pathlib import Path
 import gemmi
 import numpy as np
 
-from edseg_engine.building.experiment import map_phases, unit, with_flat_solvent, write_map
+from edseg_engine.building.experiment import write_map
 from edseg_engine.building.records import MapFile
 from edseg_engine.crystal.density_map import DensityMap
-from edseg_engine.crystal.phasing import Complex, Reflections, combined, resolution_shells, values_at
+from edseg_engine.crystal.phasing import (
+    Complex,
+    Reflections,
+    combined,
+    map_coefficients,
+    resolution_shells,
+    unit,
+    values_at,
+    with_flat_solvent,
+)
 
 #: How much the phases of a model that lacks much count: they are less certain than they seem, and not independent of
 #: the map that it was built into.
@@ -78,7 +87,7 @@ def _map_centroids(start: DensityMap, model: Reflections) -> Complex:
     The agreement, the mean cosine of the difference in a resolution shell, is the product of both figures of merit if
     their errors are independent, and more as far as they are not.
     """
-    phases, others = map_phases(start, model.miller), unit(model.centroids)
+    phases, others = unit(map_coefficients(start, model.miller)), unit(model.centroids)
     merit = np.zeros(len(phases))
     for shell in resolution_shells(model.inv_d2):
         merit[shell] = (phases[shell] * others[shell].conj()).real.mean()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +10,9 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.symmetry import Symmetry
+from edseg_engine.progress import ProgressCallback
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -59,6 +61,10 @@ class BackboneResidues:
 
     def __len__(self) -> int:
         return len(self.atoms)
+
+
+#: Finds the residues of a map, with their backbones.
+Segmenter = Callable[[DensityMap, ProgressCallback], BackboneResidues]
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edseg_engine.building.records import Address, FloatArray, Fragment, Model
 from edseg_engine.errors import OptionError
-from edseg_engine.options import BUILD_CYCLES
+from edseg_engine.options import MOST_CYCLES
 
 #: Side chains less probable (%) than this are outliers.
 _ROTAMER_OUTLIER = 0.3
@@ -67,7 +67,7 @@ class BuildOptions:
 
     sequences: tuple[str, ...] = ()
     residues: int | None = None
-    cycles: int = BUILD_CYCLES
+    cycles: int = MOST_CYCLES
     refine: bool = True
     around: FloatArray | None = None
     resolution: float | None = None

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from edseg_engine.cli.arguments import columns_parser, device_parser, network_parser, progress_parser
-from edseg_engine.options import BUILD_CYCLES, REGIONS
+from edseg_engine.options import REGIONS
 
 if TYPE_CHECKING:
     from edseg_engine.batch.run import BatchOptions, BatchResult
@@ -44,12 +44,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--sequence", type=Path, metavar="FASTA", help="sequences of the protein chains, the same for all maps"
     )
+    parser.add_argument(
+        "--cycles", type=int, metavar="N", help="see edseg segment --help, or edseg build --help for the task build"
+    )
     segmenting = parser.add_argument_group("segmenting")
     segmenting.add_argument("--region", choices=REGIONS, default="auto", help="see edseg segment --help")
     segmenting.add_argument("--class-maps", action="store_true", help="also write a CCP4 map of each class")
     segmenting.add_argument("--voxels", action="store_true", help="also write the voxels of each residue")
     building = parser.add_argument_group("building")
-    building.add_argument("--cycles", type=int, default=BUILD_CYCLES, metavar="N", help="see edseg build --help")
     building.add_argument("--no-refine", action="store_true", help="do not refine against the amplitudes")
     running = parser.add_argument_group("running the batch")
     running.add_argument("--retry-failed", action="store_true", help="try maps again that failed before")

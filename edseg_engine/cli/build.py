@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edseg_engine.cli.arguments import columns_parser, device_parser, network_parser, output_parser
-from edseg_engine.options import BUILD_CYCLES
+from edseg_engine.options import MOST_CYCLES
 from edseg_engine.progress import ProgressCallback
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--cycles",
         type=int,
-        default=BUILD_CYCLES,
+        default=MOST_CYCLES,
         metavar="N",
-        help="at most so many cycles, of which the first reads the map of the file (default: %(default)s)",
+        help="models built at most, each into the map that follows from the one before (default: %(default)s)",
     )
     parser.add_argument("--no-refine", action="store_true", help="do not refine against the amplitudes")
     parser.add_argument("--resolution", type=float, metavar="D", help="resolution in Å; read from the file if present")

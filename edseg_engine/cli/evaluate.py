@@ -65,6 +65,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="name each residue of the model by the voxels around its atoms (3, 2 or 1 Å in high, medium and low "
         "resolution), as the thesis did; the only way for networks that cannot locate residues",
     )
+    parser.add_argument(
+        "--cycles",
+        type=int,
+        default=1,
+        metavar="N",
+        help="times that each map is read, see edseg segment --help (default: %(default)s)",
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N maps")
     parser.add_argument("--name", default="all", help="name of the set in the tables (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
@@ -80,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
     from edseg_engine.dataset.labelled import KnownMap
     from edseg_engine.devices import choose_device
+    from edseg_engine.errors import OptionError
     from edseg_engine.evaluation.evaluate import MapScore, Protocol, score_maps
     from edseg_engine.evaluation.given import GivenScore, score_given
     from edseg_engine.evaluation.tables import given_summary, given_tables, summary, tables
@@ -104,8 +112,10 @@ def run(args: argparse.Namespace) -> int:
             highlight=False,
         )
 
+    if args.given_locations and args.cycles != 1:
+        raise OptionError("--given-locations names residues in the map as it is: leave --cycles away.")
     maps = itertools.islice(_maps(args), args.limit)
-    protocol = Protocol(args.orientations, args.views, args.culled, alone=args.alone)
+    protocol = Protocol(args.orientations, args.views, args.culled, alone=args.alone, cycles=args.cycles)
     device = choose_device(args.device)
     if args.given_locations:
         given = []
@@ -133,19 +143,20 @@ def _maps(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # an itera
     from edseg_engine.dataset.phases import TYPICAL
     from edseg_engine.dataset.simulate import NOISE_FREE, SimulationOptions
     from edseg_engine.errors import OptionError
-    from edseg_engine.evaluation.evaluate import experimental_maps, one_map, simulated_maps
+    from edseg_engine.evaluation.maps import experimental_maps, one_map, simulated_maps
 
     if args.map:
         if not args.model:
             raise OptionError("--map needs --model, the file with the model of the map.")
-        return iter([one_map(args.map, args.model, args.resolution)])
+        return iter([one_map(args.map, args.model, args.resolution, amplitudes=args.cycles > 1)])
     if args.experimental:
         quality = TYPICAL[args.phases]
         if args.phase_error is not None:
             quality = replace(quality, phase_error=args.phase_error)
-        return experimental_maps(
+        maps = experimental_maps(
             args.experimental, args.split or "dev", args.worse_than, args.better_than, args.resolution, quality
         )
+        return maps if args.cycles == 1 else (known for known in maps if known.amplitudes is not None)
     if args.resolution is None:
         raise OptionError("Maps simulated from --structures need --resolution.")
     options = NOISE_FREE if args.noise_free else SimulationOptions()

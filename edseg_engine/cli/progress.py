@@ -14,6 +14,7 @@ from edseg_engine.progress import Progress, ProgressCallback, ignore_progress
 
 _TITLES = {
     "read": "Reading the map",
+    "cycles": "Reading in cycles",
     "prepare": "Preparing the density",
     "network": "Running the network",
     "instances": "Finding residues",

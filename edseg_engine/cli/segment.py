@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edseg_engine.cli.arguments import columns_parser, device_parser, network_parser, output_parser, source_of
-from edseg_engine.options import REGIONS
+from edseg_engine.options import MOST_CYCLES, REGIONS, SegmentOptions
 from edseg_engine.progress import ProgressCallback
 
 if TYPE_CHECKING:
@@ -43,6 +43,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=Path,
         metavar="FILE",
         help="FASTA file with one entry per protein chain in the region; only the number of residues is used",
+    )
+    parser.add_argument(
+        "--cycles",
+        type=int,
+        default=SegmentOptions.cycles,
+        metavar="N",
+        help=f"times that the map is read at most, 1 to {MOST_CYCLES}: before each but the first, what was found "
+        "improves the phases of the amplitudes in the file, as long as the labels become surer; 6 for poor phases "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--class-maps", action="store_true", help="also write a CCP4 map of the probability of each class"
@@ -91,8 +100,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _segment(args: argparse.Namespace, directory: Path, progress: ProgressCallback) -> Segmentation:
     """Do the work, from the input file to the written results."""
+    from edseg_engine.io.reflections import read_amplitudes
     from edseg_engine.io.sequence import count_residues
-    from edseg_engine.options import SegmentOptions
     from edseg_engine.pipeline import segment
     from edseg_engine.results.files import RESULT_OUTPUT, write_results
 
@@ -104,11 +113,13 @@ def _segment(args: argparse.Namespace, directory: Path, progress: ProgressCallba
         device=args.device,
         orientations=args.orientations,
         views=args.views,
+        cycles=args.cycles,
         class_maps=args.class_maps,
         voxels=args.voxels,
         box=tuple(args.box) if args.box else None,
         weights=args.weights,
     )
-    segmentation = segment(source_of(args), options, progress)
+    amplitudes = read_amplitudes(args.map) if options.cycles > 1 else None
+    segmentation = segment(source_of(args), options, progress, amplitudes)
     write_results(segmentation, directory, overwrite=args.overwrite, progress=progress)
     return segmentation

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 
 from edseg_engine.labels import LABELS
+from edseg_engine.results.files import IMPROVED_FILE
 from edseg_engine.results.records import Segmentation
 
 
@@ -22,6 +23,7 @@ def summary(segmentation: Segmentation, directory: Path) -> str:
     rows += [
         ("Resolution", f"{segmentation.resolution:.2f} Å"),
         ("Region", segmentation.region),
+        *_cycles(segmentation),
         ("Weights", f"{weights.name} ({weights.d_min:g} to {weights.d_max:g} Å), sha256 {weights.sha256[:12]}"),
         ("Device", segmentation.device),
         ("Time", f"{sum(segmentation.timings.values()):.1f} s ({stages})"),
@@ -29,3 +31,11 @@ def summary(segmentation: Segmentation, directory: Path) -> str:
         ("Results", str(directory)),
     ]
     return "\n".join(f"{name:<17}{text}" for name, text in rows)
+
+
+def _cycles(segmentation: Segmentation) -> list[tuple[str, str]]:
+    if segmentation.options.cycles == 1:
+        return []
+    cycle = segmentation.input.get("cycle")
+    best = f"that of cycle {cycle}, {IMPROVED_FILE}" if cycle else "that of the file"
+    return [("Cycles", f"at most {segmentation.options.cycles}; the map that is read most surely is {best}")]

@@ -38,6 +38,8 @@ class DensityMap:
         What was read, for the report: file, format, columns, ... (JSON values).
     warnings
         What the user should know of how it was read, a sentence each.
+    cycle
+        1 for a map as it was read; more where its phases were improved, see `edseg_engine.improvement`.
     """
 
     values: NDArray[np.float32] = field(repr=False)
@@ -46,6 +48,7 @@ class DensityMap:
     periodic: bool = True
     source: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    cycle: int = 1
 
     @property
     def cell(self) -> gemmi.UnitCell:

@@ -7,7 +7,7 @@ of merit. Arrays of reflections have shape (n,) and belong to Miller indices (n,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import gemmi
@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.special import i0e, i1e
+
+from edseg_engine.crystal.density_map import DensityMap
 
 Complex = NDArray[np.complex64]
 Floats = NDArray[np.float64]
@@ -31,6 +33,10 @@ _FLIP = -0.9
 _CEILING = 5.0
 #: How much the phases of a modified map count: it still holds the amplitudes and much of the phases it was made of.
 _DEPENDENT = 0.5
+#: Volume (Å³) of a residue in a crystal.
+RESIDUE_VOLUME = 135.0
+#: The solvent is not flattened where there is less of it than this.
+_LEAST_SOLVENT = 0.2
 #: Reflections of a resolution shell.
 _PER_SHELL = 400
 
@@ -149,6 +155,29 @@ def sigma_a_coefficients(f_obs: NDArray[np.float32], f_calc: Complex, inv_d2: Fl
     return m, d
 
 
+def model_phased(f_obs: NDArray[np.float32], f_calc: Complex, inv_d2: Floats) -> Complex:
+    """Return sigmaA-weighted 2mFo-DFc coefficients (n,) of amplitudes with the phases of a model (Read, 1986)."""
+    m, d = sigma_a_coefficients(f_obs, f_calc, inv_d2)
+    return ((2 * m * f_obs - d * np.abs(f_calc)) * unit(f_calc)).astype(np.complex64)
+
+
+def map_coefficients(density: DensityMap, miller: Millers) -> Complex:
+    """Return the Fourier coefficients (n,) of a map of the whole cell at reflections (n, 3).
+
+    Those that are too fine for its grid are zero.
+    """
+    grid = gemmi.FloatGrid(density.values, density.cell, density.spacegroup)
+    known = (2 * np.abs(miller) < density.values.shape).all(1)
+    coefficients = np.zeros(len(miller), np.complex64)
+    coefficients[known] = gemmi.transform_map_to_f_phi(grid, half_l=True).get_value_by_hkl(miller[known])
+    return coefficients
+
+
+def unit(values: Complex) -> Complex:
+    """Return complex numbers of length one with the phases of those given."""
+    return np.asarray(values / np.maximum(np.abs(values), 1e-9), np.complex64)
+
+
 def solvent_mask(grid: gemmi.FloatGrid, solvent: float) -> NDArray[np.bool_]:
     """Return where a map, shape (nu, nv, nw), is solvent: the fraction `solvent` of it whose density varies least."""
     values = grid.array - grid.array.mean()
@@ -188,3 +217,18 @@ def density_modified(reflections: Reflections, solvent: float, cycles: int = 6) 
         phase = f_modified / np.maximum(np.abs(f_modified), 1e-9)
         centroids = combined(reflections.centroids, (np.clip(m, 0, 0.95) * phase).astype(np.complex64), _DEPENDENT)
     return centroids
+
+
+def with_flat_solvent(reflections: Reflections, residues: int, cycles: int = 6) -> Reflections:
+    """Return the reflections with phases of which the solvent is flat, if a crystal of so many residues has enough.
+
+    Parameters
+    ----------
+    cycles
+        See `density_modified`.
+    """
+    cell, operations = reflections.cell, reflections.spacegroup.operations()
+    solvent = 1 - residues * RESIDUE_VOLUME * len(operations) / cell.volume
+    if solvent < _LEAST_SOLVENT:
+        return reflections
+    return replace(reflections, centroids=density_modified(reflections, solvent, cycles))

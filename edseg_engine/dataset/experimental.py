@@ -22,6 +22,7 @@ from edseg_engine.dataset.phases import PhaseQuality, initial_coefficients
 from edseg_engine.errors import TrainingDataError
 from edseg_engine.io.coordinates import read_model
 from edseg_engine.io.names import shown
+from edseg_engine.io.reflections import Amplitudes
 from edseg_engine.residues.known import KnownResidues, known_residues
 
 
@@ -130,6 +131,15 @@ class ExperimentalCrystal:
     def has_amplitudes(self) -> bool:
         """Whether the measured amplitudes are there, from which maps of poorer phases can be made."""
         return self._amplitudes is not None
+
+    @property
+    def amplitudes(self) -> Amplitudes | None:
+        """The measured amplitudes, if they are there."""
+        if self._amplitudes is None:
+            return None
+        known = np.isfinite(self._amplitudes)
+        f = self._amplitudes[known]
+        return Amplitudes(self._miller[known], f, None, None, None, self._cell, self._spacegroup, ("F",))
 
     def density(
         self, d_min: float, *, b_add: float = 0.0, phase_error: float = 0.0, rng: np.random.Generator | None = None

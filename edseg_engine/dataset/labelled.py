@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.inference.normalise import density_scale, normalise
+from edseg_engine.io.reflections import Amplitudes
 from edseg_engine.labels import BACKGROUND, N_POINTS
 from edseg_engine.residues.known import KnownResidues, nearest_atoms
 
@@ -44,11 +45,15 @@ class Window:
 
 @dataclass(frozen=True, eq=False)
 class KnownMap:
-    """A map with the residues that are in it, all symmetry copies included; `name` is for reports."""
+    """A map with the residues that are in it, all symmetry copies included, and what was measured of its crystal.
+
+    `name` is for reports.
+    """
 
     density: DensityMap
     residues: KnownResidues
     name: str = ""
+    amplitudes: Amplitudes | None = None
 
     @cached_property
     def symmetry(self) -> Symmetry:

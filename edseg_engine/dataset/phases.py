@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import gemmi
 import numpy as np
-from numpy.typing import NDArray
 
 from edseg_engine.crystal.phasing import (
     Complex,
@@ -19,10 +18,10 @@ from edseg_engine.crystal.phasing import (
     concentration,
     density_modified,
     figure_of_merit,
+    model_phased,
     resolution_shells,
-    sigma_a_coefficients,
 )
-from edseg_engine.dataset.structure_factors import structure_factors
+from edseg_engine.crystal.structure_factors import structure_factors
 from edseg_engine.labels import label_of_residue
 from edseg_engine.residues.conformers import atoms_by_name
 
@@ -197,13 +196,6 @@ def initial_coefficients(
     k_sol, b_sol = rng.uniform(0.3, 0.4), rng.uniform(35, 60)
     _, f_calc = structure_factors(model, d_min, k_sol, b_sol, true.miller)
     return model_phased(true.amplitudes, f_calc, true.inv_d2)
-
-
-def model_phased(f_obs: NDArray[np.float32], f_calc: Complex, inv_d2: Floats) -> Complex:
-    """Return sigmaA-weighted 2mFo-DFc coefficients (n,) of amplitudes with the phases of a model (Read, 1986)."""
-    m, d = sigma_a_coefficients(f_obs, f_calc, inv_d2)
-    unit = f_calc / np.maximum(np.abs(f_calc), 1e-9)
-    return ((2 * m * f_obs - d * np.abs(f_calc)) * unit).astype(np.complex64)
 
 
 def experimental_phases(

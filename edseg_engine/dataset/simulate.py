@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.crystal.phasing import Reflections, sigma_a_coefficients
+from edseg_engine.crystal.structure_factors import structure_factors
 from edseg_engine.dataset.phases import REFINED, PhaseQuality, cut_to_main_chain, initial_coefficients, moved
-from edseg_engine.dataset.structure_factors import structure_factors
 from edseg_engine.errors import ModelFormatError, OptionError
 from edseg_engine.labels import label_of_residue
 

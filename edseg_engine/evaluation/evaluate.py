@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.region import choose_region
 from edseg_engine.crystal.symmetry import Symmetry
-from edseg_engine.dataset.criteria import fold_of
-from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.labelled import KnownMap
-from edseg_engine.dataset.packs import structures_of_split
-from edseg_engine.dataset.phases import REFINED, PhaseQuality
-from edseg_engine.dataset.simulate import SimulationOptions, simulate_map
 from edseg_engine.dataset.thesis import CULLING
-from edseg_engine.errors import ResolutionError
+from edseg_engine.errors import OptionError
 from edseg_engine.evaluation.atoms import atom_errors
 from edseg_engine.evaluation.matching import Matching, match
 from edseg_engine.evaluation.metrics import (
@@ -32,16 +26,15 @@ from edseg_engine.evaluation.metrics import (
     count_voxels,
     instance_dice,
 )
+from edseg_engine.improvement import best_reading
 from edseg_engine.inference.volume import Volume
-from edseg_engine.io.coordinates import read_model
-from edseg_engine.io.read import read_map
 from edseg_engine.labels import BACKGROUND
 from edseg_engine.networks.weights import Weights
-from edseg_engine.options import SegmentOptions
+from edseg_engine.options import MOST_CYCLES, SegmentOptions, check_number
 from edseg_engine.pipeline import FoundResidues, MapPrediction, find_residues, predict_map, require_votes
 from edseg_engine.residues.classify import Classes, Classifier, classify
 from edseg_engine.residues.instances import Instances
-from edseg_engine.residues.known import KnownResidues, known_residues, owners
+from edseg_engine.residues.known import KnownResidues, owners
 
 
 def culled(volume: Volume, residues: KnownResidues, symmetry: Symmetry) -> Volume:
@@ -72,11 +65,14 @@ class Proposals:
         What was found.
     truth
         shape (k,): true class of each found residue, -1 where there is no residue within 3 Å.
+    cycle
+        In which they were found.
     """
 
     instances: Instances
     classes: Classes
     truth: NDArray[np.intp]
+    cycle: int = 1
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -100,44 +96,6 @@ class MapScore:
     proposals: Proposals = field(repr=False)
 
 
-def experimental_maps(
-    folder: Path, split: str, low: float, high: float, cut: float | None = None, quality: PhaseQuality = REFINED
-) -> Iterator[KnownMap]:
-    """Yield the experimental crystals of a split whose resolution is in [low, high) Å.
-
-    Parameters
-    ----------
-    cut
-        d_min (Å) at which the data are cut.
-    quality
-        Of the phases, seeded by the crystal's place in the index; crystals without amplitudes are left out unless it is
-        that of the refined model.
-    """
-    for number, entry in enumerate(read_index(folder, split)):
-        if low <= entry.d_min < high:
-            crystal, d_min = ExperimentalCrystal(entry), max(cut or 0.0, entry.d_min)
-            if quality.kind == "refined":
-                yield KnownMap(crystal.density(d_min), crystal.residues, entry.name)
-            elif crystal.has_amplitudes:
-                rng = np.random.default_rng([11, number])
-                yield KnownMap(crystal.initial_density(d_min, quality, rng), crystal.residues, entry.name)
-
-
-def simulated_maps(
-    folder: Path, split: str, d_min: float, options: SimulationOptions, every: int = 1, fold: int | None = None
-) -> Iterator[KnownMap]:
-    """Yield simulated maps of every `every`-th structure of a split at `d_min` Å, seeded by its place in the split.
-
-    With a `fold`, only the proteins of it count, see `edseg_engine.dataset.criteria.fold_of`.
-    """
-    everything = enumerate((pack, i) for pack in structures_of_split(folder, split) for i in range(len(pack)))
-    chosen = (place for place in everything if fold in (None, fold_of(place[1][0].names[place[1][1]])))
-    for number, (pack, i) in itertools.islice(chosen, 0, None, every):
-        structure = pack[i]
-        density = simulate_map(structure, d_min, np.random.default_rng([7, number]), options)
-        yield KnownMap(density, known_residues(structure[0]), structure.name)
-
-
 @dataclass(frozen=True)
 class Protocol:
     """How maps are run.
@@ -153,6 +111,8 @@ class Protocol:
         nor in their frames.
     alone
         Run the weights without the shipped network that reads beside them in the product.
+    cycles
+        See `edseg_engine.options.SegmentOptions`.
     """
 
     orientations: int = SegmentOptions.orientations
@@ -160,6 +120,10 @@ class Protocol:
     cull: bool = False
     summed: bool = False
     alone: bool = False
+    cycles: int = SegmentOptions.cycles
+
+    def __post_init__(self) -> None:
+        check_number("cycles", self.cycles, MOST_CYCLES)
 
 
 #: Maps as a user has them.
@@ -185,6 +149,38 @@ def run_network(known: KnownMap, weights: Weights, device: torch.device, protoco
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """A map that was read, and what was found in it."""
+
+    density: DensityMap
+    prediction: MapPrediction
+    found: FoundResidues
+
+
+def _classifier(weights: Weights, protocol: Protocol, cycle: int) -> Classifier:
+    return Classifier() if protocol.summed else Classifier.of(weights, cycle)
+
+
+def _read(known: KnownMap, weights: Weights, device: torch.device, protocol: Protocol, n_residues: int | None) -> _Read:
+    """Take a map the product's way as far as its residues, `n_residues` of them if the number is given."""
+
+    def read(density: DensityMap) -> _Read:
+        prediction = run_network(replace(known, density=density), weights, device, protocol)
+        if protocol.summed:
+            prediction = replace(prediction, reader=None)
+        classifier = _classifier(weights, protocol, density.cycle)
+        return _Read(density, prediction, find_residues(prediction, classifier, n_residues))
+
+    if protocol.cycles == 1:
+        return read(known.density)
+    if known.amplitudes is None:
+        raise OptionError(f"{known.name} has no measured amplitudes, without which phases are not improved.")
+    if protocol.alone and weights.net.config.points == 1:
+        raise OptionError("Without the network beside them, these weights vote for no atoms to improve phases with.")
+    return best_reading(known.density, known.amplitudes, protocol.cycles, read, lambda each: each.found.read)
+
+
 def match_residues(known: KnownMap, prediction: MapPrediction, found: FoundResidues) -> Matching:
     """Return which residue found is which of the model."""
     return match(found.instances.centroids, known.residues.centroids, prediction.region.symmetry)
@@ -200,18 +196,20 @@ def score_map(known: KnownMap, weights: Weights, device: torch.device, protocol:
     """
     require_votes(weights)
     start = time.perf_counter()
-    prediction, labels = run_network(known, weights, device, protocol), known.residues.labels
-    if protocol.summed:
-        prediction = replace(prediction, reader=None)
-    classifier = Classifier() if protocol.summed else Classifier.of(weights)
-    given = find_residues(prediction, classifier, len(labels))
+    labels = known.residues.labels
+    best = _read(known, weights, device, protocol, len(labels))
+    prediction, given = best.prediction, best.found
     matching = match_residues(known, prediction, given)
     seconds = time.perf_counter() - start
-    found = find_residues(prediction, classifier)
-    found_matching = match_residues(known, prediction, found)
+    classifier = _classifier(weights, protocol, best.density.cycle)
+    if protocol.cycles == 1:
+        own = replace(best, found=find_residues(prediction, classifier))
+    else:
+        own = _read(known, weights, device, protocol, None)
+    found = own.found
+    found_matching = match_residues(known, own.prediction, found)
+    proposals = _proposals(known, own, found_matching)
     owner, truth, own_centroid = true_voxels(known.residues, prediction, weights.card.range.label_radius)
-    found_truth = np.full(len(found.instances), -1, np.intp)
-    found_truth[found_matching.found] = labels[found_matching.true]
     return MapScore(
         known.name,
         float(known.density.d_min or 0.0),
@@ -222,8 +220,20 @@ def score_map(known: KnownMap, weights: Weights, device: torch.device, protocol:
         instance_dice(given.instances.members, owner, matching, len(labels)),
         atom_errors(known.residues, given, matching, prediction.region.symmetry),
         seconds,
-        Proposals(found.instances, found.classes, found_truth),
+        proposals,
     )
+
+
+def propose(known: KnownMap, weights: Weights, device: torch.device, protocol: Protocol) -> Proposals:
+    """Return the residues found in a map with K found, and what they are."""
+    own = _read(known, weights, device, protocol, None)
+    return _proposals(known, own, match_residues(known, own.prediction, own.found))
+
+
+def _proposals(known: KnownMap, own: _Read, matching: Matching) -> Proposals:
+    truth = np.full(len(own.found.instances), -1, np.intp)
+    truth[matching.found] = known.residues.labels[matching.true]
+    return Proposals(own.found.instances, own.found.classes, truth, own.density.cycle)
 
 
 def true_voxels(
@@ -268,17 +278,3 @@ def score_maps(
         report(score)
         scores.append(score)
     return scores
-
-
-def one_map(map_path: Path, model_path: Path, d_min: float | None) -> KnownMap:
-    """Return a user's own map with its own model.
-
-    Raises
-    ------
-    EdsegError
-        If the map or the model cannot be read, or the resolution is not known.
-    """
-    density = read_map(map_path, resolution=d_min)
-    if density.d_min is None:
-        raise ResolutionError(f"{map_path} does not store its resolution; give it with --resolution.")
-    return KnownMap(density, known_residues(read_model(model_path)[0]), map_path.name)

@@ -9,6 +9,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.phasing import Complex, Millers, phase_terms
 
 #: The MTZ type of a column ("F" amplitude, "P" phase in degrees, "A" Hendrickson-Lattman, ...) and its values (n,).
@@ -51,3 +52,11 @@ def write_mtz(
     mtz.ensure_asu()
     mtz.sort()
     mtz.write_to_file(str(path))
+
+
+def write_map_mtz(density: DensityMap, path: Path) -> None:
+    """Write a map of a whole cell as FWT and PHWT to its resolution."""
+    grid = gemmi.FloatGrid(density.values, density.cell, density.spacegroup)
+    # Reflections at the limit itself belong to the map.
+    data = gemmi.transform_map_to_f_phi(grid, half_l=True).prepare_asu_data(dmin=0.9999 * float(density.d_min or 0.0))
+    write_mtz(path, density.cell, density.spacegroup, data.miller_array, map_columns(data.value_array))

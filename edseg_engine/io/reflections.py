@@ -95,7 +95,7 @@ class Amplitudes:
 
     def cut(self, d_min: float) -> Amplitudes:
         """Return what is not finer than `d_min` Å."""
-        kept = reciprocal_lengths(self.cell, self.spacegroup, self.miller) <= 1 / d_min**2
+        kept = reciprocal_lengths(self.cell, self.spacegroup, self.miller) <= (1 + 1e-6) / d_min**2
         return replace(
             self,
             miller=self.miller[kept],

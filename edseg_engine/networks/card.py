@@ -66,6 +66,8 @@ class WeightsCard:
         How the classifier of residues and the network of frames were trained, if there are any (JSON values).
     calibration
         Of the probabilities and the confidence.
+    cycles
+        The same for maps whose phases were improved, see `edseg_engine.improvement`; None is no other.
     """
 
     range: ResolutionRange
@@ -74,6 +76,11 @@ class WeightsCard:
     classifier: Mapping[str, Any] = field(default_factory=dict)
     frames: Mapping[str, Any] = field(default_factory=dict)
     calibration: Calibration = Calibration()
+    cycles: Calibration | None = None
+
+    def calibration_of(self, cycle: int) -> Calibration:
+        """Return the calibration for maps of a cycle, of which the first is of those that are read as they are."""
+        return self.cycles if cycle > 1 and self.cycles is not None else self.calibration
 
 
 @dataclass(frozen=True)
@@ -121,6 +128,7 @@ def card_from_json(text: str, name: str) -> WeightsCard:
             _object(values, "classifier"),
             _frames(values),
             _calibration(_object(values, "calibration")),
+            None if values.get("cycles") is None else _calibration(_object(values, "cycles")),
         )
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else str(error)

@@ -217,15 +217,19 @@ def backbone_beside(weights: Weights) -> Weights | None:
     WeightsError
         If they are missing or damaged.
     """
-    return _shipped("backbone") if weights.net.config.points == 1 else None
+    return None if _reads_alone(weights) else _shipped("backbone")
 
 
 def trust_beside(weights: Weights) -> float:
-    """Return the factor by which the answers of the shipped weights that run beside `weights` count.
+    """Return the factor by which the answers of the shipped weights that run beside `weights`, if any, count.
 
     They were trained on maps to 3.5 Å; in coarser ones they help less.
     """
-    return 1.0 if weights.card.range.d_max <= WIDE.d_max else 1 / 3
+    return 1.0 if _reads_alone(weights) or weights.card.range.d_max <= WIDE.d_max else 1 / 3
+
+
+def _reads_alone(weights: Weights) -> bool:
+    return weights.net.config.points != 1
 
 
 def _shipped(name: str) -> Weights:

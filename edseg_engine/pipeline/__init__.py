@@ -1,6 +1,13 @@
 """The whole way from a map to labelled residues, and its steps; nothing else knows it."""
 
-from edseg_engine.pipeline.run import FoundResidues, find_residues, label_residues, segment
+from edseg_engine.pipeline.run import (
+    FoundResidues,
+    find_residues,
+    label_residues,
+    read_cycles,
+    require_amplitudes,
+    segment,
+)
 from edseg_engine.pipeline.voxels import (
     MapPrediction,
     MapReading,
@@ -21,7 +28,9 @@ __all__ = [
     "label_residues",
     "predict_map",
     "prepare_map",
+    "read_cycles",
     "read_voxels",
+    "require_amplitudes",
     "require_votes",
     "run_network",
     "segment",

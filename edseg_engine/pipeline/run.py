@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 from edseg_engine.crystal.assembly import assemble
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.devices import choose_device
-from edseg_engine.options import SegmentOptions
-from edseg_engine.pipeline.voxels import MapPrediction, MapReading, read_voxels
-from edseg_engine.progress import Clock, ProgressCallback, ignore_progress
+from edseg_engine.errors import EdsegError, OptionError
+from edseg_engine.improvement import ReadResidues, best_reading
+from edseg_engine.io.read import read_map
+from edseg_engine.io.reflections import Amplitudes, read_amplitudes
+from edseg_engine.options import MOST_CYCLES, SegmentOptions
+from edseg_engine.pipeline.voxels import MapPrediction, MapReading, read_voxels, with_resolution
+from edseg_engine.progress import Clock, Progress, ProgressCallback, ignore_progress, part_of
 from edseg_engine.residues.backbone import Backbone, vote_backbone
 from edseg_engine.residues.classify import Classes, Classifier, classify
 from edseg_engine.residues.composition import composition_warning
@@ -25,6 +29,8 @@ from edseg_engine.results.residue_voxels import ResidueVoxels, residue_voxels
 
 #: Below this mean confidence a user should doubt the map before the labels.
 _LOW_CONFIDENCE = 0.25
+#: Above this one nothing is gained by more cycles, most often.
+_SURE = 0.8
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,12 @@ class FoundResidues:
     positions: NDArray[np.float64]
     classes: Classes
     backbone: Backbone | None
+
+    @property
+    def read(self) -> ReadResidues:
+        """What the next map is phased with, where a network votes for atoms."""
+        assert self.backbone is not None
+        return ReadResidues(self.backbone.atoms, self.classes.probabilities, self.classes.confidence)
 
 
 def find_residues(
@@ -82,6 +94,7 @@ def segment(
     source: DensityMap | Path | str,
     options: SegmentOptions = SegmentOptions(),  # noqa: B008 (frozen)
     progress: ProgressCallback = ignore_progress,
+    amplitudes: Amplitudes | None = None,
 ) -> Segmentation:
     """Find and label the residues of a map.
 
@@ -93,6 +106,8 @@ def segment(
         See `SegmentOptions`.
     progress
         Called often; raise `edseg_engine.errors.Cancelled` from it to stop.
+    amplitudes
+        What was measured of the crystal, for more than one cycle; None reads it from the file of the map.
 
     Raises
     ------
@@ -102,13 +117,91 @@ def segment(
         If `progress` raised it; it is not an `EdsegError`.
     """
     clock = Clock(progress)
-    return label_residues(read_voxels(source, options, clock), options, clock)
+    if options.cycles == 1:
+        segmentation = label_residues(read_voxels(source, options, clock), options, clock)
+        return segmentation if isinstance(source, DensityMap) else _with_advice(segmentation, source)
+    if not isinstance(source, DensityMap):
+        with clock.stage("read"):
+            amplitudes = amplitudes or read_amplitudes(source)
+            source = read_map(source, resolution=options.resolution)
+    reading, found = read_cycles(source, amplitudes, options, clock)
+    return label_residues(reading, options, clock, found)
 
 
-def label_residues(reading: MapReading, options: SegmentOptions, clock: Clock) -> Segmentation:
-    """Do what comes after the network, see `segment`."""
+def _with_advice(segmentation: Segmentation, path: Path | str) -> Segmentation:
+    """Return the result with a word on cycles where they are likely to help."""
+    confidence = [residue.confidence for residue in segmentation.residues]
+    sure = float(np.mean(confidence)) if confidence else 1.0
+    if segmentation.region != "asu" or sure > _SURE or not _has_amplitudes(path):
+        return segmentation
+    advice = (
+        f"About {sure:.0%} of the labels are expected to be right. The file holds measured amplitudes: if its phases "
+        f"are not those of a finished model, --cycles {MOST_CYCLES // 2} may improve them and the labels."
+    )
+    return replace(segmentation, warnings=(*segmentation.warnings, advice))
+
+
+def _has_amplitudes(path: Path | str) -> bool:
+    try:
+        return read_amplitudes(path) is not None
+    except EdsegError:  # its map is sound
+        return False
+
+
+def read_cycles(
+    density: DensityMap, amplitudes: Amplitudes | None, options: SegmentOptions, clock: Clock
+) -> tuple[MapReading, FoundResidues]:
+    """Read a map in the cycles asked for, see `edseg_engine.improvement.best_reading`.
+
+    Raises
+    ------
+    EdsegError
+        One of its subclasses: `OptionError` if there are no amplitudes, or those of `segment`.
+    """
+    measured = require_amplitudes(amplitudes)
+    density, _ = with_resolution(density, options.resolution)
+    readings = 0
+
+    def read(density: DensityMap) -> tuple[MapReading, FoundResidues]:
+        nonlocal readings
+        first, readings = readings / options.cycles, readings + 1
+        inner = Clock(_of_cycles(part_of(clock.progress, first, readings / options.cycles)))
+        reading = read_voxels(density, options, inner)
+        return reading, find_residues(reading.prediction, reading.classifier, options.n_residues, inner)
+
+    with clock.stage("cycles"):
+        return best_reading(density, measured, options.cycles, read, lambda pair: pair[1].read)
+
+
+def require_amplitudes(amplitudes: Amplitudes | None) -> Amplitudes:
+    """Return the amplitudes; raises `OptionError` if there are none, without which phases cannot be improved."""
+    if amplitudes is None:
+        raise OptionError(
+            "Phases are improved with measured amplitudes, and the file of the map holds none: give a reflection file "
+            "that has them beside the map coefficients, or leave --cycles away."
+        )
+    return amplitudes
+
+
+def _of_cycles(progress: ProgressCallback) -> ProgressCallback:
+    """Return a callback that reports a cycle as progress of the stage ``cycles``, as far as its network has come."""
+    reached = 0.0
+
+    def report(stage: Progress) -> None:
+        nonlocal reached
+        reached = stage.fraction if stage.stage == "network" else reached
+        progress(replace(stage, stage="cycles", fraction=reached))
+
+    return report
+
+
+def label_residues(
+    reading: MapReading, options: SegmentOptions, clock: Clock, found: FoundResidues | None = None
+) -> Segmentation:
+    """Do what comes after the network, see `segment`; nothing is found anew if `found` is what the voxels vote for."""
     density, prediction = reading.density, reading.prediction
-    found = find_residues(prediction, reading.classifier, options.n_residues, clock)
+    if found is None:
+        found = find_residues(prediction, reading.classifier, options.n_residues, clock)
     order = np.argsort(-found.classes.confidence, kind="stable")
     residues = _proposals(found, order)
     return Segmentation(
@@ -130,6 +223,7 @@ def label_residues(reading: MapReading, options: SegmentOptions, clock: Clock) -
         if options.class_maps
         else None,
         voxels=_voxels(density, prediction, found, order) if options.voxels else None,
+        improved=density if density.cycle > 1 else None,
     )
 
 

@@ -22,6 +22,11 @@ def memory_needed(density: DensityMap, region: Region, resolution_range: Resolut
     return _BYTES_PER_VOXEL * voxels + _BYTES_PER_VALUE * density.values.size + BYTES_FIXED
 
 
+def memory_of_cycles(needed: float, cycles: int) -> float:
+    """Return the bytes for several readings, given those for one: the best is kept while the next is made."""
+    return needed + (min(cycles, 2) - 1) * (needed - BYTES_FIXED)
+
+
 def box_voxels(region: Region, resolution_range: ResolutionRange, n_views: int) -> float:
     """Return how many voxels the boxes around the views of a region have."""
     voxels = 0.0

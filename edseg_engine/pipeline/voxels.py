@@ -253,7 +253,7 @@ def prepare_map(
         density, resolution = with_resolution(density, options.resolution)
         weights = choose_weights(options.weights, range_of_resolution(resolution))
         require_votes(weights)
-        classifier = Classifier.of(weights)
+        classifier = Classifier.of(weights, density.cycle)
         beside = backbone_beside(weights)
     with clock.stage("prepare"):
         region = choose_region(density, options.region, options.box)

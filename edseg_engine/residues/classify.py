@@ -47,8 +47,8 @@ class Classifier:
     trust: float = 1.0
 
     @classmethod
-    def of(cls, weights: Weights) -> Classifier:
-        """Return the classifier that is stored with `weights`.
+    def of(cls, weights: Weights, cycle: int = 1) -> Classifier:
+        """Return the classifier that is stored with `weights`, for maps of a cycle of improvement.
 
         Raises
         ------
@@ -61,7 +61,7 @@ class Classifier:
                 f"{weights.info.name} reads {net.n_features} features of each residue; this version of edseg computes "
                 f"{N_FEATURES}."
             )
-        return cls(net, weights.card.calibration, trust_beside(weights))
+        return cls(net, weights.card.calibration_of(cycle), trust_beside(weights))
 
     def raw(
         self, instances: Instances, prediction: VoxelPrediction, in_frames: NDArray[np.float64] | None = None

@@ -13,6 +13,7 @@ import gemmi
 
 from edseg_engine import __version__
 from edseg_engine.io.ccp4 import write_ccp4
+from edseg_engine.io.mtz import write_map_mtz
 from edseg_engine.io.names import shown
 from edseg_engine.io.result_files import ResultFiles, seconds, write_table
 from edseg_engine.labels import ATOMS, BACKBONE, LABELS, PDB_NAMES
@@ -24,12 +25,14 @@ SCHEMA = "edseg-result/2"
 #: Path of each label's class map below the output directory.
 CLASS_MAP_FILES: tuple[str, ...] = tuple(f"class_maps/{label.replace('/', '-')}.ccp4" for label in LABELS)
 VOXEL_FILES: tuple[str, ...] = ("voxels.pdb", "density.ccp4")
+#: The map of improved phases that was read most surely.
+IMPROVED_FILE = "improved.mtz"
 #: Where the network votes for atoms.
 BACKBONE_FILES: tuple[str, ...] = ("backbone.pdb", "backbone.cif")
 #: What each result has.
 RESULT_FILES: tuple[str, ...] = ("result.json", "residues.csv", "centroids.pdb", "centroids.cif")
 RESULT_OUTPUT = ResultFiles(
-    RESULT_FILES[0], (*RESULT_FILES[1:], *BACKBONE_FILES, *VOXEL_FILES, *CLASS_MAP_FILES, "class_maps")
+    RESULT_FILES[0], (*RESULT_FILES[1:], *BACKBONE_FILES, *VOXEL_FILES, IMPROVED_FILE, *CLASS_MAP_FILES, "class_maps")
 )
 #: Columns of ``residues.csv``.
 COLUMNS: tuple[str, ...] = (
@@ -77,6 +80,8 @@ def _write_files(segmentation: Segmentation, directory: Path, progress: Progress
         lines = _voxel_lines(segmentation.voxels, segmentation.residues)
         (directory / VOXEL_FILES[0]).write_text("".join(lines), encoding="ascii")
         write_ccp4(segmentation.voxels.density.values, segmentation.voxels.density.grid, directory / VOXEL_FILES[1])
+    if segmentation.improved is not None:
+        write_map_mtz(segmentation.improved, directory / IMPROVED_FILE)
     if segmentation.class_maps is not None:
         (directory / "class_maps").mkdir()
         for label, name in enumerate(CLASS_MAP_FILES):

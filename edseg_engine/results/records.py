@@ -8,6 +8,7 @@ from functools import cached_property
 
 import gemmi
 
+from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.labels import LABELS
 from edseg_engine.networks.card import WeightsInfo
 from edseg_engine.options import SegmentOptions
@@ -71,3 +72,5 @@ class Segmentation:
     warnings: tuple[str, ...] = ()
     class_maps: ClassMaps | None = field(default=None, repr=False)
     voxels: ResidueVoxels | None = field(default=None, repr=False)
+    #: The map of improved phases, if one was read most surely.
+    improved: DensityMap | None = field(default=None, repr=False)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from edseg_engine.evaluation.evaluate import MapScore
+from edseg_engine.evaluation.evaluate import Proposals
 from edseg_engine.extras import missing_extra
 from edseg_engine.networks.card import Calibration
 from edseg_engine.residues.classify import confidence_features
@@ -20,15 +20,21 @@ except ImportError as error:
     raise missing_extra("scikit-learn", "train") from error
 
 
-def fit_calibration(scores: Sequence[MapScore]) -> Calibration:
-    """Fit the calibration on maps that were scored without one.
+def fit_calibration(maps: Sequence[Proposals], applied: Calibration) -> Calibration:
+    """Fit the calibration on what was found in maps.
 
     The temperature makes the probabilities of the matched residues most likely; the confidence is a logistic
-    regression of "there is a residue and rank 1 is right" over all residues found, with K found."""
-    raw = [s.proposals.classes.probabilities for s in scores]
-    truth = np.concatenate([s.proposals.truth for s in scores])
+    regression of "there is a residue and rank 1 is right" over all residues found, with K found.
+
+    Parameters
+    ----------
+    applied
+        The calibration with which they were found.
+    """
+    raw = [found.classes.probabilities ** (1 / applied.temperature) for found in maps]
+    truth = np.concatenate([found.truth for found in maps])
     matched = truth >= 0
-    logs = np.log(np.concatenate(raw))
+    logs = np.log(np.maximum(np.concatenate(raw), 1e-9))
 
     def loss(temperature: float) -> float:
         scaled = logs[matched] * temperature
@@ -36,8 +42,8 @@ def fit_calibration(scores: Sequence[MapScore]) -> Calibration:
         return float((np.logaddexp.reduce(scaled, axis=1) - chosen).mean())
 
     temperature = float(minimize_scalar(loss, bounds=(0.2, 5.0), method="bounded").x)
-    features = [_features(p, s.proposals.instances, temperature) for p, s in zip(raw, scores, strict=True)]
-    right = np.concatenate([s.proposals.right for s in scores])
+    features = [_features(p, found.instances, temperature) for p, found in zip(raw, maps, strict=True)]
+    right = np.concatenate([found.right for found in maps])
     fit = LogisticRegression(C=1e3).fit(np.concatenate(features), right)
     slope, votes, spread = (float(c) for c in fit.coef_[0])
     parameters = (temperature, float(fit.intercept_[0]), slope, votes, spread)

@@ -12,8 +12,9 @@ from edseg_engine.dataset.labelled import KnownMap
 from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.dataset.phases import REFINED, PhaseQuality
 from edseg_engine.dataset.simulate import SimulationOptions
-from edseg_engine.evaluation.evaluate import Protocol, experimental_maps, score_maps, simulated_maps
+from edseg_engine.evaluation.evaluate import Protocol, score_maps
 from edseg_engine.evaluation.given import score_given
+from edseg_engine.evaluation.maps import experimental_maps, simulated_maps
 from edseg_engine.evaluation.metrics import total
 from edseg_engine.networks.weights import load_weights
 from edseg_engine.resolution import ResolutionRange

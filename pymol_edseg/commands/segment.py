@@ -12,7 +12,7 @@ from pymol_edseg.commands.common import new_name, no_more, parse_number, parse_w
 from pymol_edseg.commands.start import contents, network_options, prepare, start
 from pymol_edseg.console import application, say
 from pymol_edseg.engine import PREFERENCE, VERSION, EngineError, find_engine
-from pymol_edseg.loading import SEGMENT, STEM
+from pymol_edseg.loading import SEGMENT, SEGMENT_IN_CYCLES, STEM
 from pymol_edseg.map_export import ExportedMap
 from pymol_edseg.runner import pump
 from pymol_edseg.state import state_of
@@ -33,6 +33,7 @@ def edseg_segment(
     async_: str | int = -1,
     weights: str = "",
     orientations: str | int = "",
+    cycles: str | int = "",
     quiet: str | int = 1,
     *,
     _self: Any = cmd,
@@ -50,7 +51,7 @@ def edseg_segment(
 
         edseg_segment map_obj, resolution [, residues [, sequence [, selection
             [, buffer [, name [, device [, region [, async [, weights
-            [, orientations ]]]]]]]]]]
+            [, orientations [, cycles ]]]]]]]]]]]
 
     ARGUMENTS
 
@@ -84,11 +85,20 @@ def edseg_segment(
         orientations = number of rotations of the grid to average over, up to 24:
             more take longer and are a little better {default: 1}
 
+        cycles = times that the map is read at most, up to 12. Before each but
+            the first, what was found improves the phases of the measured
+            amplitudes, as long as the labels become surer: for maps of an
+            unsolved structure that edseg_load_map made of a file with
+            amplitudes {default: 1}
+
     EXAMPLE
 
         load map.ccp4
         edseg_segment map, resolution=2.0, residues=95
         edseg_accept b > 80
+
+        edseg_load_map poor_phases.mtz
+        edseg_segment poor_phases, cycles=6
 
     SEE ALSO
 
@@ -97,19 +107,30 @@ def edseg_segment(
     async_, quiet = parse_whole(kwargs.pop("async", async_), "async"), int(quiet)
     no_more(kwargs, "edseg_segment")
     prepared = prepare(_self, map_obj, resolution)
+    known = state_of(_self).resolutions.find(_self, map_obj)
     if region not in REGIONS:
         raise CmdException(f"region is one of {', '.join(REGIONS)}, not {region!r}.")
-    options = ["--resolution", f"{prepared.d_min:g}", "--region", region, "--voxels"]
+    options = ["--region", region, "--voxels"]
     options += network_options(_self, device, weights, orientations)
     words = contents(_self, residues, sequence)
     if selection:
         options += ["--box", *_box(_self, selection, parse_number(buffer, "buffer"), prepared.density)]
+    again = ["--cycles", f"{parse_number(cycles, 'cycles'):g}"] if cycles not in ("", 1, "1") else []
+    source = state_of(_self).resolutions.source(_self, map_obj) if again else None
+    if again and source is None:
+        raise CmdException(
+            f"More than one cycle needs measured amplitudes, and {map_obj} is not from a file that has any: load the "
+            "reflections with edseg_load_map."
+        )
     name = new_name(_self, name, STEM)
 
     def arguments(folder: Path) -> list[str]:
-        return [str(folder / storage.MAP), *options, *words(folder)]
+        place = [str(folder / storage.MAP)] if source is None else [source.path, *source.words]
+        if source is None or prepared.d_min != known:
+            place += ["--resolution", f"{prepared.d_min:g}"]
+        return [*place, *options, *again, *words(folder)]
 
-    start(_self, SEGMENT, name, prepared, arguments, async_, quiet)
+    start(_self, SEGMENT_IN_CYCLES if again else SEGMENT, name, prepared, arguments, async_, quiet)
     return name
 
 

@@ -27,6 +27,7 @@ from edseg_engine.batch.run import BatchOptions, BatchProgress, run_batch
 from edseg_engine.batch.tasks import failure_of
 from edseg_engine.errors import Cancelled, DeviceError, OptionError, OutputError, ResultFormatError
 from edseg_engine.pipeline.sizes import BYTES_FIXED
+from edseg_engine.results.files import IMPROVED_FILE
 from edseg_engine.results.reading import read_results
 from forked import running
 from full_disk import own_disk
@@ -318,10 +319,15 @@ def test_an_error_of_edseg_itself_is_that_of_its_map_and_says_where() -> None:
 
 
 def test_options_of_the_other_task_are_refused(options: BatchOptions) -> None:
-    with pytest.raises(OptionError, match="cycles"):
-        replace(options, settings=replace(options.settings, cycles=2))
+    with pytest.raises(OptionError, match="refine"):
+        replace(options, settings=replace(options.settings, refine=False))
     with pytest.raises(OptionError, match="orientations"):
         replace(options, settings=replace(options.settings, orientations=0))
+    with pytest.raises(OptionError, match="cycles must be"):
+        replace(options, settings=replace(options.settings, cycles=13))
+    with pytest.raises(OptionError, match="region asu"):
+        replace(options, settings=replace(options.settings, cycles=2, region="cell"))
+    replace(options, task="build", settings=replace(options.settings, cycles=13))
     with pytest.raises(OptionError, match="--scheduler local"):
         replace(options, workers=2)
     with pytest.raises(OptionError, match="build has no limit"):
@@ -330,3 +336,23 @@ def test_options_of_the_other_task_are_refused(options: BatchOptions) -> None:
         replace(options, scheduler="local", memory=1e9)
     with pytest.raises(OptionError, match="voxels"):
         replace(options, task="build", settings=replace(options.settings, voxels=True))
+
+
+def test_maps_are_read_in_several_cycles_where_their_files_hold_amplitudes(
+    tmp_path: Path, options: BatchOptions
+) -> None:
+    maps = [MTZ, noise_map(tmp_path / "map.ccp4")]
+    settings = replace(options.settings, cycles=2, resolution=2.5)
+    options = replace(options, settings=settings)
+    estimate = estimate_batch(maps, tmp_path / "out", options)
+    assert {each.name: bool(each.problem) for each in estimate.maps} == {"data": False, "map": True}
+    result = run_batch(maps, tmp_path / "out", options)
+    assert (result.done, result.failed) == (1, 1)
+    outcomes = {name: entry.result for name, entry in journal_of(tmp_path / "out").items()}
+    done, failed = outcomes["data"], outcomes["map"]
+    assert isinstance(done, Done)
+    found = read_results(tmp_path / "out" / "data")
+    assert found.options.cycles == 2
+    assert (IMPROVED_FILE in done.files) == ("cycle" in found.input)
+    assert isinstance(failed, Failed)
+    assert "measured amplitudes" in failed.message

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edseg_engine.building.experiment import experimental_phases, is_of_experiment, with_flat_solvent
+from edseg_engine.building.experiment import experimental_phases, is_of_experiment
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.map_grid import MapGrid
+from edseg_engine.crystal.phasing import with_flat_solvent
 from edseg_engine.io.mtz import hl_columns
 from edseg_engine.io.reflections import Amplitudes
 from places import MTZ

@@ -119,6 +119,17 @@ def test_columns_can_be_named_and_residues_counted_and_results_replaced(
     assert list(out.parent.iterdir()) == [out]
 
 
+def test_several_cycles_say_which_map_was_read_best(
+    arguments: list[str], out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, "--cycles", "2"]) == 0
+    said = capsys.readouterr().out
+    result = json.loads((out / "result.json").read_bytes())
+    assert result["options"]["cycles"] == 2
+    assert "at most 2; the map that is read most surely is that of" in said
+    assert ("improved.mtz" in said) == (out / "improved.mtz").exists() == ("cycle" in result["input"])
+
+
 def write_map(path: Path, values: np.ndarray) -> Path:
     ccp4 = gemmi.Ccp4Map()
     ccp4.grid = gemmi.FloatGrid(values.astype(np.float32))

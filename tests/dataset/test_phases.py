@@ -9,10 +9,10 @@ import pytest
 from edseg_engine.cli.evaluate import PHASES
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.phasing import Reflections, combined, concentration, density_modified, figure_of_merit
+from edseg_engine.crystal.structure_factors import structure_factors
 from edseg_engine.dataset.experimental import ExperimentalCrystal, ExperimentalEntry
 from edseg_engine.dataset.phases import KINDS, TYPICAL, PhaseQuality, draw_quality, experimental_phases, phasing_model
 from edseg_engine.dataset.simulate import simulate_map
-from edseg_engine.dataset.structure_factors import structure_factors
 from places import CRYSTAL
 
 

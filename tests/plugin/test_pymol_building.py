@@ -119,6 +119,25 @@ def test_what_the_engine_is_asked(cmd: Any, engine: Any, map_file: Path) -> None
     assert len(set(colors(cmd, "mine and elem C").values())) == 1
 
 
+def test_cycles_of_segmenting_read_the_file_of_the_map(
+    cmd: Any, engine: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = engine('tell("progress", stage="cycles", fraction=0.5)\ntell("error", message="That is all.")')
+    with pytest.raises(CmdException, match="That is all"):
+        cmd.edseg_segment("density", residues=95, cycles=3, quiet=0)
+    words = json.loads((folder / "words.json").read_text(encoding="utf-8"))
+    assert words[:2] == ["segment", str(MTZ)]
+    assert words[words.index("--cycles") + 1] == "3"
+    assert "--resolution" not in words
+    assert "Reading in cycles ..." in capsys.readouterr().out
+    with pytest.raises(CmdException, match="That is all"):
+        cmd.edseg_segment("density", 2.5, residues=95, cycles=1)
+    words = json.loads((folder / "words.json").read_text(encoding="utf-8"))
+    assert words[1].endswith("map.ccp4")
+    assert "--cycles" not in words
+    assert words[words.index("--resolution") + 1] == "2.5"
+
+
 def test_what_the_user_made_meanwhile_stays(cmd: Any, engine: Any) -> None:
     engine(BUILD)
     cmd.edseg_build("density", async_=1)

@@ -183,6 +183,7 @@ def test_engine_that_refuses(density: Any) -> None:
         ("edseg_segment", ("density", 2.0, "", "no/such.fasta"), "neither a sequence file nor"),
         ("edseg_segment", ("density", 2.0, "", "", "", 5, "density"), "already"),
         ("edseg_segment", ("density", 2.0, "", "", "", 5, "", "tpu"), "device is one of"),
+        ("edseg_segment", ("density", 2.0, *[""] * 2, "", 5, "", "auto", "auto", -1, "", "", 3), "with edseg_load_map"),
         ("edseg_accept", ("200",), "no proposal 200"),
         ("edseg_accept", ("7-3",), "lower number first"),
         ("edseg_accept", ("resn ZZZ",), "matches no proposal"),

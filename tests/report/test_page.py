@@ -23,7 +23,6 @@ from edseg_engine.batch.tasks import done_of
 from edseg_engine.cli import main
 from edseg_engine.errors import ResultFormatError
 from edseg_engine.labels import LABELS, label_of_residue
-from edseg_engine.options import BUILD_CYCLES
 from edseg_engine.report.page import write_report
 from edseg_engine.report.palette import COLORS
 from edseg_engine.report.views import STEP, composition, read_found, view_of
@@ -42,7 +41,7 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A batch of 250 maps: three with a result, the rest failed or waiting."""
     out = tmp_path_factory.mktemp("batch & co")
     (out / "protein.fasta").write_text(">A\nACDEFGHIKLMNPQRSTVWY\n")
-    sequence = {"sequence": {"path": str(out / "protein.fasta"), "sha256": ""}, "refusal": "", "cycles": BUILD_CYCLES}
+    sequence = {"sequence": {"path": str(out / "protein.fasta"), "sha256": ""}, "refusal": "", "cycles": None}
     with open_journal(out, "segment") as journal, journal.together():
         for number in range(250):
             name, settings = f"map {number}", sequence if number == 2 else {"resolution": 2.5}

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from edseg_engine.dataset.labelled import random_rotation
 from edseg_engine.inference.predict import VoxelPrediction, pooled
+from edseg_engine.labels import N_POINTS
 from edseg_engine.networks.card import Calibration, WeightsCard, WeightsInfo
 from edseg_engine.networks.residuenet import ResidueNet
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
-from edseg_engine.networks.weights import Weights, choose_weights, load_state, load_weights
+from edseg_engine.networks.weights import Weights, choose_weights, load_state, load_weights, save_weights
 from edseg_engine.residues.classify import Classifier, classify
 from edseg_engine.residues.features import N_FEATURES, residue_features
 from edseg_engine.residues.instances import Instances
@@ -78,6 +79,13 @@ def test_what_runs_beside_is_trusted_less_in_coarse_maps() -> None:
     trust = [Classifier.of(choose_weights(None, resolution_range)).trust for resolution_range in RANGES]
     assert trust[:2] == [1.0, 1.0]
     assert 0 < trust[2] < 0.5
+
+
+def test_nothing_is_trusted_less_where_nothing_runs_beside(tmp_path: Path) -> None:
+    config = StackNetConfig(widths=(4, 8, 8), blocks=(1, 1, 1), points=N_POINTS)
+    path = tmp_path / "own.safetensors"
+    save_weights(StackNet(config).state_dict(), WeightsCard(range_by_name("low"), config), path)
+    assert Classifier.of(load_weights(path)).trust == 1.0
 
 
 @pytest.mark.parametrize("net", [None, ResidueNet(N_FEATURES, 8).eval()])

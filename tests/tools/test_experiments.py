@@ -11,7 +11,7 @@ import torch
 
 from edseg_engine.dataset.criteria import fold_of
 from edseg_engine.errors import OptionError, TrainingDataError
-from edseg_engine.evaluation.evaluate import simulated_maps
+from edseg_engine.evaluation.maps import simulated_maps
 from edseg_engine.labels import LABELS
 from edseg_engine.networks import architectures
 from edseg_engine.networks.fc_densenet import FcDenseNetConfig

@@ -11,7 +11,7 @@ import torch
 
 from edseg_engine.dataset.simulate import NOISE_FREE
 from edseg_engine.errors import TrainingDataError
-from edseg_engine.evaluation.evaluate import simulated_maps
+from edseg_engine.evaluation.maps import simulated_maps
 from edseg_engine.networks.architectures import build
 from edseg_engine.networks.stacknet import StackNet
 from edseg_engine.training.options import TrainOptions

@@ -20,7 +20,7 @@ from edseg_engine.evaluation.metrics import calibration_error, reliability
 from edseg_engine.io.read import read_map
 from edseg_engine.networks.card import Calibration, WeightsCard, WeightsInfo
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
-from edseg_engine.networks.weights import Weights, load_weights
+from edseg_engine.networks.weights import Weights, load_weights, weights_folder
 from edseg_engine.resolution import range_by_name
 from edseg_engine.training.plot import read_log
 from edseg_engine.training.windows import DataOptions, WindowStream
@@ -123,6 +123,26 @@ def test_evaluate_one_map(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     for way in ("k_given", "k_found", "true_instances"):
         assert 0.4 < figures[way]["rank1"] <= figures[way]["rank3"] <= 1
     assert 0.5 < figures["instance_dice"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("option", "message"), [("--given-locations", "leave --cycles away"), ("--alone", "vote for no atoms")]
+)
+def test_cycles_and_what_excludes_them(option: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["evaluate", "--map", str(MTZ), "--model", str(MODEL), "--cycles", "2", option]
+    assert main(command) == OptionError.exit_code
+    assert message in capsys.readouterr().err
+
+
+def test_calibration_of_cycles_is_kept_beside_the_other(data: Path, tmp_path: Path) -> None:
+    weights, out = weights_folder() / "high.safetensors", tmp_path / "out.safetensors"
+    command = ["train", "calibration", str(weights), "--out", str(out), "--structures", str(data), "--maps", "1"]
+    assert main([*command, "--experimental", str(data), "--cycles", "2"]) == 0
+    card, before = load_weights(out).card, load_weights(weights).card
+    assert card.calibration == before.calibration
+    assert card.cycles not in (None, before.cycles)
+    assert card.calibration_of(2) == card.cycles
+    assert card.calibration_of(1) == card.calibration
 
 
 def test_evaluate_at_the_places_of_the_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,8 +26,9 @@ from edseg_engine.dataset.simulate import NOISE_FREE
 from edseg_engine.dataset.thesis import SETS
 from edseg_engine.devices import choose_device
 from edseg_engine.errors import OptionError, TrainingDataError
-from edseg_engine.evaluation.evaluate import MapScore, Protocol, experimental_maps, score_maps, simulated_maps
+from edseg_engine.evaluation.evaluate import MapScore, Protocol, score_maps
 from edseg_engine.evaluation.given import GivenScore, score_given
+from edseg_engine.evaluation.maps import experimental_maps, simulated_maps
 from edseg_engine.evaluation.metrics import ResidueCounts, VoxelCounts, total, total_voxels
 from edseg_engine.evaluation.tables import summary
 from edseg_engine.io.output import output_file

@@ -22,8 +22,9 @@ from scipy.stats import spearmanr
 from edseg_engine.dataset.experimental import read_index
 from edseg_engine.dataset.labelled import KnownMap
 from edseg_engine.errors import TrainingDataError
-from edseg_engine.evaluation.evaluate import Protocol, experimental_maps, score_map
+from edseg_engine.evaluation.evaluate import Protocol, score_map
 from edseg_engine.evaluation.given import score_given
+from edseg_engine.evaluation.maps import experimental_maps
 from edseg_engine.evaluation.tables import markdown_table
 from edseg_engine.networks.weights import choose_weights
 from edseg_engine.resolution import RANGES, range_of_resolution

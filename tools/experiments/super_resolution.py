@@ -27,8 +27,8 @@ from torch import Tensor
 
 from edseg_engine.dataset.labelled import KnownMap
 from edseg_engine.errors import TrainingDataError
-from edseg_engine.evaluation.evaluate import experimental_maps
 from edseg_engine.evaluation.given import score_given
+from edseg_engine.evaluation.maps import experimental_maps
 from edseg_engine.evaluation.tables import markdown_table
 from edseg_engine.networks.weights import Weights, choose_weights
 from edseg_engine.resolution import ResolutionRange, range_of_resolution

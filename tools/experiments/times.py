@@ -20,7 +20,7 @@ import torch
 
 from edseg_engine.crystal.region import choose_region
 from edseg_engine.dataset.labelled import KnownMap
-from edseg_engine.evaluation.evaluate import experimental_maps
+from edseg_engine.evaluation.maps import experimental_maps
 from edseg_engine.evaluation.tables import markdown_table
 from edseg_engine.networks.architectures import SHAPES, build
 from edseg_engine.networks.card import WeightsCard, WeightsInfo

@@ -33,6 +33,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="N",
         help="rotations of the voxel grid to average over, as in the runs that it is for (default: %(default)s)",
     )
+    parser.add_argument(
+        "--cycles",
+        type=int,
+        default=SegmentOptions.cycles,
+        metavar="N",
+        help="read maps of poor phases at most so often (edseg segment --cycles), and fit the calibration of those "
+        "whose phases were improved, beside that of all others (default: %(default)s)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -44,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from edseg_engine.dataset.phases import TYPICAL
-    from edseg_engine.evaluation.evaluate import Protocol, score_maps
+    from edseg_engine.errors import OptionError
+    from edseg_engine.evaluation.evaluate import Protocol, propose
     from edseg_engine.evaluation.metrics import calibration_error
     from edseg_engine.networks.card import Calibration
     from edseg_engine.networks.weights import load_weights
@@ -52,21 +61,28 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.training.validate import Validation
 
     weights = load_weights(args.weights)
-    raw = replace(weights, card=replace(weights.card, calibration=Calibration()))
+    again = args.cycles > 1
+    applied = weights.card.calibration if again else Calibration()
+    as_applied = replace(weights, card=replace(weights.card, calibration=applied, cycles=None))
     maps = Validation(args.structures, args.experimental, weights.card.range, args.maps, TYPICAL.values()).maps
-    scores = score_maps(
-        maps,
-        lambda _: raw,
-        torch.device("cpu"),
-        lambda score: print(score.name, flush=True),
-        Protocol(args.orientations),
-    )
-    calibration = fit_calibration(scores)
-    card = replace(weights.card, calibration=calibration)
+    found = []
+    for known in maps:
+        if again and (known.amplitudes is None or "phases" not in known.density.source):
+            continue
+        proposals = propose(known, as_applied, torch.device("cpu"), Protocol(args.orientations, cycles=args.cycles))
+        print(f"{known.name}: cycle {proposals.cycle}", flush=True)
+        if not again or proposals.cycle > 1:
+            found.append(proposals)
+    if not found:
+        raise OptionError("There is no map to fit the calibration to: none was read more surely with improved phases.")
+    calibration = fit_calibration(found, applied)
+    card = as_applied.card
+    card = replace(card, cycles=calibration) if again else replace(card, calibration=calibration)
     replace(weights, card=card).save(args.out)
-    confidence = np.concatenate([s.proposals.classes.confidence for s in scores])
-    right = np.concatenate([s.proposals.right for s in scores])
-    error = calibration_error(confidence, right)
+    confidence = np.concatenate([each.classes.confidence for each in found])
+    error = calibration_error(confidence, np.concatenate([each.right for each in found]))
     print(f"The expected calibration error of the confidence was {error:.3f} without this calibration.")
-    print(f"{args.out}: {card.calibration}")
+    print(f"{args.out}: {calibration}")
+    if not again and weights.card.cycles is not None:
+        print("That of maps whose phases were improved is made anew by edseg train calibration --cycles.")
     return 0

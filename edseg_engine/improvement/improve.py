@@ -1,0 +1,153 @@
+"""Cycles of reading a map and phasing the next one with what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+import gemmi
+import numpy as np
+
+from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.map_grid import MapGrid
+from edseg_engine.crystal.phasing import (
+    Complex,
+    Reflections,
+    map_coefficients,
+    sigma_a_coefficients,
+    unit,
+    with_flat_solvent,
+)
+from edseg_engine.crystal.structure_factors import structure_factors
+from edseg_engine.errors import EdsegError, OptionError
+from edseg_engine.improvement.expected import ReadResidues, expected_model
+from edseg_engine.io.reflections import Amplitudes
+
+#: Shares in the next map: of the model's, of the map before, and of the map that the cycles began with. The last two
+#: know what the model lacks, and keep its errors from growing.
+_OF_MODEL, _OF_LAST, _OF_FIRST = 0.5, 0.35, 0.15
+#: Density (electrons/Å³) and B-factor (Å²) of the bulk solvent.
+_SOLVENT = (0.35, 45.0)
+#: Cycles of solvent flipping, and the largest figure of merit before them.
+_FLIPS, _LARGEST_MERIT = 3, 0.95
+#: Grid points per d_min of the map.
+_SAMPLE_RATE = 3.0
+#: Cells of one crystal differ by less than this share in their edges and these degrees in their angles.
+_SAME_EDGE, _SAME_ANGLE = 0.01, 1.0
+#: Share of the reflections that must have been measured.
+_LEAST_COMPLETE = 0.3
+#: A reading of which more is sure, in the mean over its residues, is good enough.
+_SURE = 0.9
+
+#: Whatever a caller makes of a map.
+Reading = TypeVar("Reading")
+
+
+def best_reading(
+    start: DensityMap,
+    amplitudes: Amplitudes,
+    cycles: int,
+    read: Callable[[DensityMap], Reading],
+    residues_of: Callable[[Reading], ReadResidues],
+) -> Reading:
+    """Return the surest reading of a map, or of those that follow from it with better phases.
+
+    Each reading makes a model of one asymmetric unit (`expected_model`), whose sigmaA-weighted 2mFo-DFc coefficients,
+    with the phases of a flattened solvent, are averaged with those of the maps before. This ends with the first map
+    that is read less surely than the one before it.
+
+    Parameters
+    ----------
+    start
+        A map of the crystal, with its resolution.
+    amplitudes
+        What was measured of it.
+    cycles
+        At most so many maps are read.
+    read
+        Reads a map.
+    residues_of
+        Returns the residues that a reading found, each once in an asymmetric unit.
+
+    Raises
+    ------
+    OptionError
+        See `require_crystal`.
+    """
+    require_crystal(start, amplitudes)
+    measured = _measured(amplitudes, float(start.d_min or 0.0))
+    first = last = map_coefficients(start, measured.miller)
+    density, best = start, read(start)
+    for number in range(1, cycles):
+        residues = residues_of(best)
+        if not len(residues) or residues.confidence.mean() > _SURE:
+            break
+        of_model = _model_coefficients(measured, density, residues)
+        last = _OF_MODEL * of_model + _OF_LAST * _as_strong(last, of_model) + _OF_FIRST * _as_strong(first, of_model)
+        density = _map(measured, _as_strong(last, first), start, number + 1)
+        try:
+            reading = read(density)
+        except EdsegError:  # what was read before stays
+            break
+        found = residues_of(reading)
+        if not len(found) or found.confidence.mean() <= residues.confidence.mean():
+            break
+        best = reading
+    return best
+
+
+def require_crystal(density: DensityMap, amplitudes: Amplitudes) -> None:
+    """Check that a map is that of a whole crystal, and that enough was measured of the same.
+
+    Raises
+    ------
+    OptionError
+        If not.
+    """
+    if not density.periodic or any(density.grid.origin):
+        raise OptionError("Phases are improved in the map of a whole crystal only: leave --cycles away.")
+    cell, spacegroup, d_min = density.cell, density.spacegroup, float(density.d_min or 0.0)
+    if spacegroup.xhm() != amplitudes.spacegroup.xhm() or not cell.is_similar(amplitudes.cell, _SAME_EDGE, _SAME_ANGLE):
+        raise OptionError("The measured amplitudes are not those of the map's crystal: leave --cycles away.")
+    possible = len(gemmi.make_miller_array(cell, spacegroup, d_min))
+    measured = int((amplitudes.cut(d_min).f > 0).sum())
+    if measured < _LEAST_COMPLETE * possible:
+        raise OptionError(
+            f"The file has {measured} measured amplitudes of {possible} reflections to {d_min:g} Å, too few to improve "
+            "phases: leave --cycles away."
+        )
+
+
+def _measured(amplitudes: Amplitudes, d_min: float) -> Reflections:
+    """Return the amplitudes to `d_min` Å, in the asymmetric unit; phases are not known."""
+    kept = amplitudes.cut(d_min)
+    f = np.sqrt(np.maximum(kept.f, 0)) if kept.intensities else kept.f
+    data = gemmi.FloatAsuData(kept.cell, kept.spacegroup, kept.miller, f.astype(np.float32))
+    data.ensure_asu()
+    nothing = np.zeros(len(f), np.complex64)
+    return Reflections(kept.cell, kept.spacegroup, data.miller_array, data.value_array, nothing)
+
+
+def _model_coefficients(measured: Reflections, density: DensityMap, read: ReadResidues) -> Complex:
+    """Return 2mFo-DFc coefficients (n,) of the model of what was found, with phases of a flattened solvent."""
+    model = expected_model(density, read)
+    d_min = float(measured.inv_d2.max() ** -0.5)
+    _, f_calc = structure_factors(model, d_min, *_SOLVENT, measured.miller)
+    m, d = sigma_a_coefficients(measured.amplitudes, f_calc, measured.inv_d2)
+    centroids = (np.clip(m, 0, _LARGEST_MERIT) * unit(f_calc)).astype(np.complex64)
+    flat = with_flat_solvent(replace(measured, centroids=centroids), len(read), _FLIPS)
+    return ((2 * m * measured.amplitudes - d * np.abs(f_calc)) * unit(flat.centroids)).astype(np.complex64)
+
+
+def _as_strong(coefficients: Complex, others: Complex) -> Complex:
+    """Return coefficients (n,) scaled to the power of others (n,): files scale their maps in many ways."""
+    power, wanted = (float((np.abs(values).astype(np.float64) ** 2).sum()) for values in (coefficients, others))
+    return (coefficients * np.sqrt(wanted / max(power, 1e-30))).astype(np.complex64)
+
+
+def _map(measured: Reflections, coefficients: Complex, like: DensityMap, cycle: int) -> DensityMap:
+    data = gemmi.ComplexAsuData(measured.cell, measured.spacegroup, measured.miller, coefficients.astype(np.complex64))
+    values = np.ascontiguousarray(data.transform_f_phi_to_map(sample_rate=_SAMPLE_RATE).array, dtype=np.float32)
+    grid, source = MapGrid(like.cell, like.spacegroup, values.shape), {**like.source, "cycle": cycle}
+    return replace(like, values=values, grid=grid, source=source, cycle=cycle)
