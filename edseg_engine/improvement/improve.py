@@ -37,6 +37,8 @@ _SAMPLE_RATE = 3.0
 _SAME_EDGE, _SAME_ANGLE = 0.01, 1.0
 #: Share of the reflections that must have been measured.
 _LEAST_COMPLETE = 0.3
+#: The second map may lose this much confidence: it knows what the first has wrong, and later ones gain.
+_LOSS = 0.05
 #: A reading of which more is sure, in the mean over its residues, is good enough.
 _SURE = 0.9
 
@@ -55,7 +57,7 @@ def best_reading(
 
     Each reading makes a model of one asymmetric unit (`expected_model`), whose sigmaA-weighted 2mFo-DFc coefficients,
     with the phases of a flattened solvent, are averaged with those of the maps before. This ends with the first map
-    that is read less surely than the one before it.
+    that is read less surely than the one before it; the second may be read a little less surely than the first.
 
     Parameters
     ----------
@@ -91,7 +93,8 @@ def best_reading(
         except EdsegError:  # what was read before stays
             break
         found = residues_of(reading)
-        if not len(found) or found.confidence.mean() <= residues.confidence.mean():
+        least = residues.confidence.mean() - (_LOSS if number == 1 else 0.0)
+        if not len(found) or found.confidence.mean() <= least:
             break
         best = reading
     return best

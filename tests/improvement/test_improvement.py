@@ -135,7 +135,8 @@ def test_what_was_read_improves_the_phases(
 
 
 @pytest.mark.parametrize(
-    ("sure", "best"), [([0.4, 0.5, 0.6], 2), ([0.4, 0.5, 0.45], 1), ([0.4, 0.3, 0.9], 0), ([0.95, 0.99, 0.99], 0)]
+    ("sure", "best"),
+    [([0.4, 0.5, 0.6], 2), ([0.4, 0.37, 0.5], 2), ([0.4, 0.5, 0.45], 1), ([0.4, 0.3, 0.9], 0), ([0.95, 0.99, 0.99], 0)],
 )
 def test_the_surest_reading_is_taken(
     measured: Amplitudes, poor: DensityMap, truth: ReadResidues, sure: list[float], best: int
