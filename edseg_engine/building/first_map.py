@@ -55,16 +55,16 @@ def first_map(
     as_given = FirstMap(MapFile(folder / "map.ccp4"), density)
     if amplitudes is None:
         return as_given
-    try:
-        require_crystal(density, amplitudes)
-    except OptionError:  # a file of several blocks
-        return as_given
 
     def read(density: DensityMap) -> FirstMap:
         with clock.within("segment") as progress:
             return FirstMap(as_given.file, density, segmenter(density, progress))
 
     if experiment is None:
+        try:
+            require_crystal(density, amplitudes)
+        except OptionError:  # a file of several blocks, or with few amplitudes
+            return as_given
         best = best_reading(density, amplitudes, _READINGS, read, _residues)
         if best.density is density:
             return best

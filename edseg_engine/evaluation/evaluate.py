@@ -164,6 +164,7 @@ def _classifier(weights: Weights, protocol: Protocol, cycle: int) -> Classifier:
 
 def _read(known: KnownMap, weights: Weights, device: torch.device, protocol: Protocol, n_residues: int | None) -> _Read:
     """Take a map the product's way as far as its residues, `n_residues` of them if the number is given."""
+    require_votes(weights)
 
     def read(density: DensityMap) -> _Read:
         prediction = run_network(replace(known, density=density), weights, device, protocol)
@@ -194,7 +195,6 @@ def score_map(known: KnownMap, weights: Weights, device: torch.device, protocol:
     WeightsError
         If the network cannot locate residues; see `edseg_engine.evaluation.given`.
     """
-    require_votes(weights)
     start = time.perf_counter()
     labels = known.residues.labels
     best = _read(known, weights, device, protocol, len(labels))
@@ -225,7 +225,13 @@ def score_map(known: KnownMap, weights: Weights, device: torch.device, protocol:
 
 
 def propose(known: KnownMap, weights: Weights, device: torch.device, protocol: Protocol) -> Proposals:
-    """Return the residues found in a map with K found, and what they are."""
+    """Return the residues found in a map with K found, and what they are.
+
+    Raises
+    ------
+    WeightsError
+        If the network cannot locate residues.
+    """
     own = _read(known, weights, device, protocol, None)
     return _proposals(known, own, match_residues(known, own.prediction, own.found))
 

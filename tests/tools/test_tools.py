@@ -177,6 +177,7 @@ def test_a_network_without_votes_needs_places(tmp_path: Path, capsys: pytest.Cap
     for refused in (
         evaluate,
         ["segment", str(MTZ), "--weights", str(weights), "--out", str(tmp_path / "out")],
+        ["train", "calibration", str(weights), "--structures", str(data), "--out", str(tmp_path / "c.safetensors")],
         ["train", "classifier", str(weights), "--structures", str(data), "--out", str(tmp_path / "c.safetensors")],
     ):
         assert main(refused) == WeightsError.exit_code
