@@ -26,13 +26,10 @@ def experimental_phases(amplitudes: Amplitudes) -> Reflections | None:
     if not known.any():
         return None
     hkl, spacegroup = amplitudes.miller[known], amplitudes.spacegroup
-    f = np.sqrt(np.maximum(amplitudes.f, 0)) if amplitudes.intensities else amplitudes.f
     phases = centroids(hkl, amplitudes.hl[known], spacegroup).astype(np.complex64)
     data = gemmi.ComplexAsuData(amplitudes.cell, spacegroup, hkl, phases)
     data.ensure_asu()
-    sizes = gemmi.FloatAsuData(amplitudes.cell, spacegroup, hkl, f[known])
-    sizes.ensure_asu()
-    values = values_at(data.miller_array, sizes.miller_array, sizes.value_array, 0)
+    values = values_at(data.miller_array, *amplitudes.in_asymmetric_unit(), 0)
     return Reflections(amplitudes.cell, spacegroup, data.miller_array, values, data.value_array)
 
 

@@ -25,6 +25,8 @@ Value = TypeVar("Value", bound=np.generic)
 
 #: Grid points per d_min of maps that are modified and transformed back.
 SAMPLE_RATE = 2.5
+#: The same of maps that are read.
+_MAP_SAMPLE_RATE = 3.0
 #: Å over which the fluctuation of the density is averaged to tell protein from solvent (Leslie, 1987).
 _AVERAGING = 3.0
 #: Factor by which solvent fluctuations are multiplied (Abrahams & Leslie, 1996, Acta Cryst. D52, 30).
@@ -158,7 +160,20 @@ def sigma_a_coefficients(f_obs: NDArray[np.float32], f_calc: Complex, inv_d2: Fl
 def model_phased(f_obs: NDArray[np.float32], f_calc: Complex, inv_d2: Floats) -> Complex:
     """Return sigmaA-weighted 2mFo-DFc coefficients (n,) of amplitudes with the phases of a model (Read, 1986)."""
     m, d = sigma_a_coefficients(f_obs, f_calc, inv_d2)
-    return ((2 * m * f_obs - d * np.abs(f_calc)) * unit(f_calc)).astype(np.complex64)
+    return (doubled_amplitudes(f_obs, f_calc, m, d) * unit(f_calc)).astype(np.complex64)
+
+
+def doubled_amplitudes(f_obs: NDArray[np.float32], f_calc: Complex, m: Floats, d: Floats) -> Floats:
+    """Return the amplitudes 2mFo-DFc (n,) of a map, see `sigma_a_coefficients`; negative ones turn the phase."""
+    return np.asarray(2 * m * f_obs - d * np.abs(f_calc))
+
+
+def map_values(
+    cell: gemmi.UnitCell, spacegroup: gemmi.SpaceGroup, miller: Millers, coefficients: Complex
+) -> NDArray[np.float32]:
+    """Return the map of a whole cell, shape (nu, nv, nw), of Fourier coefficients (n,) of reflections (n, 3)."""
+    data = gemmi.ComplexAsuData(cell, spacegroup, miller, coefficients.astype(np.complex64))
+    return np.ascontiguousarray(data.transform_f_phi_to_map(sample_rate=_MAP_SAMPLE_RATE).array, dtype=np.float32)
 
 
 def map_coefficients(density: DensityMap, miller: Millers) -> Complex:
@@ -214,8 +229,8 @@ def density_modified(reflections: Reflections, solvent: float, cycles: int = 6) 
         values[...] = modified
         f_modified = gemmi.transform_map_to_f_phi(grid, half_l=True).get_value_by_hkl(reflections.miller)
         m, _ = sigma_a_coefficients(reflections.amplitudes, f_modified, inv_d2)
-        phase = f_modified / np.maximum(np.abs(f_modified), 1e-9)
-        centroids = combined(reflections.centroids, (np.clip(m, 0, 0.95) * phase).astype(np.complex64), _DEPENDENT)
+        of_map = (np.clip(m, 0, 0.95) * unit(f_modified)).astype(np.complex64)
+        centroids = combined(reflections.centroids, of_map, _DEPENDENT)
     return centroids
 
 

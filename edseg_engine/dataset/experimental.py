@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.map_grid import MapGrid
-from edseg_engine.crystal.phasing import Complex, Reflections, reciprocal_lengths, values_at
+from edseg_engine.crystal.phasing import Complex, Reflections, map_values, reciprocal_lengths, values_at
 from edseg_engine.dataset.phases import PhaseQuality, initial_coefficients
 from edseg_engine.errors import TrainingDataError
 from edseg_engine.io.coordinates import read_model
@@ -188,8 +188,7 @@ class ExperimentalCrystal:
         return replace(true, centroids=(f / np.maximum(true.amplitudes, 1e-6)).astype(np.complex64))
 
     def _map(self, miller: NDArray[np.int32], f: Complex, d_min: float, source: dict[str, object]) -> DensityMap:
-        data = gemmi.ComplexAsuData(self._cell, self._spacegroup, miller, f.astype(np.complex64))
-        values = np.ascontiguousarray(data.transform_f_phi_to_map(sample_rate=3.0).array, dtype=np.float32)
+        values = map_values(self._cell, self._spacegroup, miller, f)
         return DensityMap(values, MapGrid(self._cell, self._spacegroup, values.shape), d_min=d_min, source=source)
 
 

@@ -20,6 +20,7 @@ from edseg_engine.crystal.phasing import (
     figure_of_merit,
     model_phased,
     resolution_shells,
+    unit,
 )
 from edseg_engine.crystal.structure_factors import structure_factors
 from edseg_engine.labels import label_of_residue
@@ -219,8 +220,7 @@ def experimental_phases(
     profile = np.clip(relative, 0.1, 3.0) * np.exp(-fall * inv_d2 / inv_d2.max()) * rng.gamma(4.0, 0.25, len(f))
     x = profile * _scale_for_error(profile, np.radians(quality.phase_error))
     error = rng.vonmises(0.0, np.minimum(x, 400.0))
-    true = reflections.centroids / np.maximum(np.abs(reflections.centroids), 1e-9)
-    centroids = (figure_of_merit(x) * true * np.exp(1j * error)).astype(np.complex64)
+    centroids = (figure_of_merit(x) * unit(reflections.centroids) * np.exp(1j * error)).astype(np.complex64)
     if not quality.modified:
         return centroids
     phased = Reflections(

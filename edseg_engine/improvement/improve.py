@@ -14,7 +14,9 @@ from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.crystal.phasing import (
     Complex,
     Reflections,
+    doubled_amplitudes,
     map_coefficients,
+    map_values,
     sigma_a_coefficients,
     unit,
     with_flat_solvent,
@@ -31,8 +33,6 @@ _OF_MODEL, _OF_LAST, _OF_FIRST = 0.5, 0.35, 0.15
 _SOLVENT = (0.35, 45.0)
 #: Cycles of solvent flipping, and the largest figure of merit before them.
 _FLIPS, _LARGEST_MERIT = 3, 0.95
-#: Grid points per d_min of the map.
-_SAMPLE_RATE = 3.0
 #: Cells of one crystal differ by less than this share in their edges and these degrees in their angles.
 _SAME_EDGE, _SAME_ANGLE = 0.01, 1.0
 #: Share of the reflections that must have been measured.
@@ -81,8 +81,8 @@ def best_reading(
     measured = _measured(amplitudes, float(start.d_min or 0.0))
     first = last = map_coefficients(start, measured.miller)
     density, best = start, read(start)
+    residues = residues_of(best)
     for number in range(1, cycles):
-        residues = residues_of(best)
         if not len(residues) or residues.confidence.mean() > _SURE:
             break
         of_model = _model_coefficients(measured, density, residues)
@@ -96,7 +96,7 @@ def best_reading(
         least = residues.confidence.mean() - (_LOSS if number == 1 else 0.0)
         if not len(found) or found.confidence.mean() <= least:
             break
-        best = reading
+        best, residues = reading, found
     return best
 
 
@@ -124,12 +124,8 @@ def require_crystal(density: DensityMap, amplitudes: Amplitudes) -> None:
 
 def _measured(amplitudes: Amplitudes, d_min: float) -> Reflections:
     """Return the amplitudes to `d_min` Å, in the asymmetric unit; phases are not known."""
-    kept = amplitudes.cut(d_min)
-    f = np.sqrt(np.maximum(kept.f, 0)) if kept.intensities else kept.f
-    data = gemmi.FloatAsuData(kept.cell, kept.spacegroup, kept.miller, f.astype(np.float32))
-    data.ensure_asu()
-    nothing = np.zeros(len(f), np.complex64)
-    return Reflections(kept.cell, kept.spacegroup, data.miller_array, data.value_array, nothing)
+    miller, f = amplitudes.cut(d_min).in_asymmetric_unit()
+    return Reflections(amplitudes.cell, amplitudes.spacegroup, miller, f, np.zeros(len(f), np.complex64))
 
 
 def _model_coefficients(measured: Reflections, density: DensityMap, read: ReadResidues) -> Complex:
@@ -140,7 +136,7 @@ def _model_coefficients(measured: Reflections, density: DensityMap, read: ReadRe
     m, d = sigma_a_coefficients(measured.amplitudes, f_calc, measured.inv_d2)
     centroids = (np.clip(m, 0, _LARGEST_MERIT) * unit(f_calc)).astype(np.complex64)
     flat = with_flat_solvent(replace(measured, centroids=centroids), len(read), _FLIPS)
-    return ((2 * m * measured.amplitudes - d * np.abs(f_calc)) * unit(flat.centroids)).astype(np.complex64)
+    return (doubled_amplitudes(measured.amplitudes, f_calc, m, d) * unit(flat.centroids)).astype(np.complex64)
 
 
 def _as_strong(coefficients: Complex, others: Complex) -> Complex:
@@ -150,7 +146,6 @@ def _as_strong(coefficients: Complex, others: Complex) -> Complex:
 
 
 def _map(measured: Reflections, coefficients: Complex, like: DensityMap, cycle: int) -> DensityMap:
-    data = gemmi.ComplexAsuData(measured.cell, measured.spacegroup, measured.miller, coefficients.astype(np.complex64))
-    values = np.ascontiguousarray(data.transform_f_phi_to_map(sample_rate=_SAMPLE_RATE).array, dtype=np.float32)
+    values = map_values(measured.cell, measured.spacegroup, measured.miller, coefficients)
     grid, source = MapGrid(like.cell, like.spacegroup, values.shape), {**like.source, "cycle": cycle}
     return replace(like, values=values, grid=grid, source=source, cycle=cycle)

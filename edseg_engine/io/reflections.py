@@ -93,6 +93,13 @@ class Amplitudes:
     labels: tuple[str, ...]
     intensities: bool = False
 
+    def in_asymmetric_unit(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return indices (n, 3) in the asymmetric unit and amplitudes (n,), also where intensities were measured."""
+        f = np.sqrt(np.maximum(self.f, 0)) if self.intensities else self.f
+        data = gemmi.FloatAsuData(self.cell, self.spacegroup, self.miller, f.astype(np.float32))
+        data.ensure_asu()
+        return data.miller_array, data.value_array
+
     def cut(self, d_min: float) -> Amplitudes:
         """Return what is not finer than `d_min` Å."""
         kept = reciprocal_lengths(self.cell, self.spacegroup, self.miller) <= (1 + 1e-6) / d_min**2

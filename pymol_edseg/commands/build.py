@@ -8,10 +8,9 @@ from typing import Any
 
 from pymol import CmdException, cmd, util
 
-from pymol_edseg import storage
 from pymol_edseg.building import BUILD, PARTS, STEM, finish_build
 from pymol_edseg.commands.common import new_name, no_more, parse_number, parse_whole
-from pymol_edseg.commands.start import contents, network_options, prepare, start
+from pymol_edseg.commands.start import contents, map_words, network_options, prepare, start
 from pymol_edseg.engine_process import Run
 from pymol_edseg.state import state_of
 
@@ -95,19 +94,15 @@ def edseg_build(
     no_more(kwargs, "edseg_build")
     if color not in COLORS:
         raise CmdException(f"color is one of {', '.join(COLORS)}, not {color!r}.")
-    known = state_of(_self).resolutions.find(_self, map_obj)
     prepared = prepare(_self, map_obj, resolution)
-    source = state_of(_self).resolutions.source(_self, map_obj)
+    words = map_words(_self, map_obj, prepared, state_of(_self).resolutions.source(_self, map_obj))
     options = network_options(_self, device, weights, orientations)
     content = contents(_self, residues, sequence)
     most = ["--cycles", f"{parse_number(cycles, 'cycles'):g}"] if cycles != "" else []
     name = new_name(_self, name, STEM, PARTS)
 
     def arguments(folder: Path) -> list[str]:
-        words = [str(folder / storage.MAP)] if source is None else [source.path, *source.words]
-        if source is None or prepared.d_min != known:
-            words += ["--resolution", f"{prepared.d_min:g}"]
-        return [*words, *options, *content(folder), *most]
+        return [*words(folder), *options, *content(folder), *most]
 
     task = BUILD if color == "probability" else replace(BUILD, finish=_finish_by_chain)
     start(_self, task, name, prepared, arguments, async_, quiet)

@@ -7,9 +7,8 @@ from typing import Any
 
 from pymol import CmdException, cmd
 
-from pymol_edseg import storage
 from pymol_edseg.commands.common import new_name, no_more, parse_number, parse_whole, preference
-from pymol_edseg.commands.start import contents, network_options, prepare, start
+from pymol_edseg.commands.start import contents, map_words, network_options, prepare, start
 from pymol_edseg.console import application, say
 from pymol_edseg.engine import PREFERENCE, VERSION, EngineError, find_engine
 from pymol_edseg.loading import SEGMENT, SEGMENT_IN_CYCLES, STEM
@@ -107,7 +106,6 @@ def edseg_segment(
     async_, quiet = parse_whole(kwargs.pop("async", async_), "async"), int(quiet)
     no_more(kwargs, "edseg_segment")
     prepared = prepare(_self, map_obj, resolution)
-    known = state_of(_self).resolutions.find(_self, map_obj)
     if region not in REGIONS:
         raise CmdException(f"region is one of {', '.join(REGIONS)}, not {region!r}.")
     options = ["--region", region, "--voxels"]
@@ -122,13 +120,11 @@ def edseg_segment(
             f"More than one cycle needs measured amplitudes, and {map_obj} is not from a file that has any: load the "
             "reflections with edseg_load_map."
         )
+    place = map_words(_self, map_obj, prepared, source)
     name = new_name(_self, name, STEM)
 
     def arguments(folder: Path) -> list[str]:
-        place = [str(folder / storage.MAP)] if source is None else [source.path, *source.words]
-        if source is None or prepared.d_min != known:
-            place += ["--resolution", f"{prepared.d_min:g}"]
-        return [*place, *options, *again, *words(folder)]
+        return [*place(folder), *options, *again, *words(folder)]
 
     start(_self, SEGMENT_IN_CYCLES if again else SEGMENT, name, prepared, arguments, async_, quiet)
     return name

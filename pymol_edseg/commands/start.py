@@ -17,6 +17,7 @@ from pymol_edseg.engine import Engine, EngineError, find_engine
 from pymol_edseg.engine_process import Run, Task
 from pymol_edseg.map_export import ExportedMap, MapExportError, export_map
 from pymol_edseg.records import RunFlags
+from pymol_edseg.resolutions import Reflections
 from pymol_edseg.runner import begin, pump, wait
 from pymol_edseg.state import state_of
 
@@ -55,6 +56,14 @@ def network_options(_self: Any, device: str, weights: str, orientations: str | i
     if weights:
         options += ["--weights", str(Path(_self.exp_path(weights)).resolve())]
     return options
+
+
+def map_words(_self: Any, map_obj: str, prepared: Prepared, source: Reflections | None) -> Callable[[Path], list[str]]:
+    """Return what makes the words that name the map, for the folder of the run: the file that it was made of, or if
+    `source` is None the map itself, and the resolution where it is not the one known."""
+    known = state_of(_self).resolutions.find(_self, map_obj)
+    at = ["--resolution", f"{prepared.d_min:g}"] if source is None or prepared.d_min != known else []
+    return lambda folder: [*([str(folder / storage.MAP)] if source is None else [source.path, *source.words]), *at]
 
 
 def contents(_self: Any, residues: str | int, sequence: str) -> Callable[[Path], list[str]]:
