@@ -23,6 +23,7 @@ from edseg_engine.crystal.phasing import Reflections, sigma_a_coefficients
 from edseg_engine.crystal.structure_factors import structure_factors
 from edseg_engine.dataset.phases import REFINED, PhaseQuality, cut_to_main_chain, initial_coefficients, moved
 from edseg_engine.errors import ModelFormatError, OptionError
+from edseg_engine.io.reflections import Amplitudes
 from edseg_engine.labels import label_of_residue
 
 #: Grid points per d_min of a simulated map: enough for cubic interpolation.
@@ -149,7 +150,19 @@ def simulate_map(
     options: SimulationOptions = SimulationOptions(),
     quality: PhaseQuality = REFINED,
 ) -> DensityMap:
-    """Return the map of a crystal of `structure` at `d_min` Å, over the whole cell, with phases of some `quality`.
+    """Return the map of a crystal, see `simulate_crystal`."""
+    return simulate_crystal(structure, d_min, rng, options, quality)[0]
+
+
+def simulate_crystal(
+    structure: gemmi.Structure,
+    d_min: float,
+    rng: np.random.Generator,
+    options: SimulationOptions = SimulationOptions(),
+    quality: PhaseQuality = REFINED,
+) -> tuple[DensityMap, Amplitudes]:
+    """Return the map of a crystal of `structure` at `d_min` Å, over the whole cell, with phases of some `quality`, and
+    the amplitudes that were measured of it.
 
     The B-factors of `structure` are changed in place, unless they are to be left as deposited; a structure without a
     crystal is put into a P1 box in place.
@@ -174,7 +187,7 @@ def simulate_map(
     miller, f_true = structure_factors(structure, d_min, k_sol, b_sol)
     cell, spacegroup = structure.cell, structure.find_spacegroup()
     inv_d2 = gemmi.ComplexAsuData(cell, spacegroup, miller, f_true).make_1_d2_array().astype(np.float64)
-    coefficients = f_true
+    coefficients, measured, f_obs = f_true, np.ones(len(f_true), bool), np.abs(f_true)
     if not options.noise_free:
         rms = rng.uniform(*options.coordinate_error) * (d_min / 2.0) ** 2.4
         phasing = _disturbed(structure, rms, rng.uniform(*options.incomplete), rng)
@@ -188,24 +201,28 @@ def simulate_map(
         f_obs = np.abs(np.abs(f_true) + noise * rng.normal(size=len(f_true))).astype(np.float32) * anisotropy
         m, d = sigma_a_coefficients(f_obs, f_calc, inv_d2)
         unit = np.exp(1j * np.angle(f_calc))
-        missing = rng.random(len(f_obs)) < rng.uniform(*options.missing)
+        measured = rng.random(len(f_obs)) >= rng.uniform(*options.missing)
         if rng.random() < 0.3:
-            missing |= inv_d2 < rng.uniform(15.0, 40.0) ** -2
+            measured &= inv_d2 >= rng.uniform(15.0, 40.0) ** -2
         if quality.kind == "refined":
             filled = d * np.abs(f_calc) * unit
-            coefficients = np.where(missing, filled, 2 * m * f_obs * unit - filled).astype(np.complex64)
+            coefficients = np.where(measured, 2 * m * f_obs * unit - filled, filled).astype(np.complex64)
         else:
-            miller, seen = miller[~missing], f_obs[~missing]
-            true = Reflections(cell, spacegroup, miller, seen, f_true[~missing])
-            coefficients = initial_coefficients(true, structure, quality, rng)
+            true = Reflections(cell, spacegroup, miller[measured], f_obs[measured], f_true[measured])
+            coefficients = np.zeros(len(miller), np.complex64)
+            coefficients[measured] = initial_coefficients(true, structure, quality, rng)
+    amplitudes = Amplitudes(
+        miller[measured], f_obs[measured].astype(np.float32), None, None, None, cell, spacegroup, ("F",)
+    )
     grid = gemmi.ComplexAsuData(cell, spacegroup, miller, coefficients).transform_f_phi_to_map(sample_rate=SAMPLE_RATE)
     values = np.ascontiguousarray(grid.array, dtype=np.float32)
-    return DensityMap(
+    density = DensityMap(
         values,
         MapGrid(cell, spacegroup, values.shape),
         d_min=d_min,
         source={"simulated": structure.name, "d_min": d_min},
     )
+    return density, amplitudes
 
 
 def _anisotropic_scale(

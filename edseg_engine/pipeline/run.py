@@ -20,9 +20,10 @@ from edseg_engine.options import MOST_CYCLES, SegmentOptions
 from edseg_engine.pipeline.voxels import MapPrediction, MapReading, read_voxels, with_resolution
 from edseg_engine.progress import Clock, Progress, ProgressCallback, ignore_progress, part_of
 from edseg_engine.residues.backbone import Backbone, vote_backbone
-from edseg_engine.residues.classify import Classes, Classifier, classify
+from edseg_engine.residues.classify import Classes, Classifier, calibrated, classify
 from edseg_engine.residues.composition import composition_warning
 from edseg_engine.residues.instances import Instances, find_instances
+from edseg_engine.residues.ncs import find_copies, pooled
 from edseg_engine.results.class_maps import class_maps
 from edseg_engine.results.records import ResidueProposal, Segmentation
 from edseg_engine.results.residue_voxels import ResidueVoxels, residue_voxels
@@ -83,11 +84,13 @@ def find_residues(
         if backbone is not None:
             backbone = backbone.moved(instances.centroids, positions, symmetry)
     with clock.stage("classify"):
-        in_frames = None
-        if backbone is not None and prediction.reader is not None:
-            reading = prediction.reader.read(backbone.atoms, clock.progress)
-            backbone, in_frames = Backbone(reading.atoms), reading.probabilities
-        return FoundResidues(instances, positions, classify(instances, voxels, classifier, in_frames), backbone)
+        if backbone is None or prediction.reader is None:
+            return FoundResidues(instances, positions, classify(instances, voxels, classifier), backbone)
+        reading = prediction.reader.read(backbone.atoms, clock.progress)
+        raw = classifier.raw(instances, voxels, reading.probabilities)
+        together = pooled(raw, find_copies(reading.atoms, raw, symmetry))
+        classes = calibrated(together, instances, voxels.views, classifier.calibration)
+        return FoundResidues(instances, positions, classes, Backbone(reading.atoms))
 
 
 def segment(

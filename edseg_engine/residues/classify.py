@@ -3,7 +3,7 @@
 The probabilities of the voxels are summed, as the thesis does (3.3). Weights that have been given a classifier of
 residues (`edseg_engine.networks.residuenet`) take the geometric mean of that and of what the classifier says: they err
 on different residues. So does what was read in the frames of the residues (`edseg_engine.inference.frames`). The result
-is calibrated.
+is calibrated, after what copies say of each other (`edseg_engine.residues.ncs`).
 """
 
 from __future__ import annotations
@@ -132,12 +132,17 @@ def classify(
     in_frames
         Class probabilities (k, 17) read in the frames of the instances, if they were; NaN where one was not.
     """
-    calibration = classifier.calibration
-    calibrated = np.maximum(classifier.raw(instances, prediction, in_frames), 1e-9) ** calibration.temperature
-    calibrated /= calibrated.sum(1, keepdims=True)
-    logit, votes, spread = confidence_features(calibrated, instances)
+    raw = classifier.raw(instances, prediction, in_frames)
+    return calibrated(raw, instances, prediction.views, classifier.calibration)
+
+
+def calibrated(raw: NDArray[np.float64], instances: Instances, views: int, calibration: Calibration) -> Classes:
+    """Return the classes of instances found in `views` views, whose class probabilities are `raw` (k, 17)."""
+    probabilities = np.maximum(raw, 1e-9) ** calibration.temperature
+    probabilities /= probabilities.sum(1, keepdims=True)
+    logit, votes, spread = confidence_features(probabilities, instances)
     score = calibration.intercept + calibration.slope * logit + calibration.votes * votes + calibration.spread * spread
-    confidence = np.minimum(1 / (1 + np.exp(-score)), highest_confidence(calibrated.argmax(1)))
+    confidence = np.minimum(1 / (1 + np.exp(-score)), highest_confidence(probabilities.argmax(1)))
     inside = instances.members[instances.members >= 0]
-    n_voxels = np.bincount(inside, minlength=len(instances)) / prediction.views
-    return Classes(calibrated, confidence, np.ceil(n_voxels).astype(np.intp))
+    n_voxels = np.bincount(inside, minlength=len(instances)) / views
+    return Classes(probabilities, confidence, np.ceil(n_voxels).astype(np.intp))

@@ -20,6 +20,7 @@ from edseg_engine.inference.volume import as_read
 from edseg_engine.memory import require_memory
 from edseg_engine.networks.framenet import EDGE, FrameNet, context_of
 from edseg_engine.training.checkpoint import load_checkpoint, write_whole
+from edseg_engine.training.improved import improved_maps
 from edseg_engine.training.windows import CrystalSource
 
 #: N, CA and C among `edseg_engine.labels.POINTS`.
@@ -64,11 +65,17 @@ class FrameSet:
 
 
 def gather_frames(
-    source: CrystalSource, n_residues: int, seed: Sequence[int], report: Callable[[int], None]
+    source: CrystalSource, n_residues: int, seed: Sequence[int], report: Callable[[int], None], cycles: int = 1
 ) -> FrameSet:
     """Read so many boxes around residues of crystals of `source`, in frames that are as wrong as voted ones.
 
-    `report` gets the number of boxes after each crystal. One needs 8 kB.
+    Parameters
+    ----------
+    report
+        Gets the number of boxes after each map. One needs 8 kB.
+    cycles
+        Maps of poor phases are read so often, each with the phases that the reading before gave it; see
+        `edseg_engine.training.improved`.
 
     Raises
     ------
@@ -89,21 +96,26 @@ def gather_frames(
                 f"None of {_IN_VAIN} crystals in a row has {_RESIDUES[0]} to {_RESIDUES[1]} residues with N, CA and C."
             )
         known = source.draw(rng)
-        points = known.residues.points
-        complete = np.isfinite(points[:, _MAIN_CHAIN]).all((1, 2))
-        if not _RESIDUES[0] <= len(points) <= _RESIDUES[1] or not complete.any():
+        complete = np.asarray(np.isfinite(known.residues.points[:, _MAIN_CHAIN]).all((1, 2)))
+        if not _RESIDUES[0] <= len(complete) <= _RESIDUES[1] or not complete.any():
             in_vain += 1
             continue
         in_vain = 0
-        points, labels = (np.concatenate([known_of[complete]] * _DRAWS) for known_of in (points, known.residues.labels))
-        voted = disturbed(points[:, _MAIN_CHAIN], rng)
-        axes, read = axes_of(voted), as_read(known.density, source.range)
-        boxes = density[n : n + len(labels)]
-        boxes[:] = boxes_of_density(read, density_scale(read.values), voted[:, CA], axes)
-        inside = np.einsum("kay,kyx->kax", points - voted[:, CA, None], axes)
-        parts.append((labels, inside.astype(np.float16), context_of(boxes, float(read.d_min or 0.0))))
-        n += len(labels)
-        report(n)
+        for each in improved_maps(known, cycles):
+            if n >= n_residues:
+                break
+            points, labels = (
+                np.concatenate([of_known[complete]] * _DRAWS)
+                for of_known in (known.residues.points, known.residues.labels)
+            )
+            voted = disturbed(points[:, _MAIN_CHAIN], rng)
+            axes, read = axes_of(voted), as_read(each, source.range)
+            boxes = density[n : n + len(labels)]
+            boxes[:] = boxes_of_density(read, density_scale(read.values), voted[:, CA], axes)
+            inside = np.einsum("kay,kyx->kax", points - voted[:, CA, None], axes)
+            parts.append((labels, inside.astype(np.float16), context_of(boxes, float(read.d_min or 0.0))))
+            n += len(labels)
+            report(n)
     classes, inside_frames, context = (list(part) for part in zip(*parts, strict=True))
     return FrameSet(
         density[:n],
@@ -197,6 +209,8 @@ class FrameOptions:
         Of all random choices.
     start
         SHA-256 of the weights whose network is trained on; empty for a new one.
+    cycles
+        See `gather_frames`.
     """
 
     residues: int
@@ -204,6 +218,7 @@ class FrameOptions:
     passes: float
     seed: int
     start: str
+    cycles: int = 1
 
 
 def train_frame_net(
@@ -238,7 +253,7 @@ def train_frame_net(
     first = _resumed(training, checkpoint, options) if checkpoint.exists() else 0
     for number in range(first, options.rounds):
         seed = [options.seed, number]
-        frames = gather_frames(source, options.residues, seed, gathered)
+        frames = gather_frames(source, options.residues, seed, gathered, options.cycles)
         torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         training.fit(frames, steps, trained)
         del frames  # room for the next

@@ -21,7 +21,7 @@ from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.labelled import KnownMap, Window, random_rotation
 from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.dataset.phases import KINDS, REFINED, PhaseQuality, draw_quality
-from edseg_engine.dataset.simulate import SimulationOptions, simulate_map
+from edseg_engine.dataset.simulate import SimulationOptions, simulate_crystal
 from edseg_engine.errors import ModelFormatError, TrainingDataError
 from edseg_engine.inference.normalise import CLIP, DENSITY_THRESHOLD
 from edseg_engine.residues.known import known_residues
@@ -113,8 +113,9 @@ class CrystalSource:
             try:
                 quality = self._quality(rng)
                 options = self._simulation(rng) if quality.kind == "refined" else self.options.simulation
-                density = simulate_map(structure, d_min, rng, options, quality)
-                return KnownMap(density, known_residues(structure[0]))
+                density, amplitudes = simulate_crystal(structure, d_min, rng, options, quality)
+                measured = None if quality.kind == "refined" else amplitudes
+                return KnownMap(density, known_residues(structure[0]), structure.name, measured)
             except (ModelFormatError, RuntimeError):  # gemmi: cells too small for their structure and the like
                 continue
         raise TrainingDataError(f"No map can be simulated from any structure in {self.options.structures}.")
@@ -133,7 +134,8 @@ class CrystalSource:
         d_min = rng.uniform(max(own, self.range.d_min), self.range.d_max)
         quality = self._quality(rng)
         if quality.kind != "refined" and crystal.has_amplitudes:
-            return KnownMap(crystal.initial_density(d_min, quality, rng), crystal.residues)
+            density = crystal.initial_density(d_min, quality, rng)
+            return KnownMap(density, crystal.residues, crystal.entry.name, crystal.amplitudes)
         # Data cut far from their own limit are better than data that end there: blur them and disturb the phases.
         excess = np.clip((d_min - own) / d_min, 0.0, 0.5)
         density = crystal.density(
@@ -142,7 +144,7 @@ class CrystalSource:
             phase_error=rng.uniform(0.0, 2.0 * excess),
             rng=rng,
         )
-        return KnownMap(density, crystal.residues)
+        return KnownMap(density, crystal.residues, crystal.entry.name)
 
 
 def visits(

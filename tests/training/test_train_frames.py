@@ -87,7 +87,8 @@ def test_weights_keep_it_and_use_it(
     assert "reads residues in the frames" in capsys.readouterr().out
     weights = load_weights(out)
     assert weights.frame_net is not None
-    assert weights.card.frames["runs"] == [{"residues": 100, "rounds": 2, "passes": 3.0, "seed": 1, "start": ""}]
+    run = {"residues": 100, "rounds": 2, "passes": 3.0, "seed": 1, "start": "", "cycles": 1}
+    assert weights.card.frames["runs"] == [run]
     before = load_weights(start)
     assert all(torch.equal(v, before.net.state_dict()[k]) for k, v in weights.net.state_dict().items())
     region = choose_region(crystal_map, "asu")

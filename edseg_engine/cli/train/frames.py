@@ -36,6 +36,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--go-on", action="store_true", help="train the network of that kind on that WEIGHTS hold, instead of a new one"
     )
+    parser.add_argument(
+        "--cycles",
+        type=int,
+        default=1,
+        metavar="N",
+        help="improve maps of poor phases by reading them so often with the shipped weights (edseg segment --cycles), "
+        "and draw from all the maps on the way (default: %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=1, help="seed of all random choices (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="threads (default: %(default)s)")
     parser.set_defaults(run=run)
@@ -50,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.errors import OptionError
     from edseg_engine.networks.card import Calibration
     from edseg_engine.networks.weights import load_weights
+    from edseg_engine.options import MOST_CYCLES, check_number
     from edseg_engine.resolution import RANGES, WIDE
     from edseg_engine.training.frames import FrameOptions, train_frame_net
     from edseg_engine.training.windows import CrystalSource, DataOptions
@@ -66,9 +75,9 @@ def run(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
     data = DataOptions(args.structures, args.experimental, _EXPERIMENTAL_SHARE, poor_phases_share=_POOR_PHASES_SHARE)
     source = CrystalSource(data, replace(WIDE, d_max=RANGES[-1].d_max))
-    options = FrameOptions(
-        args.residues, args.rounds, args.passes, args.seed, weights.info.sha256 if args.go_on else ""
-    )
+    check_number("cycles", args.cycles, MOST_CYCLES)
+    start_of = weights.info.sha256 if args.go_on else ""
+    options = FrameOptions(args.residues, args.rounds, args.passes, args.seed, start_of, args.cycles)
     shown = 0
 
     def gathered(done: int) -> None:
