@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.improvement.side_chains import SideChainFit
-from edseg_engine.inference.frames import CA, axes_of
+from edseg_engine.inference.frames import CA, axes_of, with_frames
 from edseg_engine.labels import BACKBONE
 
 #: Classes less probable, and conformations that would get less occupancy, are left out.
@@ -55,8 +55,8 @@ def expected_model(density: DensityMap, read: ReadResidues) -> gemmi.Structure:
     """
     structure, chain = gemmi.Structure(), gemmi.Chain("A")
     structure.cell, structure.spacegroup_hm = density.cell, density.spacegroup.xhm()
-    known = np.flatnonzero(np.isfinite(read.atoms[:, : len(_MAIN_CHAIN)]).all((1, 2)))
-    known = known[np.linalg.norm(axes_of(read.atoms[known]), axis=1).min(1) > 0]  # votes may be in one place
+    known = with_frames(read.atoms)
+    known = known[np.isfinite(read.atoms[known, : len(_MAIN_CHAIN)]).all((1, 2))]
     atoms, probabilities = read.atoms[known], read.probabilities[known]
     residues = [_main_chain(number + 1, xyz) for number, xyz in enumerate(atoms)]
     fit, axes = SideChainFit(density), axes_of(atoms)

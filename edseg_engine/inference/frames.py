@@ -58,8 +58,7 @@ class FrameReader:
             Is called often; what it raises ends the reading.
         """
         probabilities, moved = np.full((len(atoms), N_LABELS), np.nan), atoms.copy()
-        known = np.flatnonzero(np.isfinite(atoms[:, [N, CA, C]]).all((1, 2)))
-        known = known[np.linalg.norm(axes_of(atoms[known]), axis=1).min(1) > 0]
+        known = with_frames(atoms)
         chunks = np.array_split(known, max(1, -(-len(known) // _CHUNK)))
         for number, chunk in enumerate(chunks):
             probabilities[chunk], moved[chunk] = self._read(atoms[chunk])
@@ -102,6 +101,12 @@ def axes_of(atoms: NDArray[np.float64]) -> NDArray[np.float64]:
     along = to_ca + to_c
     along = _unit(along - (along * side).sum(1, keepdims=True) * side)
     return np.stack([side, along, np.cross(side, along)], axis=-1)
+
+
+def with_frames(atoms: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return which residues (n,) have a frame: of `atoms` (k, n, 3), N, CA and C are known and not in one place."""
+    known = np.flatnonzero(np.isfinite(atoms[:, [N, CA, C]]).all((1, 2)))
+    return known[np.linalg.norm(axes_of(atoms[known]), axis=1).min(1) > 0]
 
 
 def boxes_of_density(

@@ -23,7 +23,7 @@ from edseg_engine.residues.backbone import Backbone, vote_backbone
 from edseg_engine.residues.classify import Classes, Classifier, calibrated, classify
 from edseg_engine.residues.composition import composition_warning
 from edseg_engine.residues.instances import Instances, find_instances
-from edseg_engine.residues.ncs import find_copies, pooled
+from edseg_engine.residues.ncs import find_copies, pooled_over_copies
 from edseg_engine.results.class_maps import class_maps
 from edseg_engine.results.records import ResidueProposal, Segmentation
 from edseg_engine.results.residue_voxels import ResidueVoxels, residue_voxels
@@ -88,7 +88,7 @@ def find_residues(
             return FoundResidues(instances, positions, classify(instances, voxels, classifier), backbone)
         reading = prediction.reader.read(backbone.atoms, clock.progress)
         raw = classifier.raw(instances, voxels, reading.probabilities)
-        together = pooled(raw, find_copies(reading.atoms, raw, symmetry))
+        together = pooled_over_copies(raw, find_copies(reading.atoms, raw, symmetry))
         classes = calibrated(together, instances, voxels.views, classifier.calibration)
         return FoundResidues(instances, positions, classes, Backbone(reading.atoms))
 

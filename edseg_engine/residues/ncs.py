@@ -1,9 +1,9 @@
 """Copies of a molecule that no symmetry of the crystal relates, and what they say of each other's residues.
 
-More than half of all crystals of proteins hold a molecule more than once in the asymmetric unit (non-crystallographic
-symmetry, NCS), and most complexes do. The density of each copy has errors of its own, so that their classes are told
-better together. The copies are found by the residues themselves, without a sequence: residues whose surroundings are
-alike tell a superposition, which holds if what it brings together is of the same class far more often than by chance.
+Many crystals of proteins hold a molecule more than once in the asymmetric unit (non-crystallographic symmetry, NCS).
+The density of each copy has errors of its own, so that their classes are told better together. The copies are found by
+the residues themselves, without a sequence: residues whose surroundings are alike tell a superposition, which holds if
+what it brings together is of the same class far more often than by chance.
 Averaging the density itself between copies is as old as phasing (Rossmann & Blow, 1963); here beliefs are averaged.
 """
 
@@ -20,14 +20,14 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from edseg_engine.crystal.symmetry import Images, Symmetry
-from edseg_engine.inference.frames import CA, axes_of
+from edseg_engine.inference.frames import CA, axes_of, with_frames
 from edseg_engine.residues.composition import SHARES
 
 #: What surrounds a residue is its neighbours within so many Å, sorted into so many cells of so many Å along each axis.
 _SURROUNDINGS, _CELLS, _CELL = 12.0, 6, 4.0
 #: At most so many residues are compared with all others, and each superposed with so many that are most alike.
 _COMPARED, _MOST_ALIKE = 1000, 4
-#: At least so many superpositions are tried.
+#: At most so many superpositions are tried, or as many as there are residues.
 _TRIES = 300
 #: A superposition grows: residues so far (Å) from the one it began with, so far (Å) from their partner, and with axes
 #: whose cosines are at least so large, make the next.
@@ -39,9 +39,12 @@ _FEWEST, _FEWEST_OF_COPY = 6, 10
 _NEIGHBOURS, _SUPPORT = 8.0, 0.5
 #: Share of each residue's class that is guesswork: nothing is believed more than that.
 _GUESSED = 0.1
-#: Copies must be so much more likely (nats) than a chance superposition, with this share of their residues the same,
-#: and with this share of the mean evidence that the surest copies have.
+#: Copies must be so much more likely (nats) than a chance superposition, with this estimated share of their residues
+#: the same, and with at least this share of the mean evidence of those that have most in all.
 _EVIDENCE, _SAME, _AS_SURE = 20.0, 0.85, 0.65
+#: Copies whose beliefs differ by less than this share of what they leave open have the same density, and no errors of
+#: their own: symmetry that was imposed on the map, or is not that of the region read. Others differ by 0.07 at least.
+_SAME_DENSITY = 0.05
 #: No pair is believed more to be one residue than this.
 _SUREST = 0.95
 #: What copies say counts this much: their errors are not independent.
@@ -67,14 +70,14 @@ class Copies:
         return len(self.pairs)
 
 
-def pooled(probabilities: NDArray[np.float64], copies: Copies) -> NDArray[np.float64]:
+def pooled_over_copies(probabilities: NDArray[np.float64], copies: Copies) -> NDArray[np.float64]:
     """Return class probabilities (k, 17) that heed what the copies of each residue say."""
     prior = _prior(probabilities)
     sure = copies.probability[:, None] * (1 - _GUESSED)
     logarithms = np.log(np.maximum(probabilities, 1e-9))
     for one, other in (copies.pairs.T, copies.pairs[:, ::-1].T):
         np.add.at(logarithms, one, _WEIGHT * np.log(sure * probabilities[other] / prior + 1 - sure))
-    together = np.exp(logarithms - logarithms.max(1, keepdims=True)) if len(logarithms) else logarithms
+    together = np.exp(logarithms - logarithms.max(1, keepdims=True))
     return np.asarray(together / together.sum(1, keepdims=True))
 
 
@@ -90,8 +93,7 @@ def find_copies(atoms: NDArray[np.float64], probabilities: NDArray[np.float64], 
     symmetry
         Of the crystal. What it relates is one residue, not a copy.
     """
-    known = np.flatnonzero(np.isfinite(atoms[:, : CA + 2]).all((1, 2)))
-    known = known[np.linalg.norm(axes_of(atoms[known]), axis=1).min(1) > 0] if len(known) else known
+    known = with_frames(atoms)
     if len(known) < 2 * _FEWEST_OF_COPY:
         return Copies(np.zeros((0, 2), np.intp), np.zeros(0))
     crystal = _Crystal(atoms[known], probabilities[known], symmetry)
@@ -187,15 +189,18 @@ def _alike(crystal: _Crystal) -> list[tuple[int, int]]:
     k = len(crystal.ca)
     chosen = np.unique(np.linspace(0, k - 1, min(k, _COMPARED)).astype(np.intp))
     ours = _surroundings(crystal, chosen)
-    alike = np.empty((len(chosen), k), np.float32)
+    best, partner = np.zeros((len(chosen), 0), np.float32), np.zeros((len(chosen), 0), np.intp)
+    total = np.zeros(len(chosen))
     for block in np.array_split(np.arange(k), -(-k // _COMPARED)):
-        alike[:, block] = ours @ (ours if len(chosen) == k else _surroundings(crystal, block)).T
-    alike[np.arange(len(chosen)), chosen] = -np.inf
-    alike -= np.where(np.isfinite(alike), alike, 0).mean(1, keepdims=True)  # helices are like many
-    best = np.argpartition(-alike, min(_MOST_ALIKE, k - 1) - 1, axis=1)[:, :_MOST_ALIKE]
-    order = np.argsort(-np.take_along_axis(alike, best, 1), axis=None, kind="stable")
-    rows, columns = np.unravel_index(order, best.shape)
-    return list(zip(chosen[rows].tolist(), best[rows, columns].tolist(), strict=True))
+        alike = ours @ (ours if len(chosen) == k else _surroundings(crystal, block)).T
+        alike[chosen[:, None] == block] = 0.0
+        total += alike.sum(1)
+        best, partner = np.hstack([best, alike]), np.hstack([partner, np.broadcast_to(block, alike.shape)])
+        most = np.argpartition(-best, _MOST_ALIKE - 1, axis=1)[:, :_MOST_ALIKE]
+        best, partner = np.take_along_axis(best, most, 1), np.take_along_axis(partner, most, 1)
+    beyond_usual = best - total[:, None] / k  # helices are like many
+    rows, columns = np.unravel_index(np.argsort(-beyond_usual, axis=None, kind="stable"), best.shape)
+    return list(zip(chosen[rows].tolist(), partner[rows, columns].tolist(), strict=True))
 
 
 def _surroundings(crystal: _Crystal, chosen: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -253,12 +258,15 @@ def _supported(crystal: _Crystal, here: NDArray[np.intp]) -> NDArray[np.bool_]:
 
 def _judged(crystal: _Crystal, pairs: NDArray[np.intp]) -> _Superposition:
     """Weigh how many of the pairs are of one class, by expectation-maximisation of the share that is the same."""
-    believed = (1 - _GUESSED) * crystal.probabilities + _GUESSED * crystal.prior
-    odds = (believed[pairs[:, 0]] * believed[pairs[:, 1]] / crystal.prior).sum(1)
+    one, other = (crystal.probabilities[residues] for residues in pairs.T)
+    left_open = 1 - (one.max(1) * other.max(1)).mean()
+    differ = 1 - np.sqrt(one * other).sum(1).mean() >= _SAME_DENSITY * left_open
+    believed, others = ((1 - _GUESSED) * each + _GUESSED * crystal.prior for each in (one, other))
+    odds = (believed * others / crystal.prior).sum(1)
     same = 0.5
     for _ in range(30):
         same = float((same * odds / (same * odds + 1 - same)).mean())
-    evidence = float(np.log(same * odds + 1 - same).sum()) if same >= _SAME else 0.0
+    evidence = float(np.log(same * odds + 1 - same).sum()) if differ and same >= _SAME else 0.0
     same = min(same, _SUREST)
     return _Superposition(pairs, same * odds / (same * odds + 1 - same), evidence, float(np.log(odds).mean()))
 

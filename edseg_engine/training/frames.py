@@ -101,13 +101,12 @@ def gather_frames(
             in_vain += 1
             continue
         in_vain = 0
+        points, labels = (
+            np.concatenate([of_known[complete]] * _DRAWS) for of_known in (known.residues.points, known.residues.labels)
+        )
         for each in improved_maps(known, cycles):
             if n >= n_residues:
                 break
-            points, labels = (
-                np.concatenate([of_known[complete]] * _DRAWS)
-                for of_known in (known.residues.points, known.residues.labels)
-            )
             voted = disturbed(points[:, _MAIN_CHAIN], rng)
             axes, read = axes_of(voted), as_read(each, source.range)
             boxes = density[n : n + len(labels)]

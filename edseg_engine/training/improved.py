@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.dataset.labelled import KnownMap
-from edseg_engine.errors import EdsegError
+from edseg_engine.errors import OptionError
 from edseg_engine.improvement import best_reading
 from edseg_engine.options import SegmentOptions
 from edseg_engine.pipeline import FoundResidues, find_residues, read_voxels
@@ -30,6 +30,6 @@ def improved_maps(known: KnownMap, cycles: int) -> list[DensityMap]:
         return [known.density]
     try:
         best_reading(known.density, known.amplitudes, cycles, read, lambda found: found.read)
-    except EdsegError:  # nothing to be read, or too few amplitudes
+    except OptionError:  # too few amplitudes
         return [known.density]
     return maps

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.labels import N_LABELS
 from edseg_engine.residues.known import KnownResidues
-from edseg_engine.residues.ncs import Copies, find_copies, pooled
+from edseg_engine.residues.ncs import Copies, find_copies, pooled_over_copies
 
 Floats = NDArray[np.float64]
 
@@ -30,10 +30,10 @@ def main_chain(crystal_residues: KnownResidues) -> tuple[Floats, NDArray[np.intp
     return points[complete], crystal_residues.labels[complete]
 
 
-def beliefs(labels: NDArray[np.intp], rng: np.random.Generator) -> Floats:
-    """Class probabilities whose rank 1 is right for about half of the residues."""
-    scores = 1.5 * rng.normal(size=(len(labels), N_LABELS))
-    scores[np.arange(len(labels)), labels] += 2.5
+def beliefs(labels: NDArray[np.intp], rng: np.random.Generator, signal: float = 1.6) -> Floats:
+    """Class probabilities whose rank 1 is right for about half of the residues, or more where there is more signal."""
+    scores = signal * rng.normal(size=(len(labels), N_LABELS))
+    scores[np.arange(len(labels)), labels] += signal**2
     values = np.exp(scores)
     return np.asarray(values / values.sum(1, keepdims=True))
 
@@ -65,14 +65,14 @@ def test_copies_are_paired_and_tell_their_classes_together(
     assert (~right).sum() <= 2
     assert len(np.unique(copies.pairs, axis=0)) == len(copies)
     assert ((copies.probability > 0) & (copies.probability < 1)).all()
-    together = pooled(probabilities, copies)
+    together = pooled_over_copies(probabilities, copies)
     np.testing.assert_allclose(together.sum(1), 1)
     alone, better = ((p.argmax(1) == np.tile(labels, 2)).mean() for p in (probabilities, together))
     assert 0.3 < alone < 0.7
     assert better > alone + 0.1
 
 
-def test_copies_move_with_the_crystal(main_chain: tuple[Floats, NDArray[np.intp]]) -> None:
+def test_copies_move_with_the_molecules(main_chain: tuple[Floats, NDArray[np.intp]]) -> None:
     rng = np.random.default_rng(2)
     atoms, labels = main_chain
     both, probabilities = twice(atoms, rng), beliefs(np.tile(labels, 2), rng)
@@ -113,6 +113,38 @@ def test_a_like_fold_of_other_residues_is_no_copy(main_chain: tuple[Floats, NDAr
         assert len(find_copies(twice(atoms, rng), probabilities, in_box())) == 0
 
 
+def test_a_homologue_whose_residues_are_clear_is_no_copy(main_chain: tuple[Floats, NDArray[np.intp]]) -> None:
+    """Where the map shows that half of the residues are of another type, they must not tell each other's."""
+    atoms, labels = main_chain
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        mutated = np.where(rng.random(len(labels)) < 0.5, rng.permutation(labels), labels)
+        probabilities = beliefs(np.concatenate([labels, mutated]), rng, signal=3.5)
+        assert len(find_copies(twice(atoms, rng), probabilities, in_box())) == 0
+
+
+def test_copies_of_the_same_density_tell_nothing_new(main_chain: tuple[Floats, NDArray[np.intp]]) -> None:
+    """As those of a whole cell, or of a map on which symmetry was imposed, read in another orientation each."""
+    rng = np.random.default_rng(5)
+    atoms, labels = main_chain
+    ours = beliefs(labels, rng)
+    again = ours * np.exp(0.25 * rng.normal(size=ours.shape))
+    again /= again.sum(1, keepdims=True)
+    assert len(find_copies(twice(atoms, rng), np.concatenate([ours, again]), in_box())) == 0
+
+
+def test_a_helix_is_no_copy_of_itself(main_chain: tuple[Floats, NDArray[np.intp]]) -> None:
+    """Each turn of it lies on the next; ten residues of one class each would agree by chance."""
+    rng = np.random.default_rng(6)
+    turn = np.arange(40) * np.radians(100)
+    ca = np.stack([2.3 * np.cos(turn), 2.3 * np.sin(turn), 1.5 * np.arange(40)], 1)
+    atoms = np.repeat(ca[:, None], 7, 1) + 0.05 * rng.normal(size=(40, 7, 3))
+    atoms[1:, 0], atoms[:-1, 2] = (2 * ca[1:] + ca[:-1]) / 3, (2 * ca[:-1] + ca[1:]) / 3
+    atoms[0, 0], atoms[-1, 2] = ca[0] - [0.5, 0.5, 0.9], ca[-1] + [0.5, -0.5, 0.9]
+    for labels in (rng.integers(0, N_LABELS, 40), np.full(40, 3)):
+        assert len(find_copies(atoms, beliefs(labels, rng), no_crystal())) == 0
+
+
 def test_residues_without_a_main_chain_have_no_copies(main_chain: tuple[Floats, NDArray[np.intp]]) -> None:
     rng = np.random.default_rng(4)
     atoms, labels = main_chain
@@ -125,15 +157,24 @@ def test_residues_without_a_main_chain_have_no_copies(main_chain: tuple[Floats, 
         assert len(find_copies(both[:few], probabilities[:few], in_box())) == 0
 
 
+def test_what_is_frequent_anyway_persuades_less() -> None:
+    pair = Copies(np.array([[0, 1]]), np.array([0.95]))
+    open_, leaning = np.full(N_LABELS, 1 / N_LABELS), np.full(N_LABELS, 0.01)
+    frequent, rare = 5, 7  # VAL/THR and TRP
+    leaning[[frequent, rare]] = (1 - 0.01 * (N_LABELS - 2)) / 2
+    told = pooled_over_copies(np.array([open_, leaning]), pair)[0]
+    assert told[rare] > 1.2 * told[frequent] > 2.4 * told[0]
+
+
 def test_a_copy_persuades_but_not_against_all_odds() -> None:
     pair = Copies(np.array([[0, 1]]), np.array([0.95]))
     sure, unsure = np.full(N_LABELS, 0.001), np.full(N_LABELS, 1 / N_LABELS)
     sure[3] = 1 - 0.001 * (N_LABELS - 1)
-    np.testing.assert_array_equal(pooled(np.array([unsure, sure]), pair).argmax(1), [3, 3])
+    np.testing.assert_array_equal(pooled_over_copies(np.array([unsure, sure]), pair).argmax(1), [3, 3])
     other = np.roll(sure, 4)
-    contradicted = pooled(np.array([other, sure]), pair)
+    contradicted = pooled_over_copies(np.array([other, sure]), pair)
     np.testing.assert_array_equal(contradicted.argmax(1), [7, 3])
     assert (contradicted.max(1) < 0.999 * sure[3]).all()
     nobody = Copies(np.zeros((0, 2), np.intp), np.zeros(0))
-    np.testing.assert_allclose(pooled(np.array([sure, other]), nobody), [sure, other])
-    assert pooled(np.zeros((0, N_LABELS)), nobody).shape == (0, N_LABELS)
+    np.testing.assert_allclose(pooled_over_copies(np.array([sure, other]), nobody), [sure, other])
+    assert pooled_over_copies(np.zeros((0, N_LABELS)), nobody).shape == (0, N_LABELS)

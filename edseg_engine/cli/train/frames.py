@@ -70,12 +70,12 @@ def run(args: argparse.Namespace) -> int:
         raise OptionError(
             "--residues, --rounds, --passes and --threads are larger than zero, and --seed is not negative."
         )
+    check_number("cycles", args.cycles, MOST_CYCLES)
     if args.go_on and weights.frame_net is None:
         raise OptionError(f"{args.weights} holds no network of frames to train on.")
     torch.set_num_threads(args.threads)
     data = DataOptions(args.structures, args.experimental, _EXPERIMENTAL_SHARE, poor_phases_share=_POOR_PHASES_SHARE)
     source = CrystalSource(data, replace(WIDE, d_max=RANGES[-1].d_max))
-    check_number("cycles", args.cycles, MOST_CYCLES)
     start_of = weights.info.sha256 if args.go_on else ""
     options = FrameOptions(args.residues, args.rounds, args.passes, args.seed, start_of, args.cycles)
     shown = 0
