@@ -25,7 +25,7 @@ Value = TypeVar("Value", bound=np.generic)
 
 #: Grid points per d_min of maps that are modified and transformed back.
 SAMPLE_RATE = 2.5
-#: The same of maps that are read.
+#: The same of maps that are read: enough for cubic interpolation.
 _MAP_SAMPLE_RATE = 3.0
 #: Å over which the fluctuation of the density is averaged to tell protein from solvent (Leslie, 1987).
 _AVERAGING = 3.0

@@ -19,15 +19,12 @@ from numpy.typing import NDArray
 
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.map_grid import MapGrid
-from edseg_engine.crystal.phasing import Reflections, sigma_a_coefficients
+from edseg_engine.crystal.phasing import Reflections, map_values, reciprocal_lengths, sigma_a_coefficients
 from edseg_engine.crystal.structure_factors import structure_factors
 from edseg_engine.dataset.phases import REFINED, PhaseQuality, cut_to_main_chain, initial_coefficients, moved
 from edseg_engine.errors import ModelFormatError, OptionError
 from edseg_engine.io.reflections import Amplitudes
 from edseg_engine.labels import label_of_residue
-
-#: Grid points per d_min of a simulated map: enough for cubic interpolation.
-SAMPLE_RATE = 3.0
 
 
 @dataclass(frozen=True)
@@ -186,7 +183,7 @@ def simulate_crystal(
     k_sol, b_sol = rng.uniform(*options.solvent), rng.uniform(35, 70)
     miller, f_true = structure_factors(structure, d_min, k_sol, b_sol)
     cell, spacegroup = structure.cell, structure.find_spacegroup()
-    inv_d2 = gemmi.ComplexAsuData(cell, spacegroup, miller, f_true).make_1_d2_array().astype(np.float64)
+    inv_d2 = reciprocal_lengths(cell, spacegroup, miller)
     coefficients, measured, f_obs = f_true, np.ones(len(f_true), bool), np.abs(f_true)
     if not options.noise_free:
         rms = rng.uniform(*options.coordinate_error) * (d_min / 2.0) ** 2.4
@@ -214,8 +211,7 @@ def simulate_crystal(
     amplitudes = Amplitudes(
         miller[measured], f_obs[measured].astype(np.float32), None, None, None, cell, spacegroup, ("F",)
     )
-    grid = gemmi.ComplexAsuData(cell, spacegroup, miller, coefficients).transform_f_phi_to_map(sample_rate=SAMPLE_RATE)
-    values = np.ascontiguousarray(grid.array, dtype=np.float32)
+    values = map_values(cell, spacegroup, miller, coefficients)
     density = DensityMap(
         values,
         MapGrid(cell, spacegroup, values.shape),

@@ -32,7 +32,8 @@ _TRIES = 300
 #: A superposition grows: residues so far (Å) from the one it began with, so far (Å) from their partner, and with axes
 #: whose cosines are at least so large, make the next.
 _STEPS = ((10.0, 4.0, 0.3), (15.0, 3.0, 0.5), (25.0, 2.5, 0.5), (40.0, 2.0, 0.5), (40.0, 2.0, 0.5))
-_REACH = 40.0
+#: So far from the residues are their symmetry copies looked at.
+_REACH = _STEPS[-1][0]
 #: Fewest pairs to superpose, and to be a copy.
 _FEWEST, _FEWEST_OF_COPY = 6, 10
 #: Of the neighbours (Å) of a pair this share must be paired too.
@@ -152,10 +153,14 @@ class _Crystal:
         return cKDTree(self.images.positions)
 
     def matches(
-        self, rotation: NDArray[np.float64], shift: NDArray[np.float64], centre: NDArray[np.float64], step: int
+        self,
+        rotation: NDArray[np.float64],
+        shift: NDArray[np.float64],
+        centre: NDArray[np.float64],
+        step: tuple[float, float, float],
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Return which images around `centre` come to lie on which others, in a step of `_STEPS`; each at most once."""
-        radius, distance, cosine = _STEPS[step]
+        """Return which images around `centre` come to lie on which others, in one of `_STEPS`; each at most once."""
+        radius, distance, cosine = step
         here = np.array(self.tree.query_ball_point(centre, radius), np.intp)
         away, there = self.tree.query(self.images.positions[here] @ rotation.T + shift, distance_upper_bound=distance)
         order = np.argsort(away, kind="stable")[: np.isfinite(away).sum()]
@@ -232,14 +237,16 @@ def _superpose(crystal: _Crystal, one: int, other: int) -> _Superposition | None
     rotation = crystal.axes[other] @ crystal.axes[one].T
     shift = crystal.ca[other] - rotation @ crystal.ca[one]
     positions = crystal.images.positions
-    for step in range(len(_STEPS)):
+    for step in _STEPS:
         here, there = crystal.matches(rotation, shift, crystal.ca[one], step)
         if len(here) < _FEWEST:
             return None
         centre, goal = positions[here].mean(0), positions[there].mean(0)
         rotation = Rotation.align_vectors(positions[there] - goal, positions[here] - centre)[0].as_matrix()
         shift = goal - rotation @ centre
-    here, there = crystal.matches(rotation, shift, crystal.ca[one], len(_STEPS) - 1)
+    here, there = crystal.matches(rotation, shift, crystal.ca[one], _STEPS[-1])
+    if len(here) < _FEWEST_OF_COPY:
+        return None
     supported = _supported(crystal, here)
     pairs = np.sort(crystal.images.index[np.stack([here, there], 1)[supported]], axis=1)
     pairs = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
@@ -249,8 +256,6 @@ def _superpose(crystal: _Crystal, one: int, other: int) -> _Superposition | None
 def _supported(crystal: _Crystal, here: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Return which of the images that have a partner (n,) have neighbours that have one."""
     places = crystal.images.positions[here]
-    if not len(places):
-        return np.zeros(0, bool)
     paired = cKDTree(places).query_ball_point(places, _NEIGHBOURS, return_length=True)
     everyone = crystal.tree.query_ball_point(places, _NEIGHBOURS, return_length=True)
     return np.asarray(paired - 1 >= _SUPPORT * (everyone - 1))
