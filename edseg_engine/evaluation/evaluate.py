@@ -31,8 +31,16 @@ from edseg_engine.inference.volume import Volume
 from edseg_engine.labels import BACKGROUND
 from edseg_engine.networks.weights import Weights
 from edseg_engine.options import MOST_CYCLES, SegmentOptions, check_number
-from edseg_engine.pipeline import FoundResidues, MapPrediction, find_residues, predict_map, require_votes
-from edseg_engine.residues.classify import Classes, Classifier, classify
+from edseg_engine.pipeline import (
+    FoundResidues,
+    MapPrediction,
+    find_residues,
+    name_residues,
+    predict_map,
+    require_votes,
+)
+from edseg_engine.residues.backbone import Backbone
+from edseg_engine.residues.classify import Classes, Classifier
 from edseg_engine.residues.instances import Instances
 from edseg_engine.residues.known import KnownResidues, owners
 
@@ -259,15 +267,15 @@ def _with_true_instances(
     residues: KnownResidues,
     classifier: Classifier,
 ) -> ResidueCounts:
-    """Classify the residues of the model from their own voxels and main chains."""
+    """Classify the residues of the model from their own voxels and main chains, copies and neighbours heeded."""
     voxels, k, inside = prediction.voxels, len(residues.labels), np.flatnonzero(owner >= 0)
     weights, members = voxels.weights[inside], owner[inside]
     squares = ((voxels.votes[inside] - centroids[inside]) ** 2).sum(1)
     votes = np.bincount(members, weights, minlength=k).astype(np.float64)
     spread = np.sqrt(np.bincount(members, weights * squares, minlength=k) / np.maximum(votes, 1e-9))
     true = Instances(np.zeros((k, 3)), np.maximum(owner, -1), votes, spread)
-    in_frames = prediction.in_frames(residues.points[:, 1:])
-    return count_owners(classify(true, voxels, classifier, in_frames).probabilities, residues.labels, owner)
+    classes, _ = name_residues(prediction, true, Backbone(residues.points[:, 1:]), classifier)
+    return count_owners(classes.probabilities, residues.labels, owner)
 
 
 def score_maps(

@@ -62,8 +62,9 @@ class WeightsCard:
         Shape of the network.
     training
         How it was trained: data, windows seen, options (JSON values).
-    classifier, frames
-        How the classifier of residues and the network of frames were trained, if there are any (JSON values).
+    classifier, frames, neighbours
+        How the classifier of residues, the network of frames and that of neighbours were trained, if there are any
+        (JSON values).
     calibration
         Of the probabilities and the confidence.
     cycles
@@ -75,6 +76,7 @@ class WeightsCard:
     training: Mapping[str, Any] = field(default_factory=dict)
     classifier: Mapping[str, Any] = field(default_factory=dict)
     frames: Mapping[str, Any] = field(default_factory=dict)
+    neighbours: Mapping[str, Any] = field(default_factory=dict)
     calibration: Calibration = Calibration()
     cycles: Calibration | None = None
 
@@ -127,6 +129,7 @@ def card_from_json(text: str, name: str) -> WeightsCard:
             _object(values, "training"),
             _object(values, "classifier"),
             _frames(values),
+            _object(values, "neighbours"),
             _calibration(_object(values, "calibration")),
             None if values.get("cycles") is None else _calibration(_object(values, "cycles")),
         )

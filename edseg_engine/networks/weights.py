@@ -19,12 +19,13 @@ from edseg_engine.io.output import output_file
 from edseg_engine.networks.architectures import build, same_body
 from edseg_engine.networks.card import WeightsCard, WeightsInfo, card_from_json, card_to_json
 from edseg_engine.networks.framenet import FrameNet
+from edseg_engine.networks.neighbournet import NeighbourNet
 from edseg_engine.networks.network import Network, NetworkConfig
 from edseg_engine.networks.residuenet import ResidueNet
 from edseg_engine.resolution import WIDE, ResolutionRange
 
-#: Before the names of the tensors that belong to the classifier of residues, and to the network of frames.
-_RESIDUES, _FRAMES = "residues.", "frames."
+#: Before the names of the tensors of the classifier of residues, of the network of frames, and of that of neighbours.
+_RESIDUES, _FRAMES, _NEIGHBOURS = "residues.", "frames.", "neighbours."
 #: Counters of batches that batch normalisation keeps; no one uses them.
 _COUNTERS = "num_batches_tracked"
 #: Lists the weights files of a folder with their checksums, as ``sha256sum`` writes them.
@@ -35,18 +36,20 @@ Net = TypeVar("Net", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Weights:
-    """A network ready to run, its classifier of residues and its network of frames if it has them, its card and where
-    it came from."""
+    """A network ready to run, what reads residues after it if there is any (classifier, network of frames, network of
+    neighbours), its card and where it came from."""
 
     net: Network
     card: WeightsCard
     info: WeightsInfo
     residue_net: ResidueNet | None = None
     frame_net: FrameNet | None = None
+    neighbour_net: NeighbourNet | None = None
 
     def save(self, path: Path) -> None:
         """Write everything to `path`; the file appears whole or not at all."""
-        nets = {"": self.net, _RESIDUES: self.residue_net, _FRAMES: self.frame_net}
+        after = {_RESIDUES: self.residue_net, _FRAMES: self.frame_net, _NEIGHBOURS: self.neighbour_net}
+        nets = {"": self.net, **after}
         state = {prefix + k: v for prefix, net in nets.items() if net for k, v in net.state_dict().items()}
         save_weights({k: v for k, v in state.items() if v.is_floating_point()}, self.card, path)
 
@@ -117,12 +120,13 @@ def load_weights(path: Path) -> Weights:
     """
     sha256 = _checked_sum(path)
     state, card = _read(path)
-    of_residues, of_frames = _taken(state, _RESIDUES), _taken(state, _FRAMES)
+    of_residues, of_frames, of_neighbours = (_taken(state, kind) for kind in (_RESIDUES, _FRAMES, _NEIGHBOURS))
     net = _made(lambda: build(card.network), state, path)
     residue_net = _made(lambda: ResidueNet.of_shape(of_residues), of_residues, path) if of_residues else None
     frame_net = _made(lambda: FrameNet.of_shape(of_frames), of_frames, path) if of_frames else None
+    neighbour_net = _made(lambda: NeighbourNet.of_shape(of_neighbours), of_neighbours, path) if of_neighbours else None
     info = WeightsInfo(path.name, sha256, card.range.d_min, card.range.d_max)
-    return Weights(net, card, info, residue_net, frame_net)
+    return Weights(net, card, info, residue_net, frame_net, neighbour_net)
 
 
 def _taken(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

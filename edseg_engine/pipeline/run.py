@@ -14,13 +14,14 @@ from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.devices import choose_device
 from edseg_engine.errors import EdsegError, OptionError
 from edseg_engine.improvement import ReadResidues, best_reading
+from edseg_engine.inference.neighbours import read_among_neighbours
 from edseg_engine.io.read import read_map
 from edseg_engine.io.reflections import Amplitudes, read_amplitudes
 from edseg_engine.options import MOST_CYCLES, SegmentOptions
 from edseg_engine.pipeline.voxels import MapPrediction, MapReading, read_voxels, with_resolution
 from edseg_engine.progress import Clock, Progress, ProgressCallback, ignore_progress, part_of
 from edseg_engine.residues.backbone import Backbone, vote_backbone
-from edseg_engine.residues.classify import Classes, Classifier, calibrated, classify
+from edseg_engine.residues.classify import Classes, Classifier, calibrated, classify, geometric_mean
 from edseg_engine.residues.composition import composition_warning
 from edseg_engine.residues.instances import Instances, find_instances
 from edseg_engine.residues.ncs import find_copies, pooled_over_copies
@@ -32,6 +33,9 @@ from edseg_engine.results.residue_voxels import ResidueVoxels, residue_voxels
 _LOW_CONFIDENCE = 0.25
 #: Above this one nothing is gained by more cycles, most often.
 _SURE = 0.8
+#: Weight of what is read among neighbours, in the geometric mean with what was read before: the network knows the folds
+#: that it was trained on better than others.
+_SHARE_OF_NEIGHBOURS = 0.5
 
 
 @dataclass(frozen=True)
@@ -84,13 +88,38 @@ def find_residues(
         if backbone is not None:
             backbone = backbone.moved(instances.centroids, positions, symmetry)
     with clock.stage("classify"):
-        if backbone is None or prediction.reader is None:
-            return FoundResidues(instances, positions, classify(instances, voxels, classifier), backbone)
-        reading = prediction.reader.read(backbone.atoms, clock.progress)
-        raw = classifier.raw(instances, voxels, reading.probabilities)
-        together = pooled_over_copies(raw, find_copies(reading.atoms, raw, symmetry))
-        classes = calibrated(together, instances, voxels.views, classifier.calibration)
-        return FoundResidues(instances, positions, classes, Backbone(reading.atoms))
+        classes, backbone = name_residues(prediction, instances, backbone, classifier, clock.progress)
+        return FoundResidues(instances, positions, classes, backbone)
+
+
+def name_residues(
+    prediction: MapPrediction,
+    instances: Instances,
+    backbone: Backbone | None,
+    classifier: Classifier,
+    progress: ProgressCallback = ignore_progress,
+) -> tuple[Classes, Backbone | None]:
+    """Return the classes of instances, and their atoms.
+
+    Parameters
+    ----------
+    backbone
+        Their atoms as known so far; what is read in their frames, by copies of the molecule and among neighbours then
+        tells classes and atoms. If nothing reads there, or it is None, it is returned as it is.
+    progress
+        Is called often while residues are read in their frames; what it raises ends the reading.
+    """
+    voxels, symmetry = prediction.voxels, prediction.region.symmetry
+    if backbone is None or prediction.reader is None:
+        return classify(instances, voxels, classifier), backbone
+    reading = prediction.reader.read(backbone.atoms, progress)
+    raw = classifier.raw(instances, voxels, reading.probabilities)
+    raw = pooled_over_copies(raw, find_copies(reading.atoms, raw, symmetry))
+    if prediction.neighbour_net is not None:
+        d_min = float(prediction.reader.density.d_min or 0.0)
+        among = read_among_neighbours(prediction.neighbour_net, reading.atoms, raw, symmetry, d_min)
+        raw = geometric_mean(raw, among, _SHARE_OF_NEIGHBOURS)
+    return calibrated(raw, instances, voxels.views, classifier.calibration), Backbone(reading.atoms)
 
 
 def segment(

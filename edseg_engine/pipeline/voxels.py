@@ -19,6 +19,7 @@ from edseg_engine.inference.predict import VoxelPrediction, mixed, pooled, predi
 from edseg_engine.inference.volume import Volume, as_read, prepare_volumes
 from edseg_engine.io.read import read_map
 from edseg_engine.io.validation import checked_map
+from edseg_engine.networks.neighbournet import NeighbourNet
 from edseg_engine.networks.weights import Weights, backbone_beside, choose_weights, trust_beside
 from edseg_engine.options import SegmentOptions
 from edseg_engine.pipeline.sizes import memory_needed, require_run_memory
@@ -47,6 +48,8 @@ class MapPrediction:
     reader
         What reads residues in the frames of their main chains; None where no network votes for atoms, or none is
         trained to.
+    neighbour_net
+        What then reads them among their neighbours; None where none is trained to.
     """
 
     region: Region
@@ -54,6 +57,7 @@ class MapPrediction:
     first: VoxelPrediction
     voxels: VoxelPrediction
     reader: FrameReader | None = None
+    neighbour_net: NeighbourNet | None = None
 
     def in_frames(self, atoms: NDArray[np.float64]) -> NDArray[np.float64] | None:
         """Return the class probabilities of residues of known atoms, see `FrameReader.read`; None without a reader."""
@@ -214,9 +218,9 @@ def _predict(
             others = predict_views(beside.net, volumes, beside.card.range, device, progress)
             share = _SHARE_BESIDE * trust_beside(weights)
             parts = [mixed(part, other, share) for part, other in zip(parts, others, strict=True)]
-        frame_net = (beside or weights).frame_net
-        reader = FrameReader(read, frame_net) if frame_net else None
-        return MapPrediction(region, volumes[0], parts[0], pooled(parts), reader)
+        of_atoms = beside or weights
+        reader = FrameReader(read, of_atoms.frame_net) if of_atoms.frame_net else None
+        return MapPrediction(region, volumes[0], parts[0], pooled(parts), reader, of_atoms.neighbour_net)
 
 
 def read_voxels(source: DensityMap | Path | str, options: SegmentOptions, clock: Clock) -> MapReading:

@@ -3,7 +3,8 @@
 The probabilities of the voxels are summed, as the thesis does (3.3). Weights that have been given a classifier of
 residues (`edseg_engine.networks.residuenet`) take the geometric mean of that and of what the classifier says: they err
 on different residues. So does what was read in the frames of the residues (`edseg_engine.inference.frames`). The result
-is calibrated, after what copies say of each other (`edseg_engine.residues.ncs`).
+is calibrated, after what copies say of each other (`edseg_engine.residues.ncs`) and what is likely among neighbours
+(`edseg_engine.inference.neighbours`).
 """
 
 from __future__ import annotations
@@ -69,11 +70,11 @@ class Classifier:
         """Return class probabilities (k, 17) that are not calibrated, see `classify`."""
         said = summed_probabilities(instances.members, prediction.probabilities, len(instances))
         if self.net is not None:
-            said = _mean(said, self.net.probabilities(residue_features(instances, prediction)), 0.5)
+            said = geometric_mean(said, self.net.probabilities(residue_features(instances, prediction)), 0.5)
         if in_frames is None or not len(said):
             return said
         share = self.trust * (_SHARE_OF_FRAMES + _LARGER_SHARE * (1 - float(said.max(1).mean())))
-        return np.where(np.isfinite(in_frames), _mean(said, in_frames, share), said)
+        return np.where(np.isfinite(in_frames), geometric_mean(said, in_frames, share), said)
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def summed_probabilities(members: NDArray[np.intp], probabilities: NDArray[np.fl
     return np.asarray(positive / positive.sum(1, keepdims=True))
 
 
-def _mean(first: NDArray[np.float64], second: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+def geometric_mean(first: NDArray[np.float64], second: NDArray[np.float64], share: float) -> NDArray[np.float64]:
     """Return the geometric mean of class probabilities (k, 17), the second with the weight `share`."""
     mean = np.maximum(first, 1e-9) ** (1 - share) * np.maximum(second, 1e-9) ** share
     return np.asarray(mean / mean.sum(1, keepdims=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edseg_engine.dataset.labelled import KnownMap
 from edseg_engine.errors import OptionError, TrainingDataError
 from edseg_engine.inference.frames import CA, axes_of, boxes_of_density
 from edseg_engine.inference.normalise import density_scale
@@ -24,7 +25,7 @@ from edseg_engine.training.improved import improved_maps
 from edseg_engine.training.windows import CrystalSource
 
 #: N, CA and C among `edseg_engine.labels.POINTS`.
-_MAIN_CHAIN = slice(1, 4)
+MAIN_CHAIN = slice(1, 4)
 #: Crystals with fewer or more residues in the asymmetric unit are left out: they teach little, or cost too much.
 _RESIDUES = (30, 700)
 #: Times that each residue of a map is read, each time in a frame that is wrong in another way.
@@ -89,25 +90,15 @@ def gather_frames(
     # Filled piece by piece: half of the memory would not hold it twice.
     density = np.empty((n_residues + _DRAWS * _RESIDUES[1], EDGE, EDGE, EDGE), np.float16)
     parts: list[tuple[NDArray[np.intp], NDArray[np.float16], NDArray[np.float32]]] = []
-    n = in_vain = 0
-    while n < n_residues:
-        if in_vain == _IN_VAIN:
-            raise TrainingDataError(
-                f"None of {_IN_VAIN} crystals in a row has {_RESIDUES[0]} to {_RESIDUES[1]} residues with N, CA and C."
-            )
-        known = source.draw(rng)
-        complete = np.asarray(np.isfinite(known.residues.points[:, _MAIN_CHAIN]).all((1, 2)))
-        if not _RESIDUES[0] <= len(complete) <= _RESIDUES[1] or not complete.any():
-            in_vain += 1
-            continue
-        in_vain = 0
+    n = 0
+    for known, complete in complete_crystals(source, rng):
         points, labels = (
             np.concatenate([of_known[complete]] * _DRAWS) for of_known in (known.residues.points, known.residues.labels)
         )
         for each in improved_maps(known, cycles):
             if n >= n_residues:
                 break
-            voted = disturbed(points[:, _MAIN_CHAIN], rng)
+            voted = disturbed(points[:, MAIN_CHAIN], rng)
             axes, read = axes_of(voted), as_read(each, source.range)
             boxes = density[n : n + len(labels)]
             boxes[:] = boxes_of_density(read, density_scale(read.values), voted[:, CA], axes)
@@ -115,6 +106,8 @@ def gather_frames(
             parts.append((labels, inside.astype(np.float16), context_of(boxes, float(read.d_min or 0.0))))
             n += len(labels)
             report(n)
+        if n >= n_residues:
+            break
     classes, inside_frames, context = (list(part) for part in zip(*parts, strict=True))
     return FrameSet(
         density[:n],
@@ -122,6 +115,28 @@ def gather_frames(
         np.repeat(np.arange(len(classes)), [len(part) for part in classes]),
         np.concatenate(classes).astype(np.int64),
         np.concatenate(inside_frames),
+    )
+
+
+def complete_crystals(source: CrystalSource, rng: np.random.Generator) -> Iterator[tuple[KnownMap, NDArray[np.bool_]]]:
+    """Yield crystals of `source` without end, neither small nor large, and which residues (n,) have N, CA and C.
+
+    Raises
+    ------
+    TrainingDataError
+        If no crystal has residues that can be used.
+    """
+    in_vain = 0
+    while in_vain < _IN_VAIN:
+        known = source.draw(rng)
+        complete = np.asarray(np.isfinite(known.residues.points[:, MAIN_CHAIN]).all((1, 2)))
+        if _RESIDUES[0] <= len(complete) <= _RESIDUES[1] and complete.any():
+            in_vain = 0
+            yield known, complete
+        else:
+            in_vain += 1
+    raise TrainingDataError(
+        f"None of {_IN_VAIN} crystals in a row has {_RESIDUES[0]} to {_RESIDUES[1]} residues with N, CA and C."
     )
 
 

@@ -21,6 +21,7 @@ from edseg_engine.errors import WeightsError
 from edseg_engine.labels import LABELS
 from edseg_engine.networks.card import FORMAT, WeightsCard, card_to_json
 from edseg_engine.networks.framenet import FrameNet
+from edseg_engine.networks.neighbournet import NeighbourNet
 from edseg_engine.networks.residuenet import ResidueNet
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import Weights, choose_weights, load_weights, save_weights, weights_folder
@@ -61,6 +62,22 @@ def test_a_network_of_frames_of_no_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="runs"):
         load_weights(path)
     assert load_weights(file_with(tmp_path / "w.safetensors", changed(), {**state, **frames})).frame_net is not None
+
+
+def test_a_network_of_neighbours_of_no_size_is_refused(tmp_path: Path) -> None:
+    state = {k: v for k, v in StackNet(TINY).state_dict().items() if v.is_floating_point()}
+    sound = {**state, **{f"neighbours.{k}": v for k, v in NeighbourNet(8, 2).state_dict().items()}}
+    first = {k.replace("layers.0", "layers.{}"): v for k, v in sound.items() if "layers.0" in k}
+    many = {**sound, **{k.format(n): v for k, v in first.items() for n in range(40)}}
+    none = {k: v for k, v in sound.items() if ".layers." not in k}
+    empty = {**sound, "neighbours.residue.bias": torch.zeros(0)}
+    wide = {**sound, "neighbours.residue.bias": torch.zeros(9)}
+    for damaged in (many, none, empty, wide):
+        with pytest.raises(WeightsError, match="does not fit"):
+            load_weights(file_with(tmp_path / "w.safetensors", changed(), damaged))
+    with pytest.raises(WeightsError, match="neighbours"):
+        load_weights(file_with(tmp_path / "w.safetensors", changed(neighbours=5), sound))
+    assert load_weights(file_with(tmp_path / "w.safetensors", changed(), sound)).neighbour_net is not None
 
 
 def test_negative_variances_are_refused(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from edseg_engine.cli.train import calibration, classifier, frames, network
+from edseg_engine.cli.train import calibration, classifier, frames, neighbours, network
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -13,9 +13,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "train",
         help="train a network, what reads residues after it, and its calibration",
         description="Train the network of a resolution range, then the classifier of residues that follows it or, if "
-        "its voxels vote for atoms, the network that reads residues in the frames of their main chains, then the "
-        "calibration of its probabilities. All but the first read a weights file and write a more complete one.",
+        "its voxels vote for atoms, the networks that read residues in the frames of their main chains and among "
+        "their neighbours, then the calibration of its probabilities. All but the first read a weights file and write "
+        "a more complete one.",
     )
     steps = parser.add_subparsers(metavar="STEP", required=True)
-    for step in (network, classifier, frames, calibration):
+    for step in (network, classifier, frames, neighbours, calibration):
         step.add_parser(steps)

@@ -93,9 +93,12 @@ def run(args: argparse.Namespace) -> int:
     start = weights.frame_net if args.go_on else None
     net = train_frame_net(source, options, start, checkpoint, gathered, trained)
     runs = weights.card.frames.get("runs", []) if args.go_on else []
-    card = replace(weights.card, frames={"runs": [*runs, asdict(options)]}, calibration=Calibration())
-    replace(weights, card=card, frame_net=net).save(args.out)
+    frames = {"runs": [*runs, asdict(options)]}
+    card = replace(weights.card, frames=frames, neighbours={}, calibration=Calibration())
+    # A network of neighbours heeds what another network of frames said.
+    replace(weights, card=card, frame_net=net, neighbour_net=None).save(args.out)
     checkpoint.unlink()
     print(f"{args.out} reads residues in the frames of their main chains.")
+    print("What reads residues among their neighbours is made anew by edseg train neighbours.")
     print("Its calibration, and that of weights that it runs beside, is made anew by edseg train calibration.")
     return 0
