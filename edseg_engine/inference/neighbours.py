@@ -63,6 +63,8 @@ def find_neighbours(atoms: NDArray[np.float64], symmetry: Symmetry) -> Neighbour
         copies = np.einsum("kmyx,kmax->kmay", turned[images.operation[chosen]], offsets[images.index[chosen]])
         inside = np.einsum("kmax,kxy->kmay", copies + place[:, :, None], axes[some])
         seen[some] = np.where(there[..., None, None], inside, 0.0)
+    # On a symmetry element a copy may lie as near as the residue itself.
+    nearest[:, 0], seen[:, 0] = np.arange(len(ca)), np.einsum("kax,kxy->kay", offsets, axes)
     return Neighbours(nearest, seen)
 
 

@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.inference import neighbours
+from edseg_engine.inference.frames import axes_of
 from edseg_engine.inference.neighbours import N_NEIGHBOURS, find_neighbours, read_among_neighbours
 from edseg_engine.labels import ATOMS, N_LABELS
 from edseg_engine.networks import neighbournet
@@ -128,6 +129,15 @@ def test_a_residue_found_twice_is_no_neighbour_of_itself(
     assert 3 not in find_neighbours(twice, symmetry).nearest[k]
     read = read_among_neighbours(net, twice, np.vstack([probabilities, probabilities[3:4]]), symmetry, 2.0)
     np.testing.assert_allclose(read[k], read[3], atol=0.05)
+
+
+def test_a_residue_on_a_symmetry_element_is_itself(atoms: np.ndarray, symmetry: Symmetry) -> None:
+    # The two-fold of P 32 2 1 that exchanges x and y holds the points (u, u, 0) of the cell.
+    on_axis = symmetry.to_orthogonal(np.array([[0.3, 0.3, 0.0]]))
+    moved = atoms[:1] - atoms[:1, CA, None] + on_axis[:, None]
+    around = find_neighbours(moved, symmetry)
+    assert around.nearest[0, 0] == 0
+    np.testing.assert_allclose(around.atoms[0, 0], (moved[0] - on_axis) @ axes_of(moved)[0], atol=0.01)
 
 
 def test_many_residues_have_the_neighbours_of_few(
