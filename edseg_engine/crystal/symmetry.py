@@ -59,6 +59,8 @@ class Symmetry:
         operations = list(self.spacegroup.operations())
         self.rotations: FloatArray = np.array([op.rot for op in operations], float) / gemmi.Op.DEN
         self.translations: FloatArray = np.array([op.tran for op in operations], float) / gemmi.Op.DEN
+        #: The rotations (n, 3, 3) in Cartesian axes.
+        self.turns: FloatArray = self.orthogonalisation @ self.rotations @ self.fractionalisation
 
     def __len__(self) -> int:
         return len(self.rotations)

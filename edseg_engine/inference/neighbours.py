@@ -49,7 +49,6 @@ def find_neighbours(atoms: NDArray[np.float64], symmetry: Symmetry) -> Neighbour
     ca, axes = atoms[:, CA], axes_of(atoms)
     images = symmetry.images_in_box(ca, ca.min(0) - _FARTHEST, ca.max(0) + _FARTHEST)
     tree = cKDTree(images.positions)
-    turned = symmetry.orthogonalisation @ symmetry.rotations @ symmetry.fractionalisation
     offsets = atoms - ca[:, None]
     nearest = np.empty((len(ca), N_NEIGHBOURS + 1), np.intp)
     seen = np.zeros((*nearest.shape, *atoms.shape[1:]), np.float16)
@@ -60,7 +59,7 @@ def find_neighbours(atoms: NDArray[np.float64], symmetry: Symmetry) -> Neighbour
         chosen = np.where(there, order, 0)
         nearest[some] = np.where(there, images.index[chosen], -1)
         place = images.positions[chosen] - ca[some, None]
-        copies = np.einsum("kmyx,kmax->kmay", turned[images.operation[chosen]], offsets[images.index[chosen]])
+        copies = np.einsum("kmyx,kmax->kmay", symmetry.turns[images.operation[chosen]], offsets[images.index[chosen]])
         inside = np.einsum("kmax,kxy->kmay", copies + place[:, :, None], axes[some])
         seen[some] = np.where(there[..., None, None], inside, 0.0)
     # On a symmetry element a copy may lie as near as the residue itself.

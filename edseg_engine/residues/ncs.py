@@ -144,9 +144,7 @@ class _Crystal:
 
     @cached_property
     def axes_of_images(self) -> NDArray[np.float64]:
-        symmetry = self.symmetry
-        turned = symmetry.orthogonalisation @ symmetry.rotations @ symmetry.fractionalisation
-        return np.asarray(turned[self.images.operation] @ self.axes[self.images.index])
+        return np.asarray(self.symmetry.turns[self.images.operation] @ self.axes[self.images.index])
 
     @cached_property
     def tree(self) -> cKDTree:

@@ -51,10 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.networks.card import Calibration
     from edseg_engine.networks.weights import load_weights
     from edseg_engine.resolution import RANGES, WIDE
-    from edseg_engine.training.neighbours import (
-        NeighbourOptions,
-        train_neighbour_net,
-    )
+    from edseg_engine.training.neighbours import NeighbourOptions, train_neighbour_net
     from edseg_engine.training.readings import ReadingOptions, Readings, gather_readings
     from edseg_engine.training.windows import DataOptions
 
