@@ -18,6 +18,7 @@ from pymol_edseg.panel.call import Caller
 from pymol_edseg.state import state_of
 
 _AROUND = "around selection"
+_MOST_CYCLES = 12
 
 
 def _beside(field: Any, button: Any) -> Any:
@@ -55,6 +56,8 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         self.region.addItems([*REGIONS, _AROUND])
         self.selection = QtWidgets.QLineEdit("sele")
         self.selection.setEnabled(False)
+        self.cycles = QtWidgets.QSpinBox()
+        self.cycles.setRange(1, _MOST_CYCLES)
         self.device = QtWidgets.QComboBox()
         self.device.addItems(DEVICES)
         self.start = QtWidgets.QPushButton("Segment")
@@ -84,7 +87,7 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
             (("Map", _beside(self.map, self.open)), ("Resolution", self.resolution)),
             (("Residues", _beside(self.contents, self.browse)),),
             (("Region", self.region), ("Device", self.device)),
-            (("Selection", self.selection),),
+            (("Selection", self.selection), ("Cycles", self.cycles)),
         )
         for row, fields in enumerate(rows):
             for position, (title, widget) in enumerate(fields):
@@ -121,6 +124,13 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
     def _prefill(self, name: str) -> None:
         known = state_of(self.call.cmd).resolutions.find(self.call.cmd, name)
         self.resolution.setText("" if known is None else f"{known:g}")
+        improvable = state_of(self.call.cmd).resolutions.source(self.call.cmd, name) is not None
+        self.cycles.setEnabled(improvable)
+        self.cycles.setToolTip(
+            "Times that Segment reads the map at most: what was found improves poor phases for the next time"
+            if improvable
+            else "Improving the phases needs measured amplitudes: load a file that has them with Load map"
+        )
 
     def follow_run(self) -> None:
         """Show how far the run is."""
@@ -168,6 +178,8 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
             options["selection"] = self.selection.text()
         elif self.region.currentText() != "auto":
             options["region"] = self.region.currentText()
+        if self.cycles.isEnabled() and self.cycles.value() > 1:
+            options["cycles"] = self.cycles.value()
         self._call(edseg_segment, options)
 
     def _build(self) -> None:

@@ -280,7 +280,26 @@ def script():
     wait_until(lambda: "edseg_1_model" in cmd.get_names("objects"))
     REPORT["beats while the script waited"] = sum(beats)
     REPORT["accepted"] = cmd.count_atoms("edseg_1_model and name CA")
+    in_cycles(panel)
     smaller(panel)
+
+
+def in_cycles(panel):
+    """Segment in cycles, which only a map that was made of reflections allows."""
+    box, engine = panel.run_box, Path(PARAMETERS["what"]).parent
+    allowed = [box.cycles.isEnabled()]
+    cmd.edseg_load_map(PARAMETERS["reflections"], "unsolved")
+    wait_until(lambda: box.map.findText("unsolved") >= 0, 5)
+    box.map.setCurrentText("unsolved")
+    REPORT["cycles allowed"] = [*allowed, box.cycles.isEnabled()]
+    box.cycles.setValue(0)
+    least = box.cycles.value()
+    box.cycles.setValue(100)
+    REPORT["cycles offered"] = [least, box.cycles.value()]
+    box.cycles.setValue(4)
+    click(box.start)
+    wait_until(lambda: not state_of(cmd).run.active)
+    REPORT["words of the run"] = json.loads((engine / "words.json").read_text(encoding="utf-8"))
 
 
 def smaller(panel):

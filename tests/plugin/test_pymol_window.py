@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edseg_engine.options import MOST_CYCLES
+from places import MTZ
 from pretend_engine import WAITS, pretend_engine
 from pymol_edseg.palette import COLORS, rgb
 from tools.made_up import write_many
@@ -141,13 +143,24 @@ def script(
     folder = tmp_path_factory.mktemp("script")
     engine = pretend_engine(folder / "engine", WAITS)
     shutil.copytree(finished_run / "result", folder / "engine/result")
-    return folder, drive(display, folder / "window", 600, scenario="script", map=str(map_file), what=str(engine))
+    shutil.copyfile(map_file, folder / "engine/density.ccp4")
+    given = {"map": str(map_file), "what": str(engine), "reflections": str(MTZ)}
+    return folder, drive(display, folder / "window", 600, scenario="script", **given)
 
 
 def test_script_in_the_window_waits_and_the_window_lives(script: tuple[Path, dict[str, Any]]) -> None:
     _, report = script
     assert report["accepted"] == 3
     assert report["beats while the script waited"] > 10
+
+
+def test_cycles_are_offered_where_there_are_amplitudes(script: tuple[Path, dict[str, Any]]) -> None:
+    _, report = script
+    assert report["cycles allowed"] == [False, True]
+    assert report["cycles offered"] == [1, MOST_CYCLES]
+    words = report["words of the run"]
+    assert words[:2] == ["segment", str(MTZ)]
+    assert words[words.index("--cycles") + 1] == "4"
 
 
 def test_window_made_smaller_still_draws(script: tuple[Path, dict[str, Any]]) -> None:
