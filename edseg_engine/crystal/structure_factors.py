@@ -10,18 +10,25 @@ from edseg_engine.crystal.phasing import Complex
 
 
 def structure_factors(
-    structure: gemmi.Structure, d_min: float, k_sol: float, b_sol: float, miller: NDArray[np.int32] | None = None
+    structure: gemmi.Structure,
+    d_min: float,
+    k_sol: float,
+    b_sol: float,
+    miller: NDArray[np.int32] | None = None,
+    electrons: bool = False,
 ) -> tuple[NDArray[np.int32], Complex]:
     """Return Miller indices (n, 3) and the total structure factors (n,) of a crystal.
 
     Parameters
     ----------
     k_sol, b_sol
-        Density (electrons/Å³) and B-factor (Å²) of the bulk solvent.
+        Density (electrons/Å³, or as electrons are scattered) and B-factor (Å²) of the bulk solvent.
     miller
         int32, shape (n, 3): the reflections wanted; None takes all of the asymmetric unit to `d_min` Å.
+    electrons
+        Scatter electrons instead of X-rays.
     """
-    calculator = gemmi.DensityCalculatorX()
+    calculator = gemmi.DensityCalculatorE() if electrons else gemmi.DensityCalculatorX()
     calculator.d_min, calculator.rate = d_min, 1.5
     calculator.set_grid_cell_and_spacegroup(structure)
     calculator.put_model_density_on_grid(structure[0])

@@ -99,13 +99,13 @@ def simulation_options(settings: Sequence[str]) -> SimulationOptions:
     return SimulationOptions(**changes)
 
 
-def put_in_box(structure: gemmi.Structure, rng: np.random.Generator) -> None:
-    """Give a bare molecule a P1 cell in place: a random orientation in a box with room for solvent."""
+def put_in_box(structure: gemmi.Structure, rng: np.random.Generator, room: tuple[float, float] = (3.0, 9.0)) -> None:
+    """Give a bare molecule a P1 cell in place: a random orientation in a box with `room` (Å) for solvent."""
     q, _ = np.linalg.qr(rng.normal(size=(3, 3)))
     q *= np.sign(np.linalg.det(q))
     structure[0].transform_pos_and_adp(gemmi.Transform(gemmi.Mat33(q.tolist()), gemmi.Vec3(0, 0, 0)))
     box = structure.calculate_box()
-    padding = rng.uniform(3.0, 9.0, 3)
+    padding = rng.uniform(*room, 3)
     edges = np.array(box.get_size().tolist()) + padding
     shift = gemmi.Vec3(*(padding / 2 - np.array(box.minimum.tolist())))
     structure[0].transform_pos_and_adp(gemmi.Transform(gemmi.Mat33(), shift))
@@ -115,7 +115,8 @@ def put_in_box(structure: gemmi.Structure, rng: np.random.Generator) -> None:
     structure.setup_cell_images()
 
 
-def _rescale_b(model: gemmi.Model, mean_b: float, spread: float) -> None:
+def rescale_b(model: gemmi.Model, mean_b: float, spread: float) -> None:
+    """Give B-factors the mean `mean_b` (Å²) and a relative standard deviation of about `spread`, in place."""
     atoms = [site.atom for site in model.all()]
     b = np.array([atom.b_iso for atom in atoms])
     relative = (b - b.mean()) / max(b.std(), 1.0)
@@ -179,7 +180,7 @@ def simulate_crystal(
     mean_b = rng.uniform(*options.b_factor) * (d_min / 2.0) ** 1.8
     spread = rng.uniform(0.25, 0.65)
     if not options.deposited_b:
-        _rescale_b(structure[0], mean_b, spread)
+        rescale_b(structure[0], mean_b, spread)
     k_sol, b_sol = rng.uniform(*options.solvent), rng.uniform(35, 70)
     miller, f_true = structure_factors(structure, d_min, k_sol, b_sol)
     cell, spacegroup = structure.cell, structure.find_spacegroup()

@@ -17,6 +17,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from edseg_engine.dataset.criteria import fold_of
+from edseg_engine.dataset.cryo_em import simulate_cryo_em
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.labelled import KnownMap, Window, random_rotation
 from edseg_engine.dataset.packs import structures_of_split
@@ -57,6 +58,8 @@ class DataOptions:
     poor_phases_share
         Fraction of the crystals whose phases are those before the structure is solved, a third of each kind of
         `edseg_engine.dataset.phases`, from nearly good to nearly hopeless.
+    cryo_em_share
+        Fraction of the simulated maps that are of single particles, as cryo-EM shows them.
     pool
         Crystals kept at a time by each worker.
     split
@@ -71,6 +74,7 @@ class DataOptions:
     crystal_share: float = 0.65
     noise_free_share: float = 0.12
     poor_phases_share: float = 0.55
+    cryo_em_share: float = 0.0
     pool: int = 24
     simulation: SimulationOptions = field(default_factory=SimulationOptions)
     split: str = "train"
@@ -108,6 +112,9 @@ class CrystalSource:
             pack, index = choices[rng.integers(len(choices))]
             structure = self.packs[pack][index]
             d_min = rng.uniform(self.range.d_min, self.range.d_max)
+            if self.options.cryo_em_share and rng.random() < self.options.cryo_em_share:
+                density = simulate_cryo_em(structure, d_min, rng)
+                return KnownMap(density, known_residues(structure[0]), structure.name)
             if structure.cell.is_crystal() and structure.cell.volume > MAX_VOLUME:
                 continue
             try:

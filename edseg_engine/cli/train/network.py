@@ -54,6 +54,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="fraction of crystals with phases as before the structure is solved",
     )
     parser.add_argument(
+        "--cryo-em-share",
+        type=float,
+        default=0.0,
+        help="fraction of simulated maps that are of single particles instead of crystals (default: %(default)s)",
+    )
+    parser.add_argument(
         "--network",
         metavar="NAME",
         help="its architecture: stacknet, or fc-densenet57 or fc-densenet49, which name voxels only; an unknown name "
@@ -179,6 +185,7 @@ def run(args: argparse.Namespace) -> int:
             args.crystal_share,
             args.noise_free_share,
             args.poor_phases_share,
+            args.cryo_em_share,
             simulation=simulation_options(args.simulation),
         ),
         TrainOptions(

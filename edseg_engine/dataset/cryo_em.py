@@ -1,0 +1,111 @@
+"""Simulated maps of single particles, as cryo-EM shows them.
+
+What differs from a crystal's map: electrons are scattered by the potential, in which negative charges are weak; there
+is no lattice, and solvent is often masked away; amplitudes are sharpened until noise shows, which grows with the
+resolution as the Fourier shell correlation says (Rosenthal & Henderson, 2003, J. Mol. Biol. 333, 721); and molecules
+are known worse the further from their core.
+"""
+
+from __future__ import annotations
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.crystal.map_grid import MapGrid
+from edseg_engine.crystal.phasing import Complex, Floats, map_values, reciprocal_lengths, resolution_shells
+from edseg_engine.crystal.structure_factors import structure_factors
+from edseg_engine.dataset.simulate import put_in_box, rescale_b
+from edseg_engine.errors import ModelFormatError
+
+#: Oxygens of carboxylates, which are charged and are the first to be lost to radiation.
+_CARBOXYLATES = {"ASP": ("OD1", "OD2"), "GLU": ("OE1", "OE2")}
+#: Ratio of signal and noise in the shell of the resolution limit: where half maps correlate by 0.143.
+_RATIO_AT_LIMIT = 1 / 3
+
+
+def simulate_cryo_em(structure: gemmi.Structure, d_min: float, rng: np.random.Generator) -> DensityMap:
+    """Return the map of a particle of `structure` whose Fourier shell correlation falls to 0.143 at `d_min` Å.
+
+    The structure is put into a P1 box in place, its waters are removed, and its B-factors are changed.
+
+    Raises
+    ------
+    ModelFormatError
+        If the structure has no atoms.
+    """
+    structure.remove_waters()
+    structure.remove_empty_chains()
+    if len(structure) == 0 or structure[0].count_atom_sites() == 0:
+        raise ModelFormatError(f"{structure.name} has no atoms to simulate a map from.")
+    put_in_box(structure, rng, (6.0, 30.0))
+    mean_b = rng.uniform(10.0, 30.0) * (d_min / 2.0) ** 1.8
+    rescale_b(structure[0], mean_b, rng.uniform(0.25, 0.65))
+    _loosen(structure[0], rng.uniform(0.0, 2.0) * mean_b, rng)
+    solvent, b_solvent = rng.uniform(0.05, 0.11), rng.uniform(35, 70)
+    miller, signal = structure_factors(_weakly_charged(structure, rng), d_min, solvent, b_solvent, electrons=True)
+    inv_d2 = reciprocal_lengths(structure.cell, structure.find_spacegroup(), miller)
+    coefficients = _sharpened(_with_noise(signal, inv_d2, rng.uniform(60.0, 160.0), rng), inv_d2, rng)
+    values = map_values(structure.cell, structure.find_spacegroup(), miller, coefficients)
+    if rng.random() < 0.5:
+        values *= _mask(structure, values.shape, rng.uniform(3.0, 8.0))
+    grid = MapGrid(structure.cell, structure.find_spacegroup(), values.shape)
+    return DensityMap(values, grid, d_min=d_min, source={"simulated": structure.name, "d_min": d_min})
+
+
+def _loosen(model: gemmi.Model, most: float, rng: np.random.Generator) -> None:
+    """Add up to `most` Å² to the B-factors, the more the further from one of the atoms, in place."""
+    atoms = [site.atom for site in model.all()]
+    xyz = np.array([atom.pos.tolist() for atom in atoms])
+    distance = np.linalg.norm(xyz - xyz[rng.integers(len(xyz))], axis=1)
+    for atom, relative in zip(atoms, distance / max(distance.max(), 1e-6), strict=True):
+        atom.b_iso = float(atom.b_iso + most * relative**2)
+
+
+def _weakly_charged(structure: gemmi.Structure, rng: np.random.Generator) -> gemmi.Structure:
+    """Return a copy whose carboxylates have lost a part of their oxygens, as a whole and each by itself."""
+    copy, left = structure.clone(), rng.uniform(0.0, 1.0)
+    for chain in copy[0]:
+        for residue in chain:
+            for name in _CARBOXYLATES.get(residue.name, ()):
+                atom = residue.find_atom(name, "*")
+                if atom is not None:
+                    atom.occ *= float(np.clip(left + rng.normal(0, 0.2), 0.0, 1.0))
+    return copy
+
+
+def _with_noise(signal: Complex, inv_d2: Floats, b_factor: float, rng: np.random.Generator) -> Complex:
+    """Return the mean of two half maps, weighted by how well they agree.
+
+    Their signal falls with `b_factor` (Å²), the noise does not.
+    """
+    ratio = _RATIO_AT_LIMIT * np.exp(b_factor / 2 * (inv_d2.max() - inv_d2))
+    noise = rng.normal(size=len(signal)) + 1j * rng.normal(size=len(signal))
+    for shell in resolution_shells(inv_d2):
+        noise[shell] *= np.sqrt((np.abs(signal[shell]) ** 2).mean() / ratio[shell] / 2)
+    half = ratio / (2 + ratio)
+    return np.asarray(np.sqrt(2 * half / (1 + half)) * (signal + noise), np.complex64)
+
+
+def _sharpened(coefficients: Complex, inv_d2: Floats, rng: np.random.Generator) -> Complex:
+    """Return coefficients that fall as those of a B-factor near zero, or of a larger one where a user was careful."""
+    amplitude = np.zeros(len(coefficients))
+    for shell in resolution_shells(inv_d2):
+        amplitude[shell] = np.sqrt((np.abs(coefficients[shell]) ** 2).mean())
+    fine = inv_d2 > 0.01  # below 10 Å the shape of the particle rules
+    slope = np.polyfit(inv_d2[fine], np.log(np.maximum(amplitude[fine], 1e-9)), 1)[0]
+    return np.asarray(coefficients * np.exp(-rng.uniform(0.4, 1.1) * slope * inv_d2), np.complex64)
+
+
+def _mask(structure: gemmi.Structure, shape: tuple[int, ...], radius: float) -> NDArray[np.float32]:
+    """Return a mask, shape (nu, nv, nw), of what lies within `radius` Å of the molecule, with an edge of 3 Å."""
+    grid = gemmi.FloatGrid(*shape)
+    grid.set_unit_cell(structure.cell)
+    grid.spacegroup = structure.find_spacegroup()
+    gemmi.SolventMasker(gemmi.AtomicRadiiSet.Cctbx).put_mask_on_float_grid(grid, structure[0])
+    lengths = structure.cell.parameters[:3]
+    spacing = [length / n for length, n in zip(lengths, shape, strict=True)]
+    distance = ndimage.distance_transform_edt(grid.array > 0.5, sampling=spacing)
+    return np.asarray(np.clip(1 - (distance - radius) / 3, 0, 1), np.float32)
