@@ -44,8 +44,8 @@ RANGES: tuple[ResolutionRange, ...] = (
     ResolutionRange("medium", 2.5, 3.5, 1.0, window=48, frame=8.0, label_radius=2.2),
     ResolutionRange("low", 3.5, 4.5, 1.0, window=48, frame=8.0, label_radius=2.5),
 )
-#: One network for all but the low range: what is learnt at one resolution is of use at every other.
-WIDE = ResolutionRange("wide", 1.8, 3.5, 1.0, window=48, frame=8.0, label_radius=2.1)
+#: One network for all: what is learnt at one resolution is of use at every other.
+WIDE = ResolutionRange("wide", 1.8, 4.5, 1.0, window=48, frame=8.0, label_radius=2.1)
 
 #: Finest and coarsest resolution in Å that a map may have.
 FINEST, COARSEST = 0.5, 5.0

@@ -22,12 +22,14 @@ from edseg_engine.networks.framenet import FrameNet
 from edseg_engine.networks.neighbournet import NeighbourNet
 from edseg_engine.networks.network import Network, NetworkConfig
 from edseg_engine.networks.residuenet import ResidueNet
-from edseg_engine.resolution import WIDE, ResolutionRange
+from edseg_engine.resolution import ResolutionRange
 
 #: Before the names of the tensors of the classifier of residues, of the network of frames, and of that of neighbours.
 _RESIDUES, _FRAMES, _NEIGHBOURS = "residues.", "frames.", "neighbours."
 #: Counters of batches that batch normalisation keeps; no one uses them.
 _COUNTERS = "num_batches_tracked"
+#: Coarsest resolution (Å) that the shipped weights which run beside others were trained on.
+_COARSEST_BESIDE = 3.5
 #: Lists the weights files of a folder with their checksums, as ``sha256sum`` writes them.
 CHECKSUMS = "SHA256SUMS"
 
@@ -108,6 +110,19 @@ def load_state(net: Network, path: Path) -> None:
         net.load_state_dict(state, strict=False)
     except RuntimeError as error:
         raise WeightsError(f"{path} does not fit the network that it describes.") from error
+
+
+def readers_of(path: Path) -> dict[str, Tensor]:
+    """Return the networks of frames and of neighbours of a weights file, if it has any, as `save_weights` takes them.
+
+    They read density and atoms, not what the first network sees in a map, and so remain of use when that is trained on.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read.
+    """
+    return {k: v for k, v in _read(path)[0].items() if k.startswith((_FRAMES, _NEIGHBOURS))}
 
 
 def load_weights(path: Path) -> Weights:
@@ -227,9 +242,9 @@ def backbone_beside(weights: Weights) -> Weights | None:
 def trust_beside(weights: Weights) -> float:
     """Return the factor by which the answers of the shipped weights that run beside `weights`, if any, count.
 
-    They were trained on maps to 3.5 Å; in coarser ones they help less.
+    In maps that are coarser than those that they were trained on they help less.
     """
-    return 1.0 if _reads_alone(weights) or weights.card.range.d_max <= WIDE.d_max else 1 / 3
+    return 1.0 if _reads_alone(weights) or weights.card.range.d_max <= _COARSEST_BESIDE else 1 / 3
 
 
 def _reads_alone(weights: Weights) -> bool:

@@ -20,7 +20,7 @@ from edseg_engine.errors import TrainingDataError
 from edseg_engine.networks.architectures import build
 from edseg_engine.networks.card import WeightsCard
 from edseg_engine.networks.network import NetworkConfig
-from edseg_engine.networks.weights import load_state, save_weights
+from edseg_engine.networks.weights import load_state, readers_of, save_weights
 from edseg_engine.resolution import ResolutionRange
 from edseg_engine.training.checkpoint import MovingAverage, load_checkpoint, restore, save_checkpoint
 from edseg_engine.training.distributed import Ranks
@@ -64,8 +64,10 @@ class Trainer:
         expect_fixed_sizes(self.device)
         self.net = build(config).to(self.device)
         self.net.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.readers: dict[str, Tensor] = {}
         if start_from is not None:
             load_state(self.net, start_from)
+            self.readers = readers_of(start_from) if config.points > 1 else {}
         self.trained = nn.ModuleList([self.net, self.loss])
         self.optimizers = optimizers_of(self.trained, options.learning_rate, options.weight_decay, options.muon)
         self.average = MovingAverage(self.net, options.ema)
@@ -106,7 +108,7 @@ class Trainer:
         self.best_score, self.stale = saved["best_score"], saved["stale"]
 
     def save(self) -> None:
-        """Write the checkpoint and the averaged weights."""
+        """Write the checkpoint, and the averaged weights with the readers of residues of those that it started from."""
         values = {
             "range": self.range.name,
             "config": self.net.config.to_json(),
@@ -130,11 +132,12 @@ class Trainer:
                 "crystal_share": self.data.crystal_share,
                 "noise_free_share": self.data.noise_free_share,
                 "poor_phases_share": self.data.poor_phases_share,
+                "cryo_em_share": self.data.cryo_em_share,
                 "simulation": asdict(self.data.simulation),
                 "started_from": self.started_from,
             },
         )
-        save_weights(self.average.state, card, self.weights_path)
+        save_weights(self.average.state | self.readers, card, self.weights_path)
 
     @property
     def progress(self) -> float:

@@ -23,8 +23,11 @@ from edseg_engine.dataset.simulate import NOISE_FREE, SimulationOptions
 from edseg_engine.errors import OutputError, TrainingDataError
 from edseg_engine.labels import N_CLASSES, N_POINTS
 from edseg_engine.networks.card import WeightsCard
+from edseg_engine.networks.framenet import FrameNet
+from edseg_engine.networks.residuenet import ResidueNet
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
 from edseg_engine.networks.weights import load_weights, save_weights
+from edseg_engine.residues.features import N_FEATURES
 from edseg_engine.resolution import range_by_name
 from edseg_engine.training.checkpoint import MovingAverage, load_checkpoint, restore, save_checkpoint
 from edseg_engine.training.distributed import Ranks, join_ranks, leave_ranks
@@ -309,3 +312,21 @@ def test_voxels_vote_for_what_the_start_did_or_the_user_says(
     options += ["--votes", votes] if votes else []
     assert main(["train", "network", "low", "--structures", str(folder), *options]) == 0
     assert load_weights(tmp_path / "run" / "low.safetensors").net.config == replace(TINY, points=points)
+
+
+@pytest.mark.parametrize(("votes", "kept"), [("backbone", True), ("centroid", False)])
+def test_what_reads_residues_stays_with_a_network_that_is_trained_on(tmp_path: Path, votes: str, kept: bool) -> None:
+    """It reads density and atoms, so that it needs no training for another first network that votes for atoms."""
+    folder = training_folder(tmp_path / "data")
+    start = tmp_path / "start.safetensors"
+    weights = load_weights(start_of(tmp_path, replace(TINY, points=N_POINTS)))
+    replace(weights, residue_net=ResidueNet(N_FEATURES), frame_net=FrameNet(1, 8)).save(start)
+    options = ["--windows", "2", "--batch", "1", "--workers", "0", "--device", "cpu", "--votes", votes]
+    options += ["--start-from", str(start), "--out", str(tmp_path / "run")]
+    assert main(["train", "network", "low", "--structures", str(folder), *options]) == 0
+    trained, given = load_weights(tmp_path / "run" / "low.safetensors"), load_weights(start)
+    assert trained.residue_net is None
+    assert (trained.frame_net is not None) == kept
+    if trained.frame_net is not None and given.frame_net is not None:
+        torch.testing.assert_close(trained.frame_net.state_dict(), given.frame_net.state_dict())
+    assert not torch.equal(next(trained.net.parameters()), next(given.net.parameters()))

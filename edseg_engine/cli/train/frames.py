@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edseg_engine.cli.arguments import training_data_parser
 
-_EXPERIMENTAL_SHARE, _POOR_PHASES_SHARE = 0.35, 0.75
+_EXPERIMENTAL_SHARE, _POOR_PHASES_SHARE, _CRYO_EM_SHARE = 0.35, 0.75, 0.1
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.networks.card import Calibration
     from edseg_engine.networks.weights import load_weights
     from edseg_engine.options import MOST_CYCLES, check_number
-    from edseg_engine.resolution import RANGES, WIDE
+    from edseg_engine.resolution import WIDE
     from edseg_engine.training.frames import FrameOptions, train_frame_net
     from edseg_engine.training.windows import CrystalSource, DataOptions
 
@@ -74,8 +74,14 @@ def run(args: argparse.Namespace) -> int:
     if args.go_on and weights.frame_net is None:
         raise OptionError(f"{args.weights} holds no network of frames to train on.")
     torch.set_num_threads(args.threads)
-    data = DataOptions(args.structures, args.experimental, _EXPERIMENTAL_SHARE, poor_phases_share=_POOR_PHASES_SHARE)
-    source = CrystalSource(data, replace(WIDE, d_max=RANGES[-1].d_max))
+    data = DataOptions(
+        args.structures,
+        args.experimental,
+        _EXPERIMENTAL_SHARE,
+        poor_phases_share=_POOR_PHASES_SHARE,
+        cryo_em_share=_CRYO_EM_SHARE,
+    )
+    source = CrystalSource(data, WIDE)
     start_of = weights.info.sha256 if args.go_on else ""
     options = FrameOptions(args.residues, args.rounds, args.passes, args.seed, start_of, args.cycles)
     shown = 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edseg_engine.cli.arguments import training_data_parser
 
-_EXPERIMENTAL_SHARE, _POOR_PHASES_SHARE = 0.25, 0.75
+_EXPERIMENTAL_SHARE, _POOR_PHASES_SHARE, _CRYO_EM_SHARE = 0.25, 0.75, 0.1
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from edseg_engine.errors import OptionError
     from edseg_engine.networks.card import Calibration
     from edseg_engine.networks.weights import load_weights
-    from edseg_engine.resolution import RANGES, WIDE
+    from edseg_engine.resolution import WIDE
     from edseg_engine.training.neighbours import NeighbourOptions, train_neighbour_net
     from edseg_engine.training.readings import ReadingOptions, Readings, gather_readings
     from edseg_engine.training.windows import DataOptions
@@ -63,8 +63,14 @@ def run(args: argparse.Namespace) -> int:
             "--residues, --passes, --jobs and --threads are larger than zero, and --seed is not negative."
         )
     torch.set_num_threads(args.threads)
-    data = DataOptions(args.structures, args.experimental, _EXPERIMENTAL_SHARE, poor_phases_share=_POOR_PHASES_SHARE)
-    source = ReadingOptions(data, replace(WIDE, d_max=RANGES[-1].d_max), weights.frame_net, args.seed)
+    data = DataOptions(
+        args.structures,
+        args.experimental,
+        _EXPERIMENTAL_SHARE,
+        poor_phases_share=_POOR_PHASES_SHARE,
+        cryo_em_share=_CRYO_EM_SHARE,
+    )
+    source = ReadingOptions(data, WIDE, weights.frame_net, args.seed)
     options = NeighbourOptions(args.residues, args.passes, args.seed, weights.info.sha256)
 
     def gather() -> Readings:
