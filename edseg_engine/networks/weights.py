@@ -112,8 +112,9 @@ def load_state(net: Network, path: Path) -> None:
         raise WeightsError(f"{path} does not fit the network that it describes.") from error
 
 
-def readers_of(path: Path) -> dict[str, Tensor]:
-    """Return the networks of frames and of neighbours of a weights file, if it has any, as `save_weights` takes them.
+def readers_of(path: Path) -> tuple[dict[str, Tensor], WeightsCard]:
+    """Return the networks of frames and of neighbours of a weights file, if it has any, as `save_weights` takes them,
+    and its card, which says how they were trained.
 
     They read density and atoms, not what the first network sees in a map, and so remain of use when that is trained on.
 
@@ -122,7 +123,8 @@ def readers_of(path: Path) -> dict[str, Tensor]:
     WeightsError
         If the file cannot be read.
     """
-    return {k: v for k, v in _read(path)[0].items() if k.startswith((_FRAMES, _NEIGHBOURS))}
+    state, card = _read(path)
+    return {k: v for k, v in state.items() if k.startswith((_FRAMES, _NEIGHBOURS))}, card
 
 
 def load_weights(path: Path) -> Weights:

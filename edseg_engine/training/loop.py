@@ -8,7 +8,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -64,10 +64,12 @@ class Trainer:
         expect_fixed_sizes(self.device)
         self.net = build(config).to(self.device)
         self.net.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self.readers: dict[str, Tensor] = {}
+        self.card, self.readers = WeightsCard(resolution_range, config), dict[str, Tensor]()
         if start_from is not None:
             load_state(self.net, start_from)
-            self.readers = readers_of(start_from) if config.points > 1 else {}
+            if config.points > 1:
+                self.readers, of_readers = readers_of(start_from)
+                self.card = replace(self.card, frames=of_readers.frames, neighbours=of_readers.neighbours)
         self.trained = nn.ModuleList([self.net, self.loss])
         self.optimizers = optimizers_of(self.trained, options.learning_rate, options.weight_decay, options.muon)
         self.average = MovingAverage(self.net, options.ema)
@@ -122,9 +124,8 @@ class Trainer:
             "stale": self.stale,
         }
         save_checkpoint(self.checkpoint_path, self.net, self.average, values)
-        card = WeightsCard(
-            self.range,
-            self.net.config,
+        card = replace(
+            self.card,
             training={
                 "windows": self.windows,
                 "options": asdict(self.options),

@@ -320,13 +320,15 @@ def test_what_reads_residues_stays_with_a_network_that_is_trained_on(tmp_path: P
     folder = training_folder(tmp_path / "data")
     start = tmp_path / "start.safetensors"
     weights = load_weights(start_of(tmp_path, replace(TINY, points=N_POINTS)))
-    replace(weights, residue_net=ResidueNet(N_FEATURES), frame_net=FrameNet(1, 8)).save(start)
+    card = replace(weights.card, frames={"runs": [{"residues": 7}]})
+    replace(weights, card=card, residue_net=ResidueNet(N_FEATURES), frame_net=FrameNet(1, 8)).save(start)
     options = ["--windows", "2", "--batch", "1", "--workers", "0", "--device", "cpu", "--votes", votes]
     options += ["--start-from", str(start), "--out", str(tmp_path / "run")]
     assert main(["train", "network", "low", "--structures", str(folder), *options]) == 0
     trained, given = load_weights(tmp_path / "run" / "low.safetensors"), load_weights(start)
     assert trained.residue_net is None
     assert (trained.frame_net is not None) == kept
+    assert trained.card.frames == (card.frames if kept else {})
     if trained.frame_net is not None and given.frame_net is not None:
         torch.testing.assert_close(trained.frame_net.state_dict(), given.frame_net.state_dict())
     assert not torch.equal(next(trained.net.parameters()), next(given.net.parameters()))
