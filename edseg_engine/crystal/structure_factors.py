@@ -22,11 +22,11 @@ def structure_factors(
     Parameters
     ----------
     k_sol, b_sol
-        Density (electrons/Å³, or as electrons are scattered) and B-factor (Å²) of the bulk solvent.
+        Density (electrons/Å³; Å/Å³ of scattering length if `electrons`) and B-factor (Å²) of the bulk solvent.
     miller
         int32, shape (n, 3): the reflections wanted; None takes all of the asymmetric unit to `d_min` Å.
     electrons
-        Scatter electrons instead of X-rays.
+        Scatter electrons instead of X-rays, by the form factors of International Tables C, 4.3.2.2.
     """
     calculator = gemmi.DensityCalculatorE() if electrons else gemmi.DensityCalculatorX()
     calculator.d_min, calculator.rate = d_min, 1.5

@@ -3,7 +3,7 @@
 What differs from a crystal's map: electrons are scattered by the potential, in which negative charges are weak; there
 is no lattice, and solvent is often masked away; amplitudes are sharpened until noise shows, which grows with the
 resolution as the Fourier shell correlation says (Rosenthal & Henderson, 2003, J. Mol. Biol. 333, 721); and molecules
-are known worse the further from their core.
+are known worse the further from some place in them.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ _RATIO_AT_LIMIT = 1 / 3
 
 
 def simulate_cryo_em(structure: gemmi.Structure, d_min: float, rng: np.random.Generator) -> DensityMap:
-    """Return the map of a particle of `structure` whose Fourier shell correlation falls to 0.143 at `d_min` Å.
+    """Return the map of a particle of `structure`, whose Fourier shell correlation falls to 0.143 at `d_min` Å.
 
-    The structure is put into a P1 box in place, its waters are removed, and its B-factors are changed.
+    The map is that of a box, which does not repeat; the correlation is that in a mask. The structure is put into the
+    box in place, its waters are removed, and its B-factors are changed.
 
     Raises
     ------
@@ -41,18 +42,22 @@ def simulate_cryo_em(structure: gemmi.Structure, d_min: float, rng: np.random.Ge
     if len(structure) == 0 or structure[0].count_atom_sites() == 0:
         raise ModelFormatError(f"{structure.name} has no atoms to simulate a map from.")
     put_in_box(structure, rng, (6.0, 30.0))
+    cell, spacegroup = structure.cell, structure.find_spacegroup()
     mean_b = rng.uniform(10.0, 30.0) * (d_min / 2.0) ** 1.8
     rescale_b(structure[0], mean_b, rng.uniform(0.25, 0.65))
     _loosen(structure[0], rng.uniform(0.0, 2.0) * mean_b, rng)
     solvent, b_solvent = rng.uniform(0.05, 0.11), rng.uniform(35, 70)
     miller, signal = structure_factors(_weakly_charged(structure, rng), d_min, solvent, b_solvent, electrons=True)
-    inv_d2 = reciprocal_lengths(structure.cell, structure.find_spacegroup(), miller)
-    coefficients = _sharpened(_with_noise(signal, inv_d2, rng.uniform(60.0, 160.0), rng), inv_d2, rng)
-    values = map_values(structure.cell, structure.find_spacegroup(), miller, coefficients)
+    inv_d2 = reciprocal_lengths(cell, spacegroup, miller)
+    mask = _mask(structure, map_values(cell, spacegroup, miller, signal).shape, rng.uniform(3.0, 8.0))
+    fall = rng.uniform(90.0, 160.0) * (d_min / 3.0) ** 2
+    coefficients = _sharpened(_with_noise(signal, inv_d2, fall, float(mask.mean()), rng), inv_d2, rng)
+    values = map_values(cell, spacegroup, miller, coefficients)
     if rng.random() < 0.5:
-        values *= _mask(structure, values.shape, rng.uniform(3.0, 8.0))
-    grid = MapGrid(structure.cell, structure.find_spacegroup(), values.shape)
-    return DensityMap(values, grid, d_min=d_min, source={"simulated": structure.name, "d_min": d_min})
+        values *= mask
+    grid = MapGrid(cell, spacegroup, values.shape)
+    source = {"simulated": structure.name, "d_min": d_min}
+    return DensityMap(values, grid, d_min=d_min, periodic=False, source=source)
 
 
 def _loosen(model: gemmi.Model, most: float, rng: np.random.Generator) -> None:
@@ -76,15 +81,16 @@ def _weakly_charged(structure: gemmi.Structure, rng: np.random.Generator) -> gem
     return copy
 
 
-def _with_noise(signal: Complex, inv_d2: Floats, b_factor: float, rng: np.random.Generator) -> Complex:
+def _with_noise(signal: Complex, inv_d2: Floats, fall: float, inside: float, rng: np.random.Generator) -> Complex:
     """Return the mean of two half maps, weighted by how well they agree.
 
-    Their signal falls with `b_factor` (Å²), the noise does not.
+    The ratio of the powers of signal and noise falls to the resolution limit as by a B-factor `fall` (Å²). It is the
+    one in a mask, the fraction `inside` of the box, which holds all of the signal and that part of the noise.
     """
-    ratio = _RATIO_AT_LIMIT * np.exp(b_factor / 2 * (inv_d2.max() - inv_d2))
+    ratio = _RATIO_AT_LIMIT * np.exp(fall / 2 * (inv_d2.max() - inv_d2))
     noise = rng.normal(size=len(signal)) + 1j * rng.normal(size=len(signal))
     for shell in resolution_shells(inv_d2):
-        noise[shell] *= np.sqrt((np.abs(signal[shell]) ** 2).mean() / ratio[shell] / 2)
+        noise[shell] *= np.sqrt((np.abs(signal[shell]) ** 2).mean() / ratio[shell] / 2 / inside)
     half = ratio / (2 + ratio)
     return np.asarray(np.sqrt(2 * half / (1 + half)) * (signal + noise), np.complex64)
 

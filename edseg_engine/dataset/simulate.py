@@ -100,7 +100,10 @@ def simulation_options(settings: Sequence[str]) -> SimulationOptions:
 
 
 def put_in_box(structure: gemmi.Structure, rng: np.random.Generator, room: tuple[float, float] = (3.0, 9.0)) -> None:
-    """Give a bare molecule a P1 cell in place: a random orientation in a box with `room` (Å) for solvent."""
+    """Give a molecule a P1 cell in place: a random orientation in a box with room for solvent.
+
+    Between the molecule and its next image there are so many Å along each axis, drawn from the range `room`.
+    """
     q, _ = np.linalg.qr(rng.normal(size=(3, 3)))
     q *= np.sign(np.linalg.det(q))
     structure[0].transform_pos_and_adp(gemmi.Transform(gemmi.Mat33(q.tolist()), gemmi.Vec3(0, 0, 0)))

@@ -43,6 +43,8 @@ class Trainer:
         If the folder holds a run of another range, network or loss.
     OptionError
         If there is no such loss, or it does not fit the network.
+    WeightsError
+        If `start_from` cannot be read or is of a network of another shape.
     """
 
     def __init__(
@@ -67,9 +69,10 @@ class Trainer:
         self.card, self.readers = WeightsCard(resolution_range, config), dict[str, Tensor]()
         if start_from is not None:
             load_state(self.net, start_from)
-            if config.points > 1:
-                self.readers, of_readers = readers_of(start_from)
-                self.card = replace(self.card, frames=of_readers.frames, neighbours=of_readers.neighbours)
+        given = self.weights_path if self.checkpoint_path.exists() and self.weights_path.exists() else start_from
+        if given is not None and config.points > 1:  # readers of residues need votes for atoms
+            self.readers, of_readers = readers_of(given)
+            self.card = replace(self.card, frames=of_readers.frames, neighbours=of_readers.neighbours)
         self.trained = nn.ModuleList([self.net, self.loss])
         self.optimizers = optimizers_of(self.trained, options.learning_rate, options.weight_decay, options.muon)
         self.average = MovingAverage(self.net, options.ema)

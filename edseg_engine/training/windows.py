@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+import gemmi
 import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
@@ -111,21 +112,24 @@ class CrystalSource:
                 continue
             pack, index = choices[rng.integers(len(choices))]
             structure = self.packs[pack][index]
-            d_min = rng.uniform(self.range.d_min, self.range.d_max)
-            if self.options.cryo_em_share and rng.random() < self.options.cryo_em_share:
-                density = simulate_cryo_em(structure, d_min, rng)
-                return KnownMap(density, known_residues(structure[0]), structure.name)
             if structure.cell.is_crystal() and structure.cell.volume > MAX_VOLUME:
                 continue
             try:
-                quality = self._quality(rng)
-                options = self._simulation(rng) if quality.kind == "refined" else self.options.simulation
-                density, amplitudes = simulate_crystal(structure, d_min, rng, options, quality)
-                measured = None if quality.kind == "refined" else amplitudes
-                return KnownMap(density, known_residues(structure[0]), structure.name, measured)
+                return self._simulated(structure, rng)
             except (ModelFormatError, RuntimeError):  # gemmi: cells too small for their structure and the like
                 continue
         raise TrainingDataError(f"No map can be simulated from any structure in {self.options.structures}.")
+
+    def _simulated(self, structure: gemmi.Structure, rng: np.random.Generator) -> KnownMap:
+        d_min, measured = rng.uniform(self.range.d_min, self.range.d_max), None
+        if self.options.cryo_em_share and rng.random() < self.options.cryo_em_share:
+            density = simulate_cryo_em(structure, d_min, rng)
+        else:
+            quality = self._quality(rng)
+            options = self._simulation(rng) if quality.kind == "refined" else self.options.simulation
+            density, amplitudes = simulate_crystal(structure, d_min, rng, options, quality)
+            measured = None if quality.kind == "refined" else amplitudes
+        return KnownMap(density, known_residues(structure[0]), structure.name, measured)
 
     def _simulation(self, rng: np.random.Generator) -> SimulationOptions:
         simulation = self.options.simulation

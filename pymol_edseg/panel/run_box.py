@@ -70,7 +70,7 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
         self._lay_out()
         self.open.clicked.connect(self._ask_map)
         self.map.currentTextChanged.connect(self._prefill)
-        self.region.currentTextChanged.connect(lambda text: self.selection.setEnabled(text == _AROUND))
+        self.region.currentTextChanged.connect(self._follow_region)
         self.start.clicked.connect(self._start)
         self.build.clicked.connect(self._build)
         self.browse.clicked.connect(self._ask_file)
@@ -106,6 +106,7 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
     def follow_maps(self) -> None:
         """Offer the maps that are loaded now, and keep the choice."""
         names = [name for name in map_names(self.call.cmd) if not name.endswith("_density") or not self._own(name)]
+        self._follow_region()
         if names == [self.map.itemText(i) for i in range(self.map.count())]:
             return
         chosen = self.map.currentText()
@@ -124,13 +125,22 @@ class RunBox(QtWidgets.QGroupBox):  # type: ignore[misc]
     def _prefill(self, name: str) -> None:
         known = state_of(self.call.cmd).resolutions.find(self.call.cmd, name)
         self.resolution.setText("" if known is None else f"{known:g}")
-        improvable = state_of(self.call.cmd).resolutions.source(self.call.cmd, name) is not None
-        self.cycles.setEnabled(improvable)
-        self.cycles.setToolTip(
-            "Times that Segment reads the map at most: what was found improves poor phases for the next time"
-            if improvable
-            else "Improving the phases needs measured amplitudes: load a file that has them with Load map"
-        )
+        self._follow_region()
+
+    def _follow_region(self) -> None:
+        """Offer cycles where phases can be improved: of a whole crystal, if there may be amplitudes."""
+        region = self.region.currentText()
+        self.selection.setEnabled(region == _AROUND)
+        source = state_of(self.call.cmd).resolutions.source(self.call.cmd, self.map.currentText())
+        self.cycles.setEnabled(source is not None and region in ("auto", "asu"))
+        if source is None:
+            tip = "Improving the phases needs measured amplitudes: load a file that has them with Load map"
+        elif not self.cycles.isEnabled():
+            tip = "Phases are improved for whole crystals: choose the region auto or asu"
+        else:
+            tip = "Times that Segment reads the map at most: with the amplitudes of its file, what was found improves "
+            tip += "poor phases for the next time"
+        self.cycles.setToolTip(tip)
 
     def follow_run(self) -> None:
         """Show how far the run is."""

@@ -116,3 +116,22 @@ def test_simulated_crystals_get_poor_phases(crystal_model: gemmi.Structure, kind
 def test_evaluation_offers_every_kind_of_phases() -> None:
     assert tuple(TYPICAL) == PHASES
     assert {quality.kind for quality in TYPICAL.values()} == set(KINDS)
+
+
+@pytest.mark.parametrize("electrons", [False, True])
+def test_one_atom_scatters_as_its_form_factor_says(electrons: bool) -> None:
+    structure = gemmi.Structure()
+    structure.cell, structure.spacegroup_hm = gemmi.UnitCell(20, 21, 22, 90, 90, 90), "P 1"
+    atom, residue, chain, model = gemmi.Atom(), gemmi.Residue(), gemmi.Chain("A"), gemmi.Model(1)
+    atom.name, atom.element, atom.b_iso, atom.pos = "O", gemmi.Element("O"), 25.0, gemmi.Position(10, 10, 10)
+    residue.name = "HOH"
+    residue.add_atom(atom)
+    chain.add_residue(residue)
+    model.add_chain(chain)
+    structure.add_model(model)
+    structure.setup_cell_images()
+    miller, f = structure_factors(structure, 2.0, 0.0, 50.0, electrons=electrons)
+    form = gemmi.Element("O").c4322 if electrons else gemmi.Element("O").it92
+    inv_d2 = (np.asarray(miller) ** 2 / np.array([20.0, 21.0, 22.0]) ** 2).sum(1)
+    expected = [form.calculate_sf(stol2 := x / 4) * np.exp(-25.0 * stol2) for x in inv_d2]
+    np.testing.assert_allclose(np.abs(f), expected, rtol=0.03, atol=0.01 * max(expected))

@@ -291,7 +291,11 @@ def in_cycles(panel):
     cmd.edseg_load_map(PARAMETERS["reflections"], "unsolved")
     wait_until(lambda: box.map.findText("unsolved") >= 0, 5)
     box.map.setCurrentText("unsolved")
-    REPORT["cycles allowed"] = [*allowed, box.cycles.isEnabled()]
+    allowed.append(box.cycles.isEnabled())
+    box.region.setCurrentText("cell")
+    allowed.append(box.cycles.isEnabled())
+    box.region.setCurrentText("auto")
+    REPORT["cycles allowed"] = allowed
     box.cycles.setValue(0)
     least = box.cycles.value()
     box.cycles.setValue(100)

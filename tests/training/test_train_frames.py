@@ -107,7 +107,7 @@ class Killed(Exception):
 
 
 def source_of(tmp_path: Path) -> CrystalSource:
-    return CrystalSource(DataOptions(training_folder(tmp_path / "data")), replace(WIDE, d_max=4.5))
+    return CrystalSource(DataOptions(training_folder(tmp_path / "data")), WIDE)
 
 
 def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_readings_do_not_depend_on_the_jobs(
     monkeypatch.setattr(reading, "_PART", 60)
     data, net = DataOptions(training_folder(tmp_path / "data")), load_weights(weights_with_frames).frame_net
     assert net is not None
-    options = ReadingOptions(data, replace(WIDE, d_max=4.5), net, 1)
+    options = ReadingOptions(data, WIDE, net, 1)
     reports: list[int] = []
     one, two = (gather_readings(options, 150, jobs, reports.append) for jobs in (1, 2))
     assert len(reports) == 6

@@ -332,3 +332,9 @@ def test_what_reads_residues_stays_with_a_network_that_is_trained_on(tmp_path: P
     if trained.frame_net is not None and given.frame_net is not None:
         torch.testing.assert_close(trained.frame_net.state_dict(), given.frame_net.state_dict())
     assert not torch.equal(next(trained.net.parameters()), next(given.net.parameters()))
+    # A run that goes on has them from its own weights.
+    ranks, longer = Ranks(0, 1, torch.device("cpu")), TrainOptions(windows=4)
+    again = Trainer(tmp_path / "run", trained.card.range, trained.net.config, DataOptions(folder), longer, ranks)
+    again.save()
+    saved = load_weights(again.weights_path)
+    assert ((saved.frame_net is not None), saved.card.frames) == (kept, trained.card.frames)
