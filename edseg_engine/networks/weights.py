@@ -28,8 +28,8 @@ from edseg_engine.resolution import ResolutionRange
 _RESIDUES, _FRAMES, _NEIGHBOURS = "residues.", "frames.", "neighbours."
 #: Counters of batches that batch normalisation keeps; no one uses them.
 _COUNTERS = "num_batches_tracked"
-#: Coarsest resolution (Å) that the shipped weights which run beside others were trained on.
-_COARSEST_BESIDE = 3.5
+#: From this resolution (Å) on maps are coarse, see `coarse_beside`.
+_COARSE = 3.5
 #: Lists the weights files of a folder with their checksums, as ``sha256sum`` writes them.
 CHECKSUMS = "SHA256SUMS"
 
@@ -241,12 +241,9 @@ def backbone_beside(weights: Weights) -> Weights | None:
     return None if _reads_alone(weights) else _shipped("backbone")
 
 
-def trust_beside(weights: Weights) -> float:
-    """Return the factor by which the answers of the shipped weights that run beside `weights`, if any, count.
-
-    In maps that are coarser than those that they were trained on they help less.
-    """
-    return 1.0 if _reads_alone(weights) or weights.card.range.d_max <= _COARSEST_BESIDE else 1 / 3
+def coarse_beside(weights: Weights) -> bool:
+    """Return whether `weights` read coarse maps, for which the shipped ones that run beside them tell less."""
+    return not _reads_alone(weights) and weights.card.range.d_min >= _COARSE
 
 
 def _reads_alone(weights: Weights) -> bool:

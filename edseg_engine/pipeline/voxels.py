@@ -20,14 +20,15 @@ from edseg_engine.inference.volume import Volume, as_read, prepare_volumes
 from edseg_engine.io.read import read_map
 from edseg_engine.io.validation import checked_map
 from edseg_engine.networks.neighbournet import NeighbourNet
-from edseg_engine.networks.weights import Weights, backbone_beside, choose_weights, trust_beside
+from edseg_engine.networks.weights import Weights, backbone_beside, choose_weights, coarse_beside
 from edseg_engine.options import SegmentOptions
 from edseg_engine.pipeline.sizes import memory_needed, require_run_memory
 from edseg_engine.progress import Clock, part_of
 from edseg_engine.residues.classify import Classifier
 from edseg_engine.resolution import ResolutionRange, range_of_resolution
 
-#: Weight of the network that votes for atoms in the mean of both networks' answers.
+#: Weight of the network that votes for atoms in the mean of both networks' answers; in coarse maps its answers are
+#: these votes alone.
 _SHARE_BESIDE = 0.4
 
 
@@ -216,7 +217,7 @@ def _predict(
         if beside is not None:
             progress = part_of(clock.progress, first, 1.0)
             others = predict_views(beside.net, volumes, beside.card.range, device, progress)
-            share = _SHARE_BESIDE * trust_beside(weights)
+            share = 0.0 if coarse_beside(weights) else _SHARE_BESIDE
             parts = [mixed(part, other, share) for part, other in zip(parts, others, strict=True)]
         of_atoms = beside or weights
         reader = FrameReader(read, of_atoms.frame_net) if of_atoms.frame_net else None

@@ -19,7 +19,7 @@ from edseg_engine.inference.predict import VoxelPrediction
 from edseg_engine.labels import N_LABELS
 from edseg_engine.networks.card import Calibration
 from edseg_engine.networks.residuenet import ResidueNet
-from edseg_engine.networks.weights import Weights, trust_beside
+from edseg_engine.networks.weights import Weights, coarse_beside
 from edseg_engine.residues.composition import highest_confidence
 from edseg_engine.residues.features import N_FEATURES, residue_features
 from edseg_engine.residues.instances import Instances
@@ -27,6 +27,8 @@ from edseg_engine.residues.instances import Instances
 #: Weight of what is read in the frames of residues, in the geometric mean with what their voxels say: in a map where
 #: the voxels are sure of all, and what is added where they are sure of none, for frames were trained on poor phases.
 _SHARE_OF_FRAMES, _LARGER_SHARE = 0.35, 0.6
+#: Factor of this weight in coarse maps.
+_TRUST_IN_COARSE = 0.6
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Classifier:
                 f"{weights.info.name} reads {net.n_features} features of each residue; this version of edseg computes "
                 f"{N_FEATURES}."
             )
-        return cls(net, weights.card.calibration_of(cycle), trust_beside(weights))
+        return cls(net, weights.card.calibration_of(cycle), _TRUST_IN_COARSE if coarse_beside(weights) else 1.0)
 
     def raw(
         self, instances: Instances, prediction: VoxelPrediction, in_frames: NDArray[np.float64] | None = None
