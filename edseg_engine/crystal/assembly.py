@@ -14,6 +14,8 @@ from edseg_engine.crystal.symmetry import Symmetry
 NEIGHBOUR = 12.0
 #: Å that a residue's nearest neighbour may be farther away for each Å that it then is nearer to the molecule's centre.
 COMPACTNESS = 0.15
+#: A point of the cell (fractions of its edges) that lies on no element of any symmetry.
+_MIDDLE = np.array([0.47, 0.44, 0.41])
 
 
 def assemble(centroids: NDArray[np.float64], symmetry: Symmetry) -> NDArray[np.float64]:
@@ -21,8 +23,8 @@ def assemble(centroids: NDArray[np.float64], symmetry: Symmetry) -> NDArray[np.f
 
     A spanning tree is grown from the best-connected residue (Prim): the residue comes next whose nearest copy is
     nearest to what is already placed, with some preference for the centre, so that no molecule grows into its own
-    symmetry copy. What is left without a neighbour starts a new tree. Each tree is then moved as a whole by the lattice
-    translation that brings its centre into the cell.
+    symmetry copy. What is left without a neighbour starts a new tree. Of the copies of each tree as a whole the one is
+    taken whose centre is in the cell and nearest to `_MIDDLE`, so that the last digits of positions do not choose.
     """
     k = len(centroids)
     if not symmetry.periodic or k == 0:
@@ -32,7 +34,9 @@ def assemble(centroids: NDArray[np.float64], symmetry: Symmetry) -> NDArray[np.f
     fractional = symmetry.to_fractional(centroids)
     placed = np.full((k, 3), np.nan)
     done = np.zeros(k, bool)
-    for start in np.argsort([-len(n) for n in near], kind="stable"):
+    # A sum of distances, unlike a number of neighbours, hardly changes with the last digit of a position.
+    away = [np.linalg.norm(images.positions[n] - c, axis=1) for c, n in zip(centroids, near, strict=True)]
+    for start in np.argsort([-(NEIGHBOUR - each).sum() for each in away], kind="stable"):
         if done[start]:
             continue
         tree: list[int] = []
@@ -60,5 +64,14 @@ def assemble(centroids: NDArray[np.float64], symmetry: Symmetry) -> NDArray[np.f
                 to_neighbour = np.linalg.norm(images.positions[image] - centroids[residue])
                 to_centre = np.linalg.norm(symmetry.orthogonalisation @ (position - total / len(tree)))
                 heapq.heappush(heap, (float(to_neighbour + COMPACTNESS * to_centre), len(poses) - 1, other))
-        placed[tree] -= np.floor(placed[tree].mean(0))
+        placed[tree] = _canonical(placed[tree], symmetry)
     return symmetry.to_orthogonal(placed)
+
+
+def _canonical(tree: NDArray[np.float64], symmetry: Symmetry) -> NDArray[np.float64]:
+    """Return the copy of a molecule (n, 3), in fractional coordinates, that `assemble` takes."""
+    centres = symmetry.rotations @ tree.mean(0) + symmetry.translations
+    shifts = np.floor(centres)
+    away = np.linalg.norm((centres - shifts - _MIDDLE) @ symmetry.orthogonalisation.T, axis=1)
+    best = int(away.argmin())
+    return np.asarray(tree @ symmetry.rotations[best].T + symmetry.translations[best] - shifts[best])
