@@ -89,17 +89,22 @@ def _with_noise(signal: Complex, inv_d2: Floats, fall: float, inside: float, rng
     """
     ratio = _RATIO_AT_LIMIT * np.exp(fall / 2 * (inv_d2.max() - inv_d2))
     noise = rng.normal(size=len(signal)) + 1j * rng.normal(size=len(signal))
-    for shell in resolution_shells(inv_d2):
-        noise[shell] *= np.sqrt((np.abs(signal[shell]) ** 2).mean() / ratio[shell] / 2 / inside)
+    noise *= _typical(signal, inv_d2) / np.sqrt(2 * ratio * inside)
     half = ratio / (2 + ratio)
     return np.asarray(np.sqrt(2 * half / (1 + half)) * (signal + noise), np.complex64)
 
 
-def _sharpened(coefficients: Complex, inv_d2: Floats, rng: np.random.Generator) -> Complex:
-    """Return coefficients that fall as those of a B-factor near zero, or of a larger one where a user was careful."""
+def _typical(coefficients: Complex, inv_d2: Floats) -> Floats:
+    """Return the root mean square amplitude (n,) in the resolution shell of each coefficient."""
     amplitude = np.zeros(len(coefficients))
     for shell in resolution_shells(inv_d2):
         amplitude[shell] = np.sqrt((np.abs(coefficients[shell]) ** 2).mean())
+    return amplitude
+
+
+def _sharpened(coefficients: Complex, inv_d2: Floats, rng: np.random.Generator) -> Complex:
+    """Return coefficients that fall as those of a B-factor near zero, or of a larger one where a user was careful."""
+    amplitude = _typical(coefficients, inv_d2)
     fine = inv_d2 > 0.01  # below 10 Å the shape of the particle rules
     slope = np.polyfit(inv_d2[fine], np.log(np.maximum(amplitude[fine], 1e-9)), 1)[0]
     return np.asarray(coefficients * np.exp(-rng.uniform(0.4, 1.1) * slope * inv_d2), np.complex64)

@@ -81,6 +81,11 @@ class DataOptions:
     split: str = "train"
     left_out_fold: int = 0
 
+    @classmethod
+    def of_readers(cls, structures: Path, experimental: Path | None, experimental_share: float) -> DataOptions:
+        """Return what networks that read residues are trained on: mostly poor phases, and some maps of cryo-EM."""
+        return cls(structures, experimental, experimental_share, poor_phases_share=0.75, cryo_em_share=0.1)
+
 
 class CrystalSource:
     """Draws labelled crystals at a random resolution of the range."""

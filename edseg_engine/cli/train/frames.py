@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edseg_engine.cli.arguments import training_data_parser
 
-_EXPERIMENTAL_SHARE, _POOR_PHASES_SHARE, _CRYO_EM_SHARE = 0.35, 0.75, 0.1
+_EXPERIMENTAL_SHARE = 0.35
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -74,13 +74,7 @@ def run(args: argparse.Namespace) -> int:
     if args.go_on and weights.frame_net is None:
         raise OptionError(f"{args.weights} holds no network of frames to train on.")
     torch.set_num_threads(args.threads)
-    data = DataOptions(
-        args.structures,
-        args.experimental,
-        _EXPERIMENTAL_SHARE,
-        poor_phases_share=_POOR_PHASES_SHARE,
-        cryo_em_share=_CRYO_EM_SHARE,
-    )
+    data = DataOptions.of_readers(args.structures, args.experimental, _EXPERIMENTAL_SHARE)
     source = CrystalSource(data, WIDE)
     start_of = weights.info.sha256 if args.go_on else ""
     options = FrameOptions(args.residues, args.rounds, args.passes, args.seed, start_of, args.cycles)

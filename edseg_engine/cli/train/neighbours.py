@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edseg_engine.cli.arguments import training_data_parser
 
-_EXPERIMENTAL_SHARE, _POOR_PHASES_SHARE, _CRYO_EM_SHARE = 0.25, 0.75, 0.1
+_EXPERIMENTAL_SHARE = 0.25
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -63,13 +63,7 @@ def run(args: argparse.Namespace) -> int:
             "--residues, --passes, --jobs and --threads are larger than zero, and --seed is not negative."
         )
     torch.set_num_threads(args.threads)
-    data = DataOptions(
-        args.structures,
-        args.experimental,
-        _EXPERIMENTAL_SHARE,
-        poor_phases_share=_POOR_PHASES_SHARE,
-        cryo_em_share=_CRYO_EM_SHARE,
-    )
+    data = DataOptions.of_readers(args.structures, args.experimental, _EXPERIMENTAL_SHARE)
     source = ReadingOptions(data, WIDE, weights.frame_net, args.seed)
     options = NeighbourOptions(args.residues, args.passes, args.seed, weights.info.sha256)
 
