@@ -22,9 +22,12 @@ from edseg_engine.crystal.phasing import (
     with_flat_solvent,
 )
 from edseg_engine.crystal.structure_factors import structure_factors
+from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.errors import EdsegError, OptionError
+from edseg_engine.improvement.averaging import averaged_over_copies
 from edseg_engine.improvement.expected import ReadResidues, expected_model
 from edseg_engine.io.reflections import Amplitudes
+from edseg_engine.residues.superpositions import find_superpositions
 
 #: Shares in the next map: of the model's, of the map before, and of the map that the cycles began with. The last two
 #: know what the model lacks, and keep its errors from growing.
@@ -56,8 +59,9 @@ def best_reading(
     """Return the surest reading of a map, or of those that follow from it with better phases.
 
     Each reading makes a model of one asymmetric unit (`expected_model`), whose sigmaA-weighted 2mFo-DFc coefficients,
-    with the phases of a flattened solvent, are averaged with those of the maps before. This ends with the first map
-    that is read less surely than the one before it; the second may be read a little less surely than the first.
+    with the phases of a flattened solvent, are averaged with those of the maps before. Copies of a molecule are read
+    in their mean density (`averaged_over_copies`). This ends with the first map that is read less surely than the one
+    before it; the second may be read a little less surely than the first.
 
     Parameters
     ----------
@@ -78,7 +82,7 @@ def best_reading(
         See `require_crystal`.
     """
     require_crystal(start, amplitudes)
-    measured = _measured(amplitudes, float(start.d_min or 0.0))
+    measured, symmetry = _measured(amplitudes, float(start.d_min or 0.0)), Symmetry(start.cell, start.spacegroup)
     first = last = map_coefficients(start, measured.miller)
     density, best = start, read(start)
     residues = residues_of(best)
@@ -88,6 +92,8 @@ def best_reading(
         of_model = _model_coefficients(measured, density, residues)
         last = _OF_MODEL * of_model + _OF_LAST * _as_strong(last, of_model) + _OF_FIRST * _as_strong(first, of_model)
         density = _map(measured, _as_strong(last, first), start, number + 1)
+        copies = find_superpositions(residues.atoms, residues.probabilities, symmetry)
+        density = averaged_over_copies(density, copies)
         try:
             reading = read(density)
         except EdsegError:  # what was read before stays

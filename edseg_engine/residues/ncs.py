@@ -1,53 +1,20 @@
-"""Copies of a molecule that no symmetry of the crystal relates, and what they say of each other's residues.
+"""What copies of a molecule that no symmetry of the crystal relates say of each other's residues.
 
 Many crystals of proteins hold a molecule more than once in the asymmetric unit (non-crystallographic symmetry, NCS).
-The density of each copy has errors of its own, so that their classes are told better together. The copies are found by
-the residues themselves, without a sequence: residues whose surroundings are alike tell a superposition, which holds if
-what it brings together is of the same class far more often than by chance.
-Averaging the density itself between copies is as old as phasing (Rossmann & Blow, 1963); here beliefs are averaged.
+The density of each copy has errors of its own, so that their classes are told better together. Beliefs are averaged
+here; the density itself, which is as old as phasing (Rossmann & Blow, 1963), in `edseg_engine.improvement.averaging`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.spatial import cKDTree
-from scipy.spatial.transform import Rotation
 
-from edseg_engine.crystal.symmetry import Images, Symmetry
-from edseg_engine.inference.frames import CA, axes_of, with_frames
-from edseg_engine.residues.composition import SHARES
+from edseg_engine.crystal.symmetry import Symmetry
+from edseg_engine.residues.superpositions import GUESSED, find_superpositions, frequencies, surest
 
-#: What surrounds a residue is its neighbours within so many Å, sorted into so many cells of so many Å along each axis.
-_SURROUNDINGS, _CELLS, _CELL = 12.0, 6, 4.0
-#: At most so many residues are compared with all others, and each superposed with so many that are most alike.
-_COMPARED, _MOST_ALIKE = 1000, 4
-#: At most so many superpositions are tried, or as many as there are residues.
-_TRIES = 300
-#: A superposition grows: residues so far (Å) from the one it began with, so far (Å) from their partner, and with axes
-#: whose cosines are at least so large, make the next.
-_STEPS = ((10.0, 4.0, 0.3), (15.0, 3.0, 0.5), (25.0, 2.5, 0.5), (40.0, 2.0, 0.5), (40.0, 2.0, 0.5))
-#: So far from the residues are their symmetry copies looked at.
-_REACH = _STEPS[-1][0]
-#: Fewest pairs to superpose, and to be a copy.
-_FEWEST, _FEWEST_OF_COPY = 6, 10
-#: Of the neighbours (Å) of a pair this share must be paired too.
-_NEIGHBOURS, _SUPPORT = 8.0, 0.5
-#: Share of each residue's class that is guesswork: nothing is believed more than that.
-_GUESSED = 0.1
-#: Copies must be so much more likely (nats) than a chance superposition, with this estimated share of their residues
-#: the same, and with at least this share of the mean evidence of those that have most in all.
-_EVIDENCE, _SAME, _AS_SURE = 20.0, 0.85, 0.65
-#: Copies whose beliefs differ by less than this share of what they leave open have the same density, and no errors of
-#: their own: symmetry that was imposed on the map, or is not that of the region read. Others differ by 0.07 at least.
-_SAME_DENSITY = 0.05
-#: No pair is believed more to be one residue than this.
-_SUREST = 0.95
 #: What copies say counts this much: their errors are not independent.
 _WEIGHT = 0.7
 
@@ -73,8 +40,8 @@ class Copies:
 
 def pooled_over_copies(probabilities: NDArray[np.float64], copies: Copies) -> NDArray[np.float64]:
     """Return class probabilities (k, 17) that heed what the copies of each residue say."""
-    prior = _prior(probabilities)
-    sure = copies.probability[:, None] * (1 - _GUESSED)
+    prior = frequencies(probabilities)
+    sure = copies.probability[:, None] * (1 - GUESSED)
     logarithms = np.log(np.maximum(probabilities, 1e-9))
     for one, other in (copies.pairs.T, copies.pairs[:, ::-1].T):
         np.add.at(logarithms, one, _WEIGHT * np.log(sure * probabilities[other] / prior + 1 - sure))
@@ -83,197 +50,16 @@ def pooled_over_copies(probabilities: NDArray[np.float64], copies: Copies) -> ND
 
 
 def find_copies(atoms: NDArray[np.float64], probabilities: NDArray[np.float64], symmetry: Symmetry) -> Copies:
-    """Return which residues are the same in copies of a molecule.
+    """Return which residues are the same in copies of a molecule whose densities have errors of their own.
 
     Parameters
     ----------
-    atoms
-        shape (k, n, 3): positions in Å, the first three N, CA and C; residues that lack one (NaN) have no copies.
-    probabilities
-        shape (k, 17): of their classes.
-    symmetry
-        Of the crystal. What it relates is one residue, not a copy.
+    atoms, probabilities, symmetry
+        See `find_superpositions`.
     """
-    known = with_frames(atoms)
-    if len(known) < 2 * _FEWEST_OF_COPY:
-        return Copies(np.zeros((0, 2), np.intp), np.zeros(0))
-    crystal = _Crystal(atoms[known], probabilities[known], symmetry)
-    found = sorted(_superpositions(crystal), key=lambda each: -each.evidence)
-    found = [each for each in found if each.mean >= _AS_SURE * found[0].mean]
-    surest: dict[tuple[int, int], float] = {}
-    for each in found:
+    likely: dict[tuple[int, int], float] = {}
+    for each in surest(each for each in find_superpositions(atoms, probabilities, symmetry) if each.differ):
         for (one, other), probability in zip(each.pairs.tolist(), each.probability.tolist(), strict=True):
-            surest[one, other] = max(surest.get((one, other), 0.0), probability)
-    pairs = np.array(list(surest), np.intp).reshape(-1, 2)
-    return Copies(known[pairs], np.array(list(surest.values()), np.float64))
-
-
-@dataclass(frozen=True, eq=False)
-class _Superposition:
-    """Pairs that a superposition brings together, as `Copies`; its evidence (nats), and the mean over its pairs."""
-
-    pairs: NDArray[np.intp]
-    probability: NDArray[np.float64]
-    evidence: float
-    mean: float
-
-
-@dataclass(frozen=True, eq=False)
-class _Crystal:
-    """Residues whose main chains are known, and their symmetry copies around them."""
-
-    atoms: NDArray[np.float64]
-    probabilities: NDArray[np.float64]
-    symmetry: Symmetry
-
-    @cached_property
-    def ca(self) -> NDArray[np.float64]:
-        return self.atoms[:, CA]
-
-    @cached_property
-    def axes(self) -> NDArray[np.float64]:
-        return axes_of(self.atoms)
-
-    @cached_property
-    def prior(self) -> NDArray[np.float64]:
-        return _prior(self.probabilities)
-
-    @cached_property
-    def images(self) -> Images:
-        return self.symmetry.images_in_box(self.ca, self.ca.min(0) - _REACH, self.ca.max(0) + _REACH)
-
-    @cached_property
-    def axes_of_images(self) -> NDArray[np.float64]:
-        return np.asarray(self.symmetry.turns[self.images.operation] @ self.axes[self.images.index])
-
-    @cached_property
-    def tree(self) -> cKDTree:
-        return cKDTree(self.images.positions)
-
-    def matches(
-        self,
-        rotation: NDArray[np.float64],
-        shift: NDArray[np.float64],
-        centre: NDArray[np.float64],
-        step: tuple[float, float, float],
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Return which images around `centre` come to lie on which others, in one of `_STEPS`; each at most once."""
-        radius, distance, cosine = step
-        here = np.array(self.tree.query_ball_point(centre, radius), np.intp)
-        away, there = self.tree.query(self.images.positions[here] @ rotation.T + shift, distance_upper_bound=distance)
-        order = np.argsort(away, kind="stable")[: np.isfinite(away).sum()]
-        nearest = order[np.unique(there[order], return_index=True)[1]]
-        here, there = here[nearest], there[nearest]
-        cosines = np.einsum("kxa,kxa->ka", rotation @ self.axes_of_images[here], self.axes_of_images[there])
-        alike = (cosines[:, :2] > cosine).all(1)
-        return here[alike], there[alike]
-
-
-def _superpositions(crystal: _Crystal) -> Iterator[_Superposition]:
-    """Yield the superpositions that the evidence is for, none twice from the same pair."""
-    seen: set[tuple[int, int]] = set()
-    tries = max(_TRIES, len(crystal.ca))
-    for one, other in _alike(crystal):
-        pair = (min(one, other), max(one, other))
-        if pair in seen:
-            continue
-        if not tries:
-            return
-        tries -= 1
-        found = _superpose(crystal, one, other)
-        if found is not None:
-            seen.update(map(tuple, found.pairs.tolist()))
-            if found.evidence >= _EVIDENCE:
-                yield found
-
-
-def _alike(crystal: _Crystal) -> list[tuple[int, int]]:
-    """Return pairs of residues whose surroundings are alike, the most alike first."""
-    k = len(crystal.ca)
-    chosen = np.unique(np.linspace(0, k - 1, min(k, _COMPARED)).astype(np.intp))
-    ours = _surroundings(crystal, chosen)
-    best, partner = np.zeros((len(chosen), 0), np.float32), np.zeros((len(chosen), 0), np.intp)
-    total = np.zeros(len(chosen))
-    for block in np.array_split(np.arange(k), -(-k // _COMPARED)):
-        alike = ours @ (ours if len(chosen) == k else _surroundings(crystal, block)).T
-        alike[chosen[:, None] == block] = 0.0
-        total += alike.sum(1)
-        best, partner = np.hstack([best, alike]), np.hstack([partner, np.broadcast_to(block, alike.shape)])
-        most = np.argpartition(-best, _MOST_ALIKE - 1, axis=1)[:, :_MOST_ALIKE]
-        best, partner = np.take_along_axis(best, most, 1), np.take_along_axis(partner, most, 1)
-    beyond_usual = best - total[:, None] / k  # helices are like many
-    rows, columns = np.unravel_index(np.argsort(-beyond_usual, axis=None, kind="stable"), best.shape)
-    return list(zip(chosen[rows].tolist(), partner[rows, columns].tolist(), strict=True))
-
-
-def _surroundings(crystal: _Crystal, chosen: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Return what surrounds the chosen residues in their frames: how much of each class is in each cell, as unit
-    vectors (n, cells * 17)."""
-    images = crystal.images
-    pairs = cKDTree(crystal.ca[chosen]).sparse_distance_matrix(crystal.tree, _SURROUNDINGS, output_type="ndarray")
-    residue, image = pairs["i"].astype(np.intp), pairs["j"]
-    away = images.positions[image] - crystal.ca[chosen[residue]]
-    place = np.einsum("nx,nxa->na", away, crystal.axes[chosen[residue]]) / _CELL + (_CELLS - 1) / 2
-    lowest = np.floor(place).astype(np.intp)
-    rows, columns, shares = [], [], []
-    for corner in np.ndindex(2, 2, 2):  # shared between the nearest cells, as far as they are near
-        cell = lowest + corner
-        inside = ((cell >= 0) & (cell < _CELLS)).all(1)
-        rows.append((residue * _CELLS**3 + np.ravel_multi_index(cell.T, (_CELLS,) * 3, mode="clip"))[inside])
-        columns.append(images.index[image][inside])
-        shares.append((1 - np.abs(place - cell)).prod(1)[inside])
-    shape = (len(chosen) * _CELLS**3, len(crystal.ca))
-    entries = (np.concatenate(rows), np.concatenate(columns))
-    there = csr_array((np.concatenate(shares).astype(np.float32), entries), shape=shape)
-    classes = (crystal.probabilities / np.sqrt(crystal.prior)).astype(np.float32)
-    vectors = np.asarray(there @ classes).reshape(len(chosen), -1)
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
-
-
-def _superpose(crystal: _Crystal, one: int, other: int) -> _Superposition | None:
-    """Return what the superposition of two residues, and then of what surrounds them, brings together."""
-    rotation = crystal.axes[other] @ crystal.axes[one].T
-    shift = crystal.ca[other] - rotation @ crystal.ca[one]
-    positions = crystal.images.positions
-    for step in _STEPS:
-        here, there = crystal.matches(rotation, shift, crystal.ca[one], step)
-        if len(here) < _FEWEST:
-            return None
-        centre, goal = positions[here].mean(0), positions[there].mean(0)
-        rotation = Rotation.align_vectors(positions[there] - goal, positions[here] - centre)[0].as_matrix()
-        shift = goal - rotation @ centre
-    here, there = crystal.matches(rotation, shift, crystal.ca[one], _STEPS[-1])
-    if len(here) < _FEWEST_OF_COPY:
-        return None
-    supported = _supported(crystal, here)
-    pairs = np.sort(crystal.images.index[np.stack([here, there], 1)[supported]], axis=1)
-    pairs = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
-    return _judged(crystal, pairs) if len(pairs) >= _FEWEST_OF_COPY else None
-
-
-def _supported(crystal: _Crystal, here: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Return which of the images that have a partner (n,) have neighbours that have one."""
-    places = crystal.images.positions[here]
-    paired = cKDTree(places).query_ball_point(places, _NEIGHBOURS, return_length=True)
-    everyone = crystal.tree.query_ball_point(places, _NEIGHBOURS, return_length=True)
-    return np.asarray(paired - 1 >= _SUPPORT * (everyone - 1))
-
-
-def _judged(crystal: _Crystal, pairs: NDArray[np.intp]) -> _Superposition:
-    """Weigh how many of the pairs are of one class, by expectation-maximisation of the share that is the same."""
-    one, other = (crystal.probabilities[residues] for residues in pairs.T)
-    left_open = 1 - (one.max(1) * other.max(1)).mean()
-    differ = 1 - np.sqrt(one * other).sum(1).mean() >= _SAME_DENSITY * left_open
-    believed, others = ((1 - _GUESSED) * each + _GUESSED * crystal.prior for each in (one, other))
-    odds = (believed * others / crystal.prior).sum(1)
-    same = 0.5
-    for _ in range(30):
-        same = float((same * odds / (same * odds + 1 - same)).mean())
-    evidence = float(np.log(same * odds + 1 - same).sum()) if differ and same >= _SAME else 0.0
-    same = min(same, _SUREST)
-    return _Superposition(pairs, same * odds / (same * odds + 1 - same), evidence, float(np.log(odds).mean()))
-
-
-def _prior(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how frequent the classes are (17,): half as in this map, half as in proteins."""
-    return 0.5 * probabilities.mean(0) + 0.5 * np.array(SHARES) if len(probabilities) else np.array(SHARES)
+            likely[one, other] = max(likely.get((one, other), 0.0), probability)
+    pairs = np.array(list(likely), np.intp).reshape(-1, 2)
+    return Copies(pairs, np.array(list(likely.values()), np.float64))
