@@ -9,7 +9,7 @@ from functools import cached_property
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import map_coordinates, spline_filter
 from scipy.optimize import least_squares
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
@@ -20,34 +20,39 @@ from edseg_engine.residues.superpositions import Superposition, surest
 
 #: Share of the mean over its copies in the density of a residue.
 _OF_COPIES = 0.5
-#: So near (Å) to the CA of a residue is density its own.
+#: So near (Å) to its CA is the density of a residue.
 _RADIUS = 5.0
 #: Residues whose densities correlate less than this are not averaged, and from the second on in full.
 _UNLIKE, _ALIKE = 0.3, 0.6
 #: A superposition tells of other residues than those before it if more than this share of its pairs is new.
-_NEW = 0.5
+_NEW = 0.1
 #: A residue is on itself again within so many moves, and so near (Å) to where it was.
-_MOVES, _AGAIN = 6, 5.0
+_MOVES, _AGAIN = 12, 5.0
 #: Superpositions are refined on so many points within so many Å, along each axis, of each CA ...
 _SAMPLES, _SAMPLED = 20, 4.0
-#: ... by so many Å at most, rotations counted at this distance (Å), with gradients over so many.
+#: ... by so many Å along and around each axis at most, turns counted at this distance (Å), with gradients over so many.
 _FARTHEST, _LEVER, _STEP = 2.0, 15.0, 0.2
 
 
 def averaged_over_copies(density: DensityMap, superpositions: Sequence[Superposition]) -> DensityMap:
-    """Return a map in which residues that look like their copies have half of the mean of these; the rest stays.
+    """Return a map in which residues that look like their copies have half of the mean of these.
+
+    The rest stays, farther than 5 Å from the CA of such residues. Whether the beliefs of copies differ does not matter
+    here: those of copies that were averaged before hardly do.
 
     Parameters
     ----------
     density
         The map of a whole cell, on a grid that has the symmetry of its space group.
     superpositions
-        As `edseg_engine.residues.superpositions.find_superpositions` finds them. Nothing is averaged where residues of
-        the surest are carried on and on: those are repeats within a molecule, which only look alike.
+        As `edseg_engine.residues.superpositions.find_superpositions` finds them. Those that carry residues on and on
+        are of repeats within a molecule, which only look alike; nothing is averaged if the surest is such.
     """
+    symmetry = Symmetry(density.cell, density.spacegroup)
     chosen = _distinct(surest(superpositions))
-    if not chosen or _endless(chosen[0], Symmetry(density.cell, density.spacegroup)):
+    if not chosen or _endless(chosen[0], symmetry):
         return density
+    chosen = [each for each in chosen if not _endless(each, symmetry)]
     grid = _Grid(density)
     sums, weights = np.zeros(density.values.shape, np.float32), np.zeros(density.values.shape, np.float32)
     for each in _each_once(_refined(grid, each) for each in chosen):
@@ -55,8 +60,8 @@ def averaged_over_copies(density: DensityMap, superpositions: Sequence[Superposi
         np.add.at(sums, points, weight * there)
         np.add.at(weights, points, weight)
     sums, weights = (grid.summed_over_symmetry(values) for values in (sums, weights))
-    values = density.values + _OF_COPIES * (sums - weights * density.values) / np.maximum(weights, 1)
-    return replace(density, values=values.astype(np.float32))
+    change = _OF_COPIES * (sums - weights * density.values) / np.maximum(weights, 1)
+    return replace(density, values=(density.values + change).astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +76,14 @@ class _Grid:
         shape = np.array(self.density.values.shape)
         return np.array(self.density.cell.frac.mat.tolist()) * shape[:, None]
 
+    @cached_property
+    def _splines(self) -> NDArray[np.float32]:
+        return np.asarray(spline_filter(self.density.values, output=np.float32, mode="grid-wrap"))
+
     def at(self, positions: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return the density (n,) at positions (n, 3)."""
         points = self.from_cartesian @ positions.T
-        return np.asarray(map_coordinates(self.density.values, points, order=1, mode="grid-wrap"))
+        return np.asarray(map_coordinates(self._splines, points, mode="grid-wrap", prefilter=False))
 
     def near(self, places: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.intp]]:
         """Return the points (n, 3) of the grid near `places` (m, 3), their positions, and which place is nearest."""
@@ -91,7 +100,7 @@ class _Grid:
         """Return values summed over the points that the symmetry of the crystal makes one."""
         grid = gemmi.FloatGrid(values, self.density.cell, self.density.spacegroup)
         grid.symmetrize_sum()
-        return np.array(grid.array)
+        return np.ascontiguousarray(grid.array)
 
 
 def _distinct(superpositions: Sequence[Superposition]) -> list[Superposition]:

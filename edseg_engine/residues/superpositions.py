@@ -55,12 +55,13 @@ class Superposition:
     ----------
     rotation, shift
         shapes (3, 3) and (3,): from one copy to the other, in Å.
-    places
-        shape (m, 3): CA (Å) of residues of the one that come to lie on others.
+    places, goals
+        shape (m, 3): CA (Å) of residues of the one, and of those of the other that they come to lie on; either may be a
+        symmetry copy of the residue that was given.
     partners
-        shape (m, 2): indices of the residue at each place and of the one it comes to lie on, none twice.
+        shape (m, 2): indices of both, none twice.
     pairs
-        shape (n, 2): the same, the smaller index first.
+        shape (n, 2): the same, the smaller index first; also those of places that a `part` leaves out.
     probability
         shape (n,): that a pair is the same residue.
     evidence, mean
@@ -72,6 +73,7 @@ class Superposition:
     rotation: NDArray[np.float64]
     shift: NDArray[np.float64]
     places: NDArray[np.float64]
+    goals: NDArray[np.float64]
     partners: NDArray[np.intp]
     pairs: NDArray[np.intp]
     probability: NDArray[np.float64]
@@ -87,12 +89,18 @@ class Superposition:
     def inverse(self) -> Superposition:
         """The way back."""
         back = self.rotation.T
-        places, partners = self.moved(self.places), self.partners[:, ::-1]
-        return replace(self, rotation=back, shift=-back @ self.shift, places=places, partners=partners)
+        return replace(
+            self,
+            rotation=back,
+            shift=-back @ self.shift,
+            places=self.goals,
+            goals=self.places,
+            partners=self.partners[:, ::-1],
+        )
 
     def part(self, chosen: NDArray[np.bool_]) -> Superposition:
         """Return the same of some of the places (m,)."""
-        return replace(self, places=self.places[chosen], partners=self.partners[chosen])
+        return replace(self, places=self.places[chosen], goals=self.goals[chosen], partners=self.partners[chosen])
 
 
 def find_superpositions(
@@ -252,14 +260,14 @@ def _superpose(crystal: _Crystal, one: int, other: int) -> Superposition | None:
     here, there = crystal.matches(rotation, shift, crystal.ca[one], _STEPS[-1])
     if len(here) < _FEWEST_OF_COPY:
         return None
-    supported = _supported(crystal, here)
-    partners, first = np.unique(crystal.images.index[np.stack([here, there], 1)[supported]], axis=0, return_index=True)
+    both = np.stack([here, there], 1)[_supported(crystal, here)]
+    partners, first = np.unique(crystal.images.index[both], axis=0, return_index=True)
     others = partners[:, 0] != partners[:, 1]
-    partners, places = partners[others], positions[here[supported][first[others]]]
+    partners, (places, goals) = partners[others], positions[both[first[others]].T]
     pairs = np.unique(np.sort(partners, axis=1), axis=0)
     if len(pairs) < _FEWEST_OF_COPY:
         return None
-    return Superposition(rotation, shift, places, partners, pairs, *_judged(crystal, pairs))
+    return Superposition(rotation, shift, places, goals, partners, pairs, *_judged(crystal, pairs))
 
 
 def _supported(crystal: _Crystal, here: NDArray[np.intp]) -> NDArray[np.bool_]:
