@@ -114,9 +114,10 @@ def name_residues(
         return classify(instances, voxels, classifier), backbone
     reading = prediction.reader.read(backbone.atoms, progress)
     raw = classifier.raw(instances, voxels, reading.probabilities)
-    raw = pooled_over_copies(raw, find_copies(reading.atoms, raw, symmetry))
+    density = prediction.reader.density
+    raw = pooled_over_copies(raw, find_copies(reading.atoms, raw, symmetry), averaged=density.cycle > 1)
     if prediction.neighbour_net is not None:
-        d_min = float(prediction.reader.density.d_min or 0.0)
+        d_min = float(density.d_min or 0.0)
         among = read_among_neighbours(prediction.neighbour_net, reading.atoms, raw, symmetry, d_min)
         raw = geometric_mean(raw, among, _SHARE_OF_NEIGHBOURS)
     return calibrated(raw, instances, voxels.views, classifier.calibration), Backbone(reading.atoms)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.residues.superpositions import GUESSED, find_superpositions, frequencies, surest
 
-#: What copies say counts this much: their errors are not independent.
-_WEIGHT = 0.7
+#: What copies say counts this much: their errors are not independent, and less so where densities were averaged.
+_WEIGHT, _WEIGHT_OF_AVERAGED = 0.7, 0.3
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,26 @@ class Copies:
         return len(self.pairs)
 
 
-def pooled_over_copies(probabilities: NDArray[np.float64], copies: Copies) -> NDArray[np.float64]:
-    """Return class probabilities (k, 17) that heed what the copies of each residue say."""
+def pooled_over_copies(
+    probabilities: NDArray[np.float64], copies: Copies, averaged: bool = False
+) -> NDArray[np.float64]:
+    """Return class probabilities (k, 17) that heed what the copies of each residue say.
+
+    Parameters
+    ----------
+    probabilities
+        shape (k, 17): what each residue says of itself.
+    copies
+        See `find_copies`.
+    averaged
+        Whether they were read in densities that had been averaged between copies.
+    """
+    weight = _WEIGHT_OF_AVERAGED if averaged else _WEIGHT
     prior = frequencies(probabilities)
     sure = copies.probability[:, None] * (1 - GUESSED)
     logarithms = np.log(np.maximum(probabilities, 1e-9))
     for one, other in (copies.pairs.T, copies.pairs[:, ::-1].T):
-        np.add.at(logarithms, one, _WEIGHT * np.log(sure * probabilities[other] / prior + 1 - sure))
+        np.add.at(logarithms, one, weight * np.log(sure * probabilities[other] / prior + 1 - sure))
     together = np.exp(logarithms - logarithms.max(1, keepdims=True))
     return np.asarray(together / together.sum(1, keepdims=True))
 

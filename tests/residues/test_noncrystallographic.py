@@ -171,6 +171,9 @@ def test_a_copy_persuades_but_not_against_all_odds() -> None:
     sure, unsure = np.full(N_LABELS, 0.001), np.full(N_LABELS, 1 / N_LABELS)
     sure[3] = 1 - 0.001 * (N_LABELS - 1)
     np.testing.assert_array_equal(pooled_over_copies(np.array([unsure, sure]), pair).argmax(1), [3, 3])
+    both = np.array([unsure, sure])
+    told, less = (pooled_over_copies(both, pair, averaged)[0].max() for averaged in (False, True))
+    assert unsure.max() < less < 0.8 * told
     other = np.roll(sure, 4)
     contradicted = pooled_over_copies(np.array([other, sure]), pair)
     np.testing.assert_array_equal(contradicted.argmax(1), [7, 3])
