@@ -18,6 +18,8 @@ from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.residues.superpositions import Superposition, surest
 
+#: Copies are averaged with so much evidence a pair (nats), or chance would confirm itself: what was averaged is alike.
+_SURE = 0.7
 #: Share of the mean over its copies in the density of a residue.
 _OF_COPIES = 0.5
 #: So near (Å) to its CA is the density of a residue.
@@ -27,7 +29,7 @@ _UNLIKE, _ALIKE = 0.3, 0.6
 #: A superposition tells of other residues than those before it if more than this share of its pairs is new.
 _NEW = 0.1
 #: A residue is on itself again within so many moves, and so near (Å) to where it was.
-_MOVES, _AGAIN = 12, 5.0
+_MOVES, _AGAIN = 6, 5.0
 #: Superpositions are refined on so many points within so many Å, along each axis, of each CA ...
 _SAMPLES, _SAMPLED = 20, 4.0
 #: ... by so many Å along and around each axis at most, turns counted at this distance (Å), with gradients over so many.
@@ -49,7 +51,7 @@ def averaged_over_copies(density: DensityMap, superpositions: Sequence[Superposi
         are of repeats within a molecule, which only look alike; nothing is averaged if the surest is such.
     """
     symmetry = Symmetry(density.cell, density.spacegroup)
-    chosen = _distinct(surest(superpositions))
+    chosen = _distinct([each for each in surest(superpositions) if each.mean >= _SURE])
     if not chosen or _endless(chosen[0], symmetry):
         return density
     chosen = [each for each in chosen if not _endless(each, symmetry)]
