@@ -52,12 +52,12 @@ def averaged_over_copies(density: DensityMap, superpositions: Sequence[Superposi
     """
     symmetry = Symmetry(density.cell, density.spacegroup)
     chosen = _distinct([each for each in surest(superpositions) if each.mean >= _SURE])
-    if not chosen or _endless(chosen[0], symmetry):
+    closed = [each for each in chosen if not _endless(each, symmetry)]
+    if not closed or closed[0] is not chosen[0]:
         return density
-    chosen = [each for each in chosen if not _endless(each, symmetry)]
     grid = _Grid(density)
     sums, weights = np.zeros(density.values.shape, np.float32), np.zeros(density.values.shape, np.float32)
-    for each in _each_once(_refined(grid, each) for each in chosen):
+    for each in _each_once(_refined(grid, each) for each in closed):
         points, there, weight = _seen_from(grid, each)
         np.add.at(sums, points, weight * there)
         np.add.at(weights, points, weight)
