@@ -12,6 +12,7 @@ import gemmi
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.symmetry import Symmetry
@@ -32,9 +33,10 @@ from edseg_engine.io.mtz import map_columns, write_mtz
 from edseg_engine.io.read import read_map
 from edseg_engine.labels import LABELS
 from edseg_engine.options import SegmentOptions
-from edseg_engine.pipeline import segment
+from edseg_engine.pipeline import run, segment
 from edseg_engine.progress import STAGES, Progress
 from edseg_engine.residues.known import KnownResidues
+from edseg_engine.residues.ncs import Copies, pooled_over_copies
 from edseg_engine.results.files import IMPROVED_FILE, write_results
 from edseg_engine.results.reading import read_results
 from edseg_engine.results.records import Segmentation
@@ -376,3 +378,19 @@ def test_another_cycle_names_more_residues_of_a_map_of_poor_phases(
 def test_cycles_need_measured_amplitudes(crystal_map: DensityMap) -> None:
     with pytest.raises(OptionError, match=r"measured amplitudes.*--cycles"):
         segment(crystal_map, SegmentOptions(cycles=2))
+
+
+def test_copies_count_less_where_their_densities_were_averaged(
+    crystal_map: DensityMap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In improved maps that were not, they count as in a map as it was read."""
+    told: list[bool] = []
+
+    def pooled(probabilities: NDArray[np.float64], copies: Copies, averaged: bool) -> NDArray[np.float64]:
+        told.append(averaged)
+        return pooled_over_copies(probabilities, copies, averaged)
+
+    monkeypatch.setattr(run, "pooled_over_copies", pooled)
+    for averaged in (False, True):
+        segment(replace(crystal_map, cycle=2, averaged=averaged))
+    assert told == [False, True]

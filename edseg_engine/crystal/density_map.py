@@ -40,6 +40,8 @@ class DensityMap:
         What the user should know of how it was read, a sentence each.
     cycle
         1 for a map as it was read; more where its phases were improved, see `edseg_engine.improvement`.
+    averaged
+        Whether copies of a molecule have something of the mean of their densities.
     """
 
     values: NDArray[np.float32] = field(repr=False)
@@ -49,6 +51,7 @@ class DensityMap:
     source: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     cycle: int = 1
+    averaged: bool = False
 
     @property
     def cell(self) -> gemmi.UnitCell:

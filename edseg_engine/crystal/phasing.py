@@ -33,12 +33,14 @@ _AVERAGING = 3.0
 _FLIP = -0.9
 #: Density beyond this many standard deviations is cut before it is transformed back.
 _CEILING = 5.0
+#: Times that the solvent of a map is flattened, and the share that the map with its phases then has.
+_TIMES, _OF_FLAT = 3, 0.5
 #: How much the phases of a modified map count: it still holds the amplitudes and much of the phases it was made of.
 _DEPENDENT = 0.5
 #: Volume (Å³) of a residue in a crystal.
 RESIDUE_VOLUME = 135.0
-#: The solvent is not flattened where there is less of it than this.
-_LEAST_SOLVENT = 0.2
+#: The solvent is not flattened where there is less of it than this; and no more than this is.
+_LEAST_SOLVENT, _MOST_SOLVENT = 0.2, 0.75
 #: Reflections of a resolution shell.
 _PER_SHELL = 400
 
@@ -160,12 +162,14 @@ def sigma_a_coefficients(f_obs: NDArray[np.float32], f_calc: Complex, inv_d2: Fl
 def model_phased(f_obs: NDArray[np.float32], f_calc: Complex, inv_d2: Floats) -> Complex:
     """Return sigmaA-weighted 2mFo-DFc coefficients (n,) of amplitudes with the phases of a model (Read, 1986)."""
     m, d = sigma_a_coefficients(f_obs, f_calc, inv_d2)
-    return (doubled_amplitudes(f_obs, f_calc, m, d) * unit(f_calc)).astype(np.complex64)
+    amplitudes = 2 * m * f_obs - d * np.abs(f_calc)  # negative ones turn the phase
+    return (amplitudes * unit(f_calc)).astype(np.complex64)
 
 
-def doubled_amplitudes(f_obs: NDArray[np.float32], f_calc: Complex, m: Floats, d: Floats) -> Floats:
-    """Return the amplitudes 2mFo-DFc (n,) of a map, see `sigma_a_coefficients`; negative ones turn the phase."""
-    return np.asarray(2 * m * f_obs - d * np.abs(f_calc))
+def as_strong(coefficients: Complex, others: Complex) -> Complex:
+    """Return coefficients (n,) scaled to the power of others (n,): files scale their maps in many ways."""
+    power, wanted = (float((np.abs(values).astype(np.float64) ** 2).sum()) for values in (coefficients, others))
+    return (coefficients * np.sqrt(wanted / max(power, 1e-30))).astype(np.complex64)
 
 
 def map_values(
@@ -202,6 +206,27 @@ def solvent_mask(grid: gemmi.FloatGrid, solvent: float) -> NDArray[np.bool_]:
     return np.asarray(variation < np.quantile(variation, solvent))
 
 
+def with_solvent_flipped(reflections: Reflections, coefficients: Complex, solvent: float) -> Complex:
+    """Return the Fourier coefficients (n,) of the map of those given, with its solvent flipped and high peaks cut.
+
+    Parameters
+    ----------
+    solvent
+        Fraction of the cell that is solvent.
+    """
+    cell, spacegroup, miller = reflections.cell, reflections.spacegroup, reflections.miller
+    data = gemmi.ComplexAsuData(cell, spacegroup, miller, coefficients.astype(np.complex64))
+    grid = data.transform_f_phi_to_map(sample_rate=SAMPLE_RATE)
+    values = grid.array
+    outside = solvent_mask(grid, solvent)
+    level = float(values[outside].mean())
+    ceiling = _CEILING * float(values.std())
+    modified = np.clip(values, None, ceiling)
+    modified[outside] = level + _FLIP * (modified[outside] - level)
+    values[...] = modified
+    return np.asarray(gemmi.transform_map_to_f_phi(grid, half_l=True).get_value_by_hkl(miller))
+
+
 def density_modified(reflections: Reflections, solvent: float, cycles: int = 6) -> Complex:
     """Return better phase centroids (n,): those given, combined with those of the map whose solvent is flipped.
 
@@ -213,21 +238,7 @@ def density_modified(reflections: Reflections, solvent: float, cycles: int = 6) 
     inv_d2 = reflections.inv_d2
     centroids = reflections.centroids
     for _ in range(cycles):
-        data = gemmi.ComplexAsuData(
-            reflections.cell,
-            reflections.spacegroup,
-            reflections.miller,
-            (reflections.amplitudes * centroids).astype(np.complex64),
-        )
-        grid = data.transform_f_phi_to_map(sample_rate=SAMPLE_RATE)
-        values = grid.array
-        outside = solvent_mask(grid, solvent)
-        level = float(values[outside].mean())
-        ceiling = _CEILING * float(values.std())
-        modified = np.clip(values, None, ceiling)
-        modified[outside] = level + _FLIP * (modified[outside] - level)
-        values[...] = modified
-        f_modified = gemmi.transform_map_to_f_phi(grid, half_l=True).get_value_by_hkl(reflections.miller)
+        f_modified = with_solvent_flipped(reflections, reflections.amplitudes * centroids, solvent)
         m, _ = sigma_a_coefficients(reflections.amplitudes, f_modified, inv_d2)
         of_map = (np.clip(m, 0, 0.95) * unit(f_modified)).astype(np.complex64)
         centroids = combined(reflections.centroids, of_map, _DEPENDENT)
@@ -242,8 +253,40 @@ def with_flat_solvent(reflections: Reflections, residues: int, cycles: int = 6) 
     cycles
         See `density_modified`.
     """
-    cell, operations = reflections.cell, reflections.spacegroup.operations()
-    solvent = 1 - residues * RESIDUE_VOLUME * len(operations) / cell.volume
-    if solvent < _LEAST_SOLVENT:
+    solvent = _solvent_to_flatten(reflections, residues)
+    if not solvent:
         return reflections
     return replace(reflections, centroids=density_modified(reflections, solvent, cycles))
+
+
+def with_flatter_solvent(reflections: Reflections, coefficients: Complex, residues: int) -> Complex:
+    """Return the coefficients (n,) of a map with a flatter solvent, if a crystal of so many residues has enough.
+
+    Half of them are 2mFo-DFc with the phases that the map has when its solvent is flipped. This is done three times,
+    the last two with the result in place of the map.
+
+    Parameters
+    ----------
+    reflections
+        What was measured; its phases are not used.
+    coefficients
+        shape (n,): of the map.
+    residues
+        How many there are in an asymmetric unit.
+    """
+    solvent, flatter = _solvent_to_flatten(reflections, residues), coefficients
+    for _ in range(_TIMES if solvent else 0):
+        f_flat = with_solvent_flipped(reflections, flatter, solvent)
+        flat = as_strong(model_phased(reflections.amplitudes, f_flat, reflections.inv_d2), coefficients)
+        flatter = (1 - _OF_FLAT) * coefficients + _OF_FLAT * flat
+    return flatter
+
+
+def _solvent_to_flatten(reflections: Reflections, residues: int) -> float:
+    """Return the fraction of a crystal, of so many residues in an asymmetric unit, whose density may be flattened.
+
+    It is zero where there is too little solvent, and limited, for not all residues may have been found.
+    """
+    cell, operations = reflections.cell, reflections.spacegroup.operations()
+    solvent = 1 - residues * RESIDUE_VOLUME * len(operations) / cell.volume
+    return min(float(solvent), _MOST_SOLVENT) if solvent >= _LEAST_SOLVENT else 0.0

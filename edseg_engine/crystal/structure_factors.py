@@ -16,6 +16,7 @@ def structure_factors(
     b_sol: float,
     miller: NDArray[np.int32] | None = None,
     electrons: bool = False,
+    cutoff: float = 1e-5,
 ) -> tuple[NDArray[np.int32], Complex]:
     """Return Miller indices (n, 3) and the total structure factors (n,) of a crystal.
 
@@ -27,9 +28,11 @@ def structure_factors(
         int32, shape (n, 3): the reflections wanted; None takes all of the asymmetric unit to `d_min` Å.
     electrons
         Scatter electrons instead of X-rays, by the form factors of International Tables C, 4.3.2.2.
+    cutoff
+        Density at which an atom ends, in the units of `k_sol`: 1e-3 electrons/Å³ is faster and errs by 0.1 %.
     """
     calculator = gemmi.DensityCalculatorE() if electrons else gemmi.DensityCalculatorX()
-    calculator.d_min, calculator.rate = d_min, 1.5
+    calculator.d_min, calculator.rate, calculator.cutoff = d_min, 1.5, cutoff
     calculator.set_grid_cell_and_spacegroup(structure)
     calculator.put_model_density_on_grid(structure[0])
     mask = gemmi.FloatGrid(*calculator.grid.shape)

@@ -61,9 +61,11 @@ def averaged_over_copies(density: DensityMap, superpositions: Sequence[Superposi
         points, there, weight = _seen_from(grid, each)
         np.add.at(sums, points, weight * there)
         np.add.at(weights, points, weight)
+    if not weights.any():
+        return density
     sums, weights = (grid.summed_over_symmetry(values) for values in (sums, weights))
     change = _OF_COPIES * (sums - weights * density.values) / np.maximum(weights, 1)
-    return replace(density, values=(density.values + change).astype(np.float32))
+    return replace(density, values=(density.values + change).astype(np.float32), averaged=True)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,28 +14,23 @@ from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.crystal.phasing import (
     Complex,
     Reflections,
-    doubled_amplitudes,
+    as_strong,
     map_coefficients,
     map_values,
-    sigma_a_coefficients,
-    unit,
-    with_flat_solvent,
+    model_phased,
+    with_flatter_solvent,
 )
-from edseg_engine.crystal.structure_factors import structure_factors
 from edseg_engine.crystal.symmetry import Symmetry
 from edseg_engine.errors import EdsegError, OptionError
 from edseg_engine.improvement.averaging import averaged_over_copies
 from edseg_engine.improvement.expected import ReadResidues, expected_model
+from edseg_engine.improvement.occupancies import weighed
 from edseg_engine.io.reflections import Amplitudes
 from edseg_engine.residues.superpositions import find_superpositions
 
 #: Shares in the next map: of the model's, of the map before, and of the map that the cycles began with. The last two
 #: know what the model lacks, and keep its errors from growing.
 _OF_MODEL, _OF_LAST, _OF_FIRST = 0.5, 0.35, 0.15
-#: Density (electrons/Å³) and B-factor (Å²) of the bulk solvent.
-_SOLVENT = (0.35, 45.0)
-#: Cycles of solvent flipping, and the largest figure of merit before them.
-_FLIPS, _LARGEST_MERIT = 3, 0.95
 #: Cells of one crystal differ by less than this share in their edges and these degrees in their angles.
 _SAME_EDGE, _SAME_ANGLE = 0.01, 1.0
 #: Share of the reflections that must have been measured.
@@ -58,10 +53,10 @@ def best_reading(
 ) -> Reading:
     """Return the surest reading of a map, or of those that follow from it with better phases.
 
-    Each reading makes a model of one asymmetric unit (`expected_model`), whose sigmaA-weighted 2mFo-DFc coefficients,
-    with the phases of a flattened solvent, are averaged with those of the maps before. Copies of a molecule are read
-    in their mean density (`averaged_over_copies`). This ends with the first map that is read less surely than the one
-    before it; the second may be read a little less surely than the first.
+    Each reading makes a model of one asymmetric unit (`expected_model`), whose sigmaA-weighted 2mFo-DFc coefficients
+    are averaged with those of the maps before. What is read is this map with a flatter solvent, and with the mean
+    density of copies of a molecule (`averaged_over_copies`). This ends with the first map that is read less surely than
+    the one before it; the second may be read a little less surely than the first.
 
     Parameters
     ----------
@@ -90,8 +85,9 @@ def best_reading(
         if not len(residues) or residues.confidence.mean() > _SURE:
             break
         of_model = _model_coefficients(measured, density, residues)
-        last = _OF_MODEL * of_model + _OF_LAST * _as_strong(last, of_model) + _OF_FIRST * _as_strong(first, of_model)
-        density = _map(measured, _as_strong(last, first), start, number + 1)
+        last = _OF_MODEL * of_model + _OF_LAST * as_strong(last, of_model) + _OF_FIRST * as_strong(first, of_model)
+        flatter = with_flatter_solvent(measured, last, len(residues))
+        density = _map(measured, as_strong(flatter, first), start, number + 1)
         copies = find_superpositions(residues.atoms, residues.probabilities, symmetry)
         density = averaged_over_copies(density, copies)
         try:
@@ -135,20 +131,9 @@ def _measured(amplitudes: Amplitudes, d_min: float) -> Reflections:
 
 
 def _model_coefficients(measured: Reflections, density: DensityMap, read: ReadResidues) -> Complex:
-    """Return 2mFo-DFc coefficients (n,) of the model of what was found, with phases of a flattened solvent."""
-    model = expected_model(density, read)
-    d_min = float(measured.inv_d2.max() ** -0.5)
-    _, f_calc = structure_factors(model, d_min, *_SOLVENT, measured.miller)
-    m, d = sigma_a_coefficients(measured.amplitudes, f_calc, measured.inv_d2)
-    centroids = (np.clip(m, 0, _LARGEST_MERIT) * unit(f_calc)).astype(np.complex64)
-    flat = with_flat_solvent(replace(measured, centroids=centroids), len(read), _FLIPS)
-    return (doubled_amplitudes(measured.amplitudes, f_calc, m, d) * unit(flat.centroids)).astype(np.complex64)
-
-
-def _as_strong(coefficients: Complex, others: Complex) -> Complex:
-    """Return coefficients (n,) scaled to the power of others (n,): files scale their maps in many ways."""
-    power, wanted = (float((np.abs(values).astype(np.float64) ** 2).sum()) for values in (coefficients, others))
-    return (coefficients * np.sqrt(wanted / max(power, 1e-30))).astype(np.complex64)
+    """Return 2mFo-DFc coefficients (n,) of the model of what was found."""
+    f_calc = weighed(expected_model(density, read), measured)
+    return model_phased(measured.amplitudes, f_calc, measured.inv_d2)
 
 
 def _map(measured: Reflections, coefficients: Complex, like: DensityMap, cycle: int) -> DensityMap:

@@ -115,7 +115,7 @@ def name_residues(
     reading = prediction.reader.read(backbone.atoms, progress)
     raw = classifier.raw(instances, voxels, reading.probabilities)
     density = prediction.reader.density
-    raw = pooled_over_copies(raw, find_copies(reading.atoms, raw, symmetry), averaged=density.cycle > 1)
+    raw = pooled_over_copies(raw, find_copies(reading.atoms, raw, symmetry), averaged=density.averaged)
     if prediction.neighbour_net is not None:
         d_min = float(density.d_min or 0.0)
         among = read_among_neighbours(prediction.neighbour_net, reading.atoms, raw, symmetry, d_min)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from edseg_engine.crystal.density_map import DensityMap
-from edseg_engine.crystal.phasing import map_coefficients
-from edseg_engine.dataset.experimental import ExperimentalCrystal, ExperimentalEntry
+from edseg_engine.crystal.phasing import Reflections, map_coefficients, with_flatter_solvent
+from edseg_engine.dataset.experimental import ExperimentalCrystal
 from edseg_engine.dataset.phases import TYPICAL
 from edseg_engine.errors import DeviceError, OptionError
 from edseg_engine.improvement import ReadResidues, best_reading
@@ -22,14 +22,8 @@ from edseg_engine.inference.frames import axes_of
 from edseg_engine.io.reflections import Amplitudes
 from edseg_engine.labels import LABELS, N_LABELS
 from edseg_engine.residues.conformers import atoms_by_name
-from places import CRYSTAL
 
 N, CA = range(2)
-
-
-@pytest.fixture(scope="module")
-def crystal() -> ExperimentalCrystal:
-    return ExperimentalCrystal(ExperimentalEntry("1az5", "dev", 2.0, CRYSTAL))
 
 
 @pytest.fixture(scope="module")
@@ -134,9 +128,33 @@ def test_what_was_read_improves_the_phases(
     assert known < doubted < before - 10
 
 
+def test_a_flatter_solvent_improves_the_phases(
+    crystal: ExperimentalCrystal, measured: Amplitudes, poor: DensityMap
+) -> None:
+    miller, f = measured.cut(2.0).in_asymmetric_unit()
+    reflections = Reflections(measured.cell, measured.spacegroup, miller, f, np.zeros(len(f), np.complex64))
+    of_map, of_model = (map_coefficients(of, miller) for of in (poor, crystal.density(2.0)))
+
+    def error(residues: int) -> float:
+        flatter = with_flatter_solvent(reflections, of_map, residues)
+        return float(np.degrees(np.average(np.abs(np.angle(flatter * of_model.conj())), weights=f)))
+
+    there_is_none, few_missing = 1000, 80
+    assert with_flatter_solvent(reflections, of_map, there_is_none) is of_map
+    assert error(len(crystal.residues.labels)) < error(there_is_none) - 6
+    assert error(few_missing) < error(there_is_none) - 4
+    assert error(5) < error(there_is_none) + 4  # what was not found is no solvent
+
+
 @pytest.mark.parametrize(
     ("sure", "best"),
-    [([0.4, 0.5, 0.6], 2), ([0.4, 0.37, 0.5], 2), ([0.4, 0.5, 0.45], 1), ([0.4, 0.3, 0.9], 0), ([0.95, 0.99, 0.99], 0)],
+    [
+        ([0.4, 0.5, 0.6], 2),
+        ([0.4, 0.37, 0.5], 2),
+        ([0.4, 0.5, 0.45], 1),
+        ([0.4, 0.3, 0.9], 0),
+        ([0.95, 0.99, 0.99], 0),
+    ],
 )
 def test_the_surest_reading_is_taken(
     measured: Amplitudes, poor: DensityMap, truth: ReadResidues, sure: list[float], best: int
