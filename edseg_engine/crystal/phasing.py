@@ -245,18 +245,10 @@ def density_modified(reflections: Reflections, solvent: float, cycles: int = 6) 
     return centroids
 
 
-def with_flat_solvent(reflections: Reflections, residues: int, cycles: int = 6) -> Reflections:
-    """Return the reflections with phases of which the solvent is flat, if a crystal of so many residues has enough.
-
-    Parameters
-    ----------
-    cycles
-        See `density_modified`.
-    """
+def with_flat_solvent(reflections: Reflections, residues: int) -> Reflections:
+    """Return the reflections with phases of which the solvent is flat, if a crystal of so many residues has enough."""
     solvent = _solvent_to_flatten(reflections, residues)
-    if not solvent:
-        return reflections
-    return replace(reflections, centroids=density_modified(reflections, solvent, cycles))
+    return replace(reflections, centroids=density_modified(reflections, solvent)) if solvent else reflections
 
 
 def with_flatter_solvent(reflections: Reflections, coefficients: Complex, residues: int) -> Complex:
