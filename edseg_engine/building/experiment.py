@@ -9,7 +9,7 @@ import numpy as np
 
 from edseg_engine.building.records import MapFile
 from edseg_engine.crystal.density_map import DensityMap
-from edseg_engine.crystal.phasing import Reflections, map_coefficients, unit, values_at
+from edseg_engine.crystal.phasing import Complex, Reflections, map_coefficients, unit, values_at
 from edseg_engine.io.map_coefficients import centroids
 from edseg_engine.io.mtz import map_columns, write_mtz
 from edseg_engine.io.reflections import Amplitudes
@@ -43,8 +43,7 @@ def is_of_experiment(density: DensityMap, reflections: Reflections) -> bool:
     return bool(weights.sum() > 0 and np.average(agreement, weights=weights) > _SAME)
 
 
-def write_map(reflections: Reflections, path: Path) -> MapFile:
-    """Write the map coefficients m·F and return where they are."""
-    coefficients = map_columns(reflections.amplitudes * reflections.centroids)
-    write_mtz(path, reflections.cell, reflections.spacegroup, reflections.miller, coefficients)
+def write_map(reflections: Reflections, coefficients: Complex, path: Path) -> MapFile:
+    """Write map coefficients (n,) of reflections and return where they are."""
+    write_mtz(path, reflections.cell, reflections.spacegroup, reflections.miller, map_columns(coefficients))
     return MapFile(path, "FWT", "PHWT")

@@ -74,7 +74,8 @@ def first_map(
     if not is_of_experiment(density, experiment):
         return as_given
     found = read(density).residues if residues is None else None
-    file = write_map(with_flat_solvent(experiment, residues or len(found or ())), folder / "flat.mtz")
+    flat = with_flat_solvent(experiment, residues or len(found or ()))
+    file = write_map(flat, flat.amplitudes * flat.centroids, folder / "flat.mtz")
     return FirstMap(file, read_map(file.path, resolution=density.d_min, f_label=file.f, phi_label=file.phi))
 
 

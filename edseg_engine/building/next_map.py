@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import gemmi
@@ -19,12 +18,14 @@ from edseg_engine.crystal.phasing import (
     resolution_shells,
     unit,
     values_at,
-    with_flat_solvent,
+    with_flatter_solvent,
 )
 
 #: How much the phases of a model that lacks much count: they are less certain than they seem, and not independent of
 #: the map that it was built into.
 _PARTIAL = 0.5
+#: Share of the map with the phases of flipped solvent.
+_OF_FLAT = 0.5
 #: Least and largest figure of merit of the phases of a map.
 _LEAST_MERIT, _LARGEST_MERIT = 0.02, 0.95
 
@@ -41,7 +42,8 @@ def next_map(
 
     It is m·Fo with the product of two phase distributions: that of the refined model, and that of the experiment.
     Without an experiment the phases of the map that the run began with take its place while the model is not complete:
-    those of a partial model alone would be worse. The solvent is flattened then. A complete model needs nothing else.
+    those of a partial model alone would be worse. The solvent becomes flatter then. A complete model needs nothing
+    else.
 
     Parameters
     ----------
@@ -66,8 +68,10 @@ def next_map(
     else:
         before = values_at(model.miller, experiment.miller, experiment.centroids, 0)
     phases = combined(before, model.centroids, 1.0 if complete else _PARTIAL)
-    both = replace(model, centroids=phases)
-    return write_map(both if complete else with_flat_solvent(both, residues), folder / "next.mtz")
+    coefficients = model.amplitudes * phases
+    if not complete:
+        coefficients = with_flatter_solvent(model, coefficients, residues, _OF_FLAT)
+    return write_map(model, coefficients, folder / "next.mtz")
 
 
 def _model_phases(refined: MapFile) -> Reflections:

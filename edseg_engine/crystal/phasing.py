@@ -33,8 +33,8 @@ _AVERAGING = 3.0
 _FLIP = -0.9
 #: Density beyond this many standard deviations is cut before it is transformed back.
 _CEILING = 5.0
-#: Times that the solvent of a map is flattened, and the share that the map with its phases then has.
-_TIMES, _OF_FLAT = 3, 0.5
+#: Times that the solvent of a map is flattened.
+_TIMES = 3
 #: How much the phases of a modified map count: it still holds the amplitudes and much of the phases it was made of.
 _DEPENDENT = 0.5
 #: Volume (Å³) of a residue in a crystal.
@@ -251,10 +251,10 @@ def with_flat_solvent(reflections: Reflections, residues: int) -> Reflections:
     return replace(reflections, centroids=density_modified(reflections, solvent)) if solvent else reflections
 
 
-def with_flatter_solvent(reflections: Reflections, coefficients: Complex, residues: int) -> Complex:
+def with_flatter_solvent(reflections: Reflections, coefficients: Complex, residues: int, share: float) -> Complex:
     """Return the coefficients (n,) of a map with a flatter solvent, if a crystal of so many residues has enough.
 
-    Half of them are 2mFo-DFc with the phases that the map has when its solvent is flipped. This is done three times,
+    A share of them is 2mFo-DFc with the phases that the map has when its solvent is flipped. This is done three times,
     the last two with the result in place of the map.
 
     Parameters
@@ -265,12 +265,14 @@ def with_flatter_solvent(reflections: Reflections, coefficients: Complex, residu
         shape (n,): of the map.
     residues
         How many there are in an asymmetric unit.
+    share
+        Of the map with the solvent's phases, from 0 to 1.
     """
     solvent, flatter = _solvent_to_flatten(reflections, residues), coefficients
     for _ in range(_TIMES if solvent else 0):
         f_flat = with_solvent_flipped(reflections, flatter, solvent)
         flat = as_strong(model_phased(reflections.amplitudes, f_flat, reflections.inv_d2), coefficients)
-        flatter = (1 - _OF_FLAT) * coefficients + _OF_FLAT * flat
+        flatter = (1 - share) * coefficients + share * flat
     return flatter
 
 

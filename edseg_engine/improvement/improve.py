@@ -31,6 +31,9 @@ from edseg_engine.residues.superpositions import find_superpositions
 #: Shares in the next map: of the model's, of the map before, and of the map that the cycles began with. The last two
 #: know what the model lacks, and keep its errors from growing.
 _OF_MODEL, _OF_LAST, _OF_FIRST = 0.5, 0.35, 0.15
+#: Largest share in the map that is read of the one with the phases of flipped solvent, which adds where others are
+#: poor and takes away where they are good.
+_MOST_OF_FLAT = 0.6
 #: Cells of one crystal differ by less than this share in their edges and these degrees in their angles.
 _SAME_EDGE, _SAME_ANGLE = 0.01, 1.0
 #: Share of the reflections that must have been measured.
@@ -54,9 +57,10 @@ def best_reading(
     """Return the surest reading of a map, or of those that follow from it with better phases.
 
     Each reading makes a model of one asymmetric unit (`expected_model`), whose sigmaA-weighted 2mFo-DFc coefficients
-    are averaged with those of the maps before. What is read is this map with a flatter solvent, and with the mean
-    density of copies of a molecule (`averaged_over_copies`). This ends with the first map that is read less surely than
-    the one before it; the second may be read a little less surely than the first.
+    are averaged with those of the maps before. What is read is this map with a flatter solvent, the more so the less
+    sure the reading is (`with_flatter_solvent`), and with the mean density of copies of a molecule
+    (`averaged_over_copies`). This ends with the first map that is read less surely than the one before it; the second
+    may be read a little less surely than the first.
 
     Parameters
     ----------
@@ -82,11 +86,11 @@ def best_reading(
     density, best = start, read(start)
     residues = residues_of(best)
     for number in range(1, cycles):
-        if not len(residues) or residues.confidence.mean() > _SURE:
+        if not len(residues) or (sureness := float(residues.confidence.mean())) > _SURE:
             break
         of_model = _model_coefficients(measured, density, residues)
         last = _OF_MODEL * of_model + _OF_LAST * as_strong(last, of_model) + _OF_FIRST * as_strong(first, of_model)
-        flatter = with_flatter_solvent(measured, last, len(residues))
+        flatter = with_flatter_solvent(measured, last, len(residues), min(1 - sureness, _MOST_OF_FLAT))
         density = _map(measured, as_strong(flatter, first), start, number + 1)
         copies = find_superpositions(residues.atoms, residues.probabilities, symmetry)
         density = averaged_over_copies(density, copies)
@@ -95,7 +99,7 @@ def best_reading(
         except EdsegError:  # what was read before stays
             break
         found = residues_of(reading)
-        least = residues.confidence.mean() - (_LOSS if number == 1 else 0.0)
+        least = sureness - (_LOSS if number == 1 else 0.0)
         if not len(found) or found.confidence.mean() <= least:
             break
         best, residues = reading, found

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edseg_engine.crystal.density_map import DensityMap
-from edseg_engine.crystal.phasing import Reflections, map_coefficients, with_flatter_solvent
+from edseg_engine.crystal.phasing import Reflections, map_coefficients, solvent_mask, with_flatter_solvent
 from edseg_engine.dataset.experimental import ExperimentalCrystal
 from edseg_engine.dataset.phases import TYPICAL
 from edseg_engine.errors import DeviceError, OptionError
@@ -102,9 +102,9 @@ def test_a_class_is_there_as_far_as_it_is_believed(crystal: ExperimentalCrystal,
         assert 0.8 < beta + probabilities[LABELS.index("GLY")] <= 1 + 1e-6
 
 
-def improved(poor: DensityMap, measured: Amplitudes, cycles: int, found: ReadResidues) -> DensityMap:
+def improved(poor: DensityMap, measured: Amplitudes, cycles: int, found: ReadResidues, sure: float = 0.5) -> DensityMap:
     """The map of the last cycle, each of which finds the same, a little more surely each time."""
-    sureness = itertools.count(0.5, 0.01)
+    sureness = itertools.count(sure, 0.01)
 
     def read(density: DensityMap) -> tuple[DensityMap, float]:
         return density, next(sureness)
@@ -136,14 +136,28 @@ def test_a_flatter_solvent_improves_the_phases(
     of_map, of_model = (map_coefficients(of, miller) for of in (poor, crystal.density(2.0)))
 
     def error(residues: int) -> float:
-        flatter = with_flatter_solvent(reflections, of_map, residues)
+        flatter = with_flatter_solvent(reflections, of_map, residues, 0.5)
         return float(np.degrees(np.average(np.abs(np.angle(flatter * of_model.conj())), weights=f)))
 
     there_is_none, few_missing = 1000, 80
-    assert with_flatter_solvent(reflections, of_map, there_is_none) is of_map
+    assert with_flatter_solvent(reflections, of_map, there_is_none, 0.5) is of_map
     assert error(len(crystal.residues.labels)) < error(there_is_none) - 6
     assert error(few_missing) < error(there_is_none) - 4
     assert error(5) < error(there_is_none) + 4  # what was not found is no solvent
+
+
+def test_the_solvent_is_flatter_the_less_sure_a_reading_is(
+    crystal: ExperimentalCrystal, measured: Amplitudes, poor: DensityMap, truth: ReadResidues
+) -> None:
+    true_map = gemmi.FloatGrid(crystal.density(2.0).values, poor.cell, poor.spacegroup)
+
+    def fluctuation_of_solvent(sureness: float) -> float:
+        density = improved(poor, measured, 2, truth, sureness)
+        mask = solvent_mask(true_map, 0.3)
+        return float(density.values[mask].std() / density.values[~mask].std())
+
+    unsure, doubted, sure = map(fluctuation_of_solvent, (0.2, 0.5, 0.85))
+    assert unsure < doubted < sure - 0.05
 
 
 @pytest.mark.parametrize(
