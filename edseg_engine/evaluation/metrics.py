@@ -12,6 +12,7 @@ from edseg_engine.evaluation.matching import Matching
 from edseg_engine.labels import N_CLASSES, N_LABELS
 
 _BINS = 10
+_DRAWS = 1000
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,16 @@ def calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_])
     bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
     gaps = np.bincount(bins, confidence - right, minlength=_BINS)
     return float(np.abs(gaps).sum() / len(confidence))
+
+
+def chance_calibration_error(confidence: NDArray[np.float64]) -> float:
+    """Return the mean expected calibration error that confidences (n,) have by chance if each is exactly right.
+
+    The fewer there are, the larger it is: what an error means can be told only beside it.
+    """
+    rng = np.random.default_rng(0)
+    drawn = rng.random((_DRAWS, len(confidence))) < confidence
+    return float(np.mean([calibration_error(confidence, right) for right in drawn]))
 
 
 def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> list[tuple[int, float, float]]:

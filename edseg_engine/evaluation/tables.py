@@ -10,7 +10,14 @@ import numpy as np
 from edseg_engine.evaluation.atoms import CLOSE, atom_figures
 from edseg_engine.evaluation.evaluate import MapScore
 from edseg_engine.evaluation.given import GivenScore
-from edseg_engine.evaluation.metrics import ResidueCounts, VoxelCounts, calibration_error, total, total_voxels
+from edseg_engine.evaluation.metrics import (
+    ResidueCounts,
+    VoxelCounts,
+    calibration_error,
+    chance_calibration_error,
+    total,
+    total_voxels,
+)
 from edseg_engine.labels import LABELS
 
 #: The three ways to get instances, with their heading.
@@ -19,15 +26,14 @@ WAYS = {"k_given": "K given", "k_found": "K found", "true_instances": "true inst
 
 def summary(scores: Sequence[MapScore]) -> dict[str, Any]:
     """Return the figures over all residues of a set of maps, and the mean and deviation over maps of rank-1."""
+    confidence = np.concatenate([s.proposals.classes.confidence for s in scores])
     out: dict[str, Any] = {
         "maps": len(scores),
         "residues": int(sum(s.k_given.true.sum() for s in scores)),
         "semantic_iou": total_voxels([s.voxels for s in scores]).mean_iou(),
         "instance_dice": float(np.average([s.dice for s in scores], weights=[s.k_given.true.sum() for s in scores])),
-        "confidence_ece": calibration_error(
-            np.concatenate([s.proposals.classes.confidence for s in scores]),
-            np.concatenate([s.proposals.right for s in scores]),
-        ),
+        "confidence_ece": calibration_error(confidence, np.concatenate([s.proposals.right for s in scores])),
+        "confidence_ece_by_chance": chance_calibration_error(confidence),
         "atoms": atom_figures([s.atoms for s in scores]),
         "seconds": float(sum(s.seconds for s in scores)),
     }
@@ -72,7 +78,9 @@ def summary_table(sets: Sequence[tuple[str, Sequence[MapScore]]]) -> str:
 
 def tables(name: str, scores: Sequence[MapScore]) -> str:
     """Return all tables of one set of maps."""
-    parts = [summary_table([(name, scores)]), map_table(scores), class_table(*totals(scores)), atom_table(scores)]
+    by_chance = summary(scores)["confidence_ece_by_chance"]
+    note = f"The ECE of a confidence that is exactly right would be {by_chance:.3f} with these residues, by chance.\n"
+    parts = [summary_table([(name, scores)]), note, map_table(scores), class_table(*totals(scores)), atom_table(scores)]
     return "\n".join(filter(None, parts))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -16,7 +17,7 @@ import torch
 from edseg_engine.cli import main
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.errors import DependencyError, ModelFormatError, OptionError, ResolutionError, WeightsError
-from edseg_engine.evaluation.metrics import calibration_error, reliability
+from edseg_engine.evaluation.metrics import calibration_error, chance_calibration_error, reliability
 from edseg_engine.io.read import read_map
 from edseg_engine.networks.card import Calibration, WeightsCard, WeightsInfo
 from edseg_engine.networks.stacknet import StackNet, StackNetConfig
@@ -190,7 +191,9 @@ def test_evaluate_folders(data: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert (
         main(["evaluate", "--experimental", str(data), "--resolution", "3.0", "--culled", "--orientations", "1"]) == 0
     )
-    assert "| 1az5 | 3.00 | 95 |" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "| 1az5 | 3.00 | 95 |" in printed
+    assert re.search(r"would be 0\.0\d\d with these residues, by chance", printed)
     assert main(["evaluate", "--structures", str(data), "--resolution", "2.2", "--orientations", "1"]) == 0
     assert "| 1az5 | 2.20 | 95 |" in capsys.readouterr().out
     assert main(["evaluate", "--structures", str(data)]) == OptionError.exit_code
@@ -204,6 +207,15 @@ def test_calibration_error_is_zero_for_honest_confidence() -> None:
     assert calibration_error(confidence, right) < 0.01
     assert calibration_error(np.full(1000, 0.9), np.zeros(1000, bool)) == pytest.approx(0.9)
     assert all(abs(mean - fraction) < 0.03 for _, mean, fraction in reliability(confidence, right))
+
+
+def test_honest_confidence_of_few_residues_has_an_error_by_chance() -> None:
+    rng = np.random.default_rng(0)
+    few, many = rng.random(120), rng.random(20_000)
+    errors = [calibration_error(few, rng.random(120) < few) for _ in range(500)]
+    assert chance_calibration_error(few) == pytest.approx(np.mean(errors), abs=0.005)
+    assert chance_calibration_error(many) < 0.01 < 0.05 < chance_calibration_error(few)
+    assert chance_calibration_error(np.ones(50)) == 0.0
 
 
 def test_calibration_writes_weights_with_honest_probabilities(data: Path, tmp_path: Path, tiny: Weights) -> None:
