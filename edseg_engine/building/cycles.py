@@ -21,11 +21,11 @@ from edseg_engine.building.ncs import with_copies
 from edseg_engine.building.next_map import next_map
 from edseg_engine.building.records import Address, BackboneResidues, Fragment, MapFile, Model, Segmenter
 from edseg_engine.building.refinement import Refined, refine
-from edseg_engine.building.results import BuildOptions, BuildResult, Cycle
+from edseg_engine.building.results import BuildOptions, BuildResult, Checks, Cycle
 from edseg_engine.building.trace import trace
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.phasing import Reflections
-from edseg_engine.errors import BuildError
+from edseg_engine.errors import BuildError, EdsegError
 from edseg_engine.io.read import read_map
 from edseg_engine.io.reflections import Amplitudes
 
@@ -98,8 +98,10 @@ class Cycles:
         best_cycle = without_gain = 0
         for number in range(self.options.cycles):
             try:
+                if state is not None:
+                    map_file, density = self.next_map(state, start, number)
                 state = self.cycle(number, density, map_file, state)
-            except BuildError:
+            except EdsegError:
                 # A later map may be worse; the model that is there stays.
                 if best is None:
                     raise
@@ -112,13 +114,11 @@ class Cycles:
             without_gain = 0 if gain >= (_LEAST_GAIN if grown else _LEAST_GAIN_ALONE) else without_gain + 1
             if number + 1 == self.options.cycles or self.amplitudes is None or self.is_final(state, without_gain):
                 break
-            map_file, density = self.next_map(state, start, number)
         assert best is not None
         if not best.model.residues:
             raise BuildError(_NOTHING_FITS)
         best = self.polished(best, d_min)
-        with self.clock.within("validate") as progress:
-            checks = check(best.model, best.density, self.folder, progress)
+        checks = self.checked(best)
         return BuildResult(
             best.model,
             checks,
@@ -131,7 +131,7 @@ class Cycles:
             source,
             d_min,
             self.clock.timings,
-            tuple(self.warnings(best)),
+            tuple(self.warnings(best, checks)),
         )
 
     @cached_property
@@ -215,13 +215,13 @@ class Cycles:
         return without_gain > (0 if to_polish else _PATIENCE)
 
     def next_map(self, state: _State, start: DensityMap, number: int) -> tuple[MapFile, DensityMap]:
-        """Return the map that follows from the model of cycle `number`, as a file and read."""
+        """Return the map of cycle `number`, which follows from the model of the one before, as a file and read."""
         assert state.refined
         map_file = next_map(
             state.refined.density,
             start,
             self.experiment,
-            self.cycle_folder(number),
+            self.cycle_folder(number - 1),
             self.expected(state.model),
             self.share(state.model) >= _NEARLY_COMPLETE,
         )
@@ -250,7 +250,7 @@ class Cycles:
                     model, alanines = without_alanines(state.model)
                     model = polish(model, state.density, difference, folder, progress, _WATER_SIGMA)
                 after = self.refined(state, with_alanines(model, alanines), folder, _LAST_REFINEMENT)
-            except BuildError:  # the model that is there stays
+            except EdsegError:  # the model that is there stays
                 break
             gain = state.r_free - after.r_free
             state = after if gain >= 0 else state
@@ -272,9 +272,19 @@ class Cycles:
             state, model=replace(model, structure=refined.structure), density=refined.density, refined=refined
         )
 
-    def warnings(self, state: _State) -> Iterator[str]:
+    def checked(self, state: _State) -> Checks:
+        """Return what Coot thinks of the model. If its engine fails, that is nothing: the model is worth more."""
+        try:
+            with self.clock.within("validate") as progress:
+                return check(state.model, state.density, self.folder, progress)
+        except BuildError:
+            return Checks({}, {}, {}, None)
+
+    def warnings(self, state: _State, checks: Checks) -> Iterator[str]:
         """Yield sentences on what the user should doubt."""
         yield from self.reading
+        if checks.n_clashes is None:
+            yield "Coot's engine failed to check the model: its outliers, clashes and fit to the map are not known."
         if state.refined is None:
             if self.options.refine:
                 yield "The file holds no amplitudes, so that the model is not refined against any and has no R-factors."

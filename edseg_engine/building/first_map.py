@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edseg_engine.building.clock import BuildClock
@@ -76,7 +76,8 @@ def first_map(
     found = read(density).residues if residues is None else None
     flat = with_flat_solvent(experiment, residues or len(found or ()))
     file = write_map(flat, flat.amplitudes * flat.centroids, folder / "flat.mtz")
-    return FirstMap(file, read_map(file.path, resolution=density.d_min, f_label=file.f, phi_label=file.phi))
+    modified = read_map(file.path, resolution=density.d_min, f_label=file.f, phi_label=file.phi)
+    return FirstMap(file, replace(modified, source=density.source, warnings=density.warnings))
 
 
 def _residues(reading: FirstMap) -> ReadResidues:

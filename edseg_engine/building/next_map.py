@@ -41,14 +41,14 @@ def next_map(
     """Return the map to read next.
 
     It is m·Fo with the product of two phase distributions: that of the refined model, and that of the experiment.
-    Without an experiment the phases of the map that the run began with take its place while the model is not complete:
-    those of a partial model alone would be worse. The solvent becomes flatter then. A complete model needs nothing
-    else.
+    While the model is not complete, the solvent becomes flatter, too, and without an experiment the phases of the map
+    that the run began with take its place: those of a partial model alone would be worse. A complete model needs
+    nothing else.
 
     Parameters
     ----------
     refined
-        Of servalcat: also holds FOM, and FP or F_est.
+        Of servalcat: also holds FOM, PHFC, and FP or F_est.
     start
         The map that the run began with.
     experiment
@@ -77,9 +77,12 @@ def next_map(
 def _model_phases(refined: MapFile) -> Reflections:
     """Return the measured reflections with the phases of the refined model."""
     mtz = gemmi.read_mtz_file(str(refined.path))
-    # Servalcat estimates the amplitudes where it refined against intensities.
+    # Servalcat estimates the amplitudes where it refined against intensities, as the mean of the amplitude's projection
+    # on the model's: m·F. PHWT would be turned where 2m·Fo is less than D·Fc.
     measured = "FP" if mtz.column_with_label("FP") else "F_est"
-    f, merit, phase = (np.array(mtz.column_with_label(label)) for label in (measured, "FOM", "PHWT"))
+    f, merit, phase = (np.array(mtz.column_with_label(label)) for label in (measured, "FOM", "PHFC"))
+    if measured == "F_est":
+        f = f / np.where(merit > _LEAST_MERIT, merit, np.nan)
     known = np.isfinite(f) & np.isfinite(merit) & (f > 0)
     model = (merit * np.exp(1j * np.radians(phase)))[known].astype(np.complex64)
     return Reflections(mtz.cell, mtz.spacegroup, mtz.make_miller_array()[known], f[known].astype(np.float32), model)

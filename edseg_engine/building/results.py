@@ -26,13 +26,14 @@ class Checks:
     ramachandran
         By (chain, number): whether the main chain's conformation is allowed.
     n_clashes
-        Pairs of atoms, neither bonded nor in a hydrogen bond, whose spheres overlap by more than 2 Å³.
+        Pairs of atoms, neither bonded nor in a hydrogen bond, whose spheres overlap by more than 2 Å³; None, with all
+        else empty, if the model could not be checked.
     """
 
     correlation: Mapping[Address, float]
     rotamer: Mapping[Address, float]
     ramachandran: Mapping[Address, bool]
-    n_clashes: int
+    n_clashes: int | None
 
     @property
     def n_ramachandran_outliers(self) -> int:

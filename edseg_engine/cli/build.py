@@ -11,7 +11,7 @@ from edseg_engine.options import MOST_CYCLES
 from edseg_engine.progress import ProgressCallback
 
 if TYPE_CHECKING:
-    from edseg_engine.building.results import BuildResult
+    from edseg_engine.building.results import BuildResult, Checks
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -126,9 +126,7 @@ def summary(result: BuildResult, directory: Path) -> str:
         rows.append(("R-free by cycle", f"{by_cycle}  (cycle {result.best + 1} kept)"))
     rows += [
         ("Waters", str(result.n_waters)),
-        ("Ramachandran", _outliers(checks.n_ramachandran_outliers, len(checks.ramachandran))),
-        ("Rotamers", _outliers(checks.n_rotamer_outliers, len(checks.rotamer))),
-        ("Clashes", str(checks.n_clashes)),
+        *(_shapes(checks) if checks.n_clashes is not None else ()),
         *((("Resolution", f"{result.resolution:.2f} Å"),) if result.resolution else ()),
         (
             "Time",
@@ -139,6 +137,14 @@ def summary(result: BuildResult, directory: Path) -> str:
         ("Results", str(directory)),
     ]
     return "\n".join(f"{name:<17}{text}" for name, text in rows)
+
+
+def _shapes(checks: Checks) -> list[tuple[str, str]]:
+    return [
+        ("Ramachandran", _outliers(checks.n_ramachandran_outliers, len(checks.ramachandran))),
+        ("Rotamers", _outliers(checks.n_rotamer_outliers, len(checks.rotamer))),
+        ("Clashes", str(checks.n_clashes)),
+    ]
 
 
 def _outliers(number: int, total: int) -> str:

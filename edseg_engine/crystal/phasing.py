@@ -202,8 +202,10 @@ def solvent_mask(grid: gemmi.FloatGrid, solvent: float) -> NDArray[np.bool_]:
     values = grid.array - grid.array.mean()
     lengths = grid.unit_cell.parameters[:3]
     sigma = [_AVERAGING / 2 * n / length for n, length in zip(values.shape, lengths, strict=True)]
-    variation = ndimage.gaussian_filter(values * values, sigma, mode="wrap")
-    return np.asarray(variation < np.quantile(variation, solvent))
+    smooth = np.ascontiguousarray(ndimage.gaussian_filter(values * values, sigma, mode="wrap"), np.float32)
+    variation = gemmi.FloatGrid(smooth, grid.unit_cell, grid.spacegroup)
+    variation.symmetrize_avg()  # axes that are not at right angles make the filter another than its mates
+    return np.asarray(variation.array < np.quantile(variation.array, solvent))
 
 
 def with_solvent_flipped(reflections: Reflections, coefficients: Complex, solvent: float) -> Complex:

@@ -182,8 +182,8 @@ def chance_calibration_error(confidence: NDArray[np.float64]) -> float:
     The fewer there are, the larger it is: what an error means can be told only beside it.
     """
     rng = np.random.default_rng(0)
-    drawn = rng.random((_DRAWS, len(confidence))) < confidence
-    return float(np.mean([calibration_error(confidence, right) for right in drawn]))
+    draws = (rng.random(len(confidence)) < confidence for _ in range(_DRAWS))
+    return float(np.mean([calibration_error(confidence, right) for right in draws]))
 
 
 def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> list[tuple[int, float, float]]:

@@ -94,11 +94,16 @@ class _Grid:
         margin = _RADIUS * np.linalg.norm(self.from_cartesian, axis=1)
         centres = places @ self.from_cartesian.T
         low, high = np.floor(centres.min(0) - margin).astype(int), np.ceil(centres.max(0) + margin).astype(int)
-        points = np.stack(np.meshgrid(*map(np.arange, low, high + 1), indexing="ij"), -1).reshape(-1, 3)
-        positions = points @ np.linalg.inv(self.from_cartesian).T
-        away, nearest = cKDTree(places).query(positions, distance_upper_bound=_RADIUS)
-        inside = np.isfinite(away)
-        return points[inside], positions[inside], nearest[inside]
+        plane = np.stack(np.meshgrid(0, *map(np.arange, low[1:], high[1:] + 1), indexing="ij"), -1).reshape(-1, 3)
+        tree, to_cartesian, parts = cKDTree(places), np.linalg.inv(self.from_cartesian).T, []
+        for u in range(low[0], high[0] + 1):
+            points = plane + (u, 0, 0)
+            positions = points @ to_cartesian
+            away, nearest = tree.query(positions, distance_upper_bound=_RADIUS)
+            inside = np.isfinite(away)
+            parts.append((points[inside], positions[inside], nearest[inside]))
+        points_of, positions_of, nearest_of = zip(*parts, strict=True)
+        return np.concatenate(points_of), np.concatenate(positions_of), np.concatenate(nearest_of)
 
     def summed_over_symmetry(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return values summed over the points that the symmetry of the crystal makes one."""

@@ -88,7 +88,8 @@ def best_reading(
     for number in range(1, cycles):
         if not len(residues) or (sureness := float(residues.confidence.mean())) > _SURE:
             break
-        of_model = _model_coefficients(measured, density, residues)
+        if not (of_model := _model_coefficients(measured, density, residues)).any():
+            break
         last = _OF_MODEL * of_model + _OF_LAST * as_strong(last, of_model) + _OF_FIRST * as_strong(first, of_model)
         flatter = with_flatter_solvent(measured, last, len(residues), min(1 - sureness, _MOST_OF_FLAT))
         density = _map(measured, as_strong(flatter, first), start, number + 1)

@@ -17,18 +17,21 @@ import pytest
 
 from edseg_engine.building.build import build
 from edseg_engine.building.child import require_programs, run_child
+from edseg_engine.building.clock import BuildClock
 from edseg_engine.building.coordinates import chain_name, to_model
 from edseg_engine.building.coot_engine import check, polish
+from edseg_engine.building.cycles import Cycles, _State
 from edseg_engine.building.dock import dock
 from edseg_engine.building.files import BUILD_OUTPUT, write_build
 from edseg_engine.building.merge import merge
 from edseg_engine.building.records import BackboneResidues, MapFile, Model
 from edseg_engine.building.refinement import test_set as free_reflections
-from edseg_engine.building.results import BuildOptions, BuildResult
+from edseg_engine.building.results import BuildOptions, BuildResult, Checks
 from edseg_engine.building.trace import trace
+from edseg_engine.cli.build import summary
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.phasing import reciprocal_lengths
-from edseg_engine.errors import BuildError, Cancelled, DependencyError, OptionError, OutputError
+from edseg_engine.errors import BuildError, Cancelled, DependencyError, DeviceError, OptionError, OutputError
 from edseg_engine.evaluation.models import compare
 from edseg_engine.io.ccp4 import write_ccp4
 from edseg_engine.io.read import read_map
@@ -49,12 +52,14 @@ def known() -> KnownChains:
 
 @pytest.fixture(scope="module")
 def result(known: KnownChains) -> BuildResult:
-    """A model in whose improved first map and second cycle nothing is found, and whose second polishing fails."""
+    """A model in whose improved first map nothing is found, and whose second cycle and polishing fail."""
     found = replace(votes(known, np.random.default_rng(1), rms=0.7, rank1=0.8)[0], warnings=("The map is old.",))
     maps: list[float | None] = []
 
     def segmenter(density: DensityMap, progress: ProgressCallback) -> BackboneResidues:
         maps.append(density.d_min)
+        if len(maps) == 3:
+            raise DeviceError("There is too little memory.")
         return found if len(maps) == 1 else replace(found, atoms=found.atoms[:0])
 
     polished: list[Model] = []
@@ -83,6 +88,7 @@ def test_votes_become_a_refined_model(result: BuildResult, crystal_model: gemmi.
     assert result.r_free < 0.27  # the deposited model has 0.216
     assert result.n_waters >= 10
     assert result.checks.n_ramachandran_outliers <= 2
+    assert result.checks.n_clashes is not None
     assert result.checks.n_clashes <= 5
     assert len(result.cycles) == 1
     assert result.warnings[0] == "The map is old."
@@ -108,6 +114,24 @@ def test_the_files_of_a_model_are_complete_and_agree(result: BuildResult, tmp_pa
         assert names == {(r["chain"], r["number"]): r["type"] for r in report["residues"]}
     mtz = gemmi.read_mtz_file(str(tmp_path / "new/model/model.mtz"))
     assert {"FWT", "PHWT", "DELFWT", "PHDELWT"} <= set(mtz.column_labels())
+
+
+@needs_engine
+def test_a_model_that_cannot_be_checked_is_kept(result: BuildResult, tmp_path: Path) -> None:
+    lost = _State(result.model, MapFile(tmp_path / "lost.mtz", "FWT", "PHWT"), ())
+    cycles = Cycles(
+        BuildOptions(), lambda density, progress: pytest.fail("It is not read."), BuildClock(), tmp_path, None
+    )
+    checks = cycles.checked(lost)
+    assert checks == Checks({}, {}, {}, None)
+    assert any("failed to check" in warning for warning in cycles.warnings(lost, checks))
+    unchecked = replace(result, checks=checks)
+    write_build(unchecked, tmp_path / "model")
+    report = json.loads((tmp_path / "model/build.json").read_text())
+    assert report["clashes"] is None
+    assert len(report["residues"]) == len(result.model.residues)
+    assert "Clashes" in summary(result, tmp_path)
+    assert "Clashes" not in summary(unchecked, tmp_path)
 
 
 @needs_engine

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from edseg_engine.building.clock import BuildClock
 from edseg_engine.building.first_map import first_map
@@ -38,3 +40,18 @@ def test_a_build_begins_with_the_map_that_is_read_most_surely(tmp_path: Path) ->
     as_given = first_map(start, None, None, None, segmenter, BuildClock(), tmp_path)
     assert as_given.density is start
     assert as_given.residues is None
+
+
+def test_a_build_with_experimental_phases_says_what_was_read(tmp_path: Path) -> None:
+    crystal = ExperimentalCrystal(ExperimentalEntry("1az5", "dev", 2.0, CRYSTAL))
+    experiment = crystal.initial_phases(2.0, TYPICAL["experimental"], np.random.default_rng(0))
+    density = crystal.initial_density(2.0, TYPICAL["experimental"], np.random.default_rng(0))
+    density = replace(density, source={"file": "mine.mtz"}, warnings=("Its phases are poor.",))
+
+    def segmenter(density: DensityMap, progress: ProgressCallback) -> BackboneResidues:
+        pytest.fail("The number of residues is known.")
+
+    first = first_map(density, crystal.amplitudes, experiment, 95, segmenter, BuildClock(), tmp_path)
+    assert first.file.path.name == "flat.mtz"
+    assert (first.density.source, first.density.warnings) == (density.source, density.warnings)
+    assert not np.array_equal(first.density.values, density.values)

@@ -6,7 +6,7 @@ import gemmi
 import numpy as np
 import pytest
 
-from edseg_engine.crystal.phasing import combined, phase_terms, values_at
+from edseg_engine.crystal.phasing import combined, phase_terms, solvent_mask, values_at
 from edseg_engine.io.map_coefficients import centroids
 
 
@@ -40,3 +40,15 @@ def test_terms_of_a_phase_give_back_its_centroid() -> None:
 def test_a_distribution_of_no_weight_does_not_count() -> None:
     first, second = np.array([0.5, 0.1j], np.complex64), np.array([0.9j, -0.8], np.complex64)
     np.testing.assert_allclose(combined(first, second, 0.0), first, atol=3e-3)
+
+
+def test_the_solvent_has_the_symmetry_of_the_crystal() -> None:
+    grid = gemmi.FloatGrid(np.random.default_rng(0).normal(size=(36, 36, 72)).astype(np.float32))
+    grid.set_unit_cell(gemmi.UnitCell(50, 50, 90, 90, 90, 120))
+    grid.spacegroup = gemmi.SpaceGroup("P 32 2 1")
+    grid.symmetrize_sum()
+    mask = solvent_mask(grid, 0.4)
+    assert mask.mean() == pytest.approx(0.4, abs=0.01)
+    everywhere = gemmi.FloatGrid(mask.astype(np.float32), grid.unit_cell, grid.spacegroup)
+    everywhere.symmetrize_max()
+    assert (everywhere.array > 0.5).mean() < mask.mean() + 1e-3

@@ -22,6 +22,7 @@ from edseg_engine.inference.frames import axes_of
 from edseg_engine.io.reflections import Amplitudes
 from edseg_engine.labels import LABELS, N_LABELS
 from edseg_engine.residues.conformers import atoms_by_name
+from phase_errors import phase_error
 
 N, CA = range(2)
 
@@ -45,10 +46,10 @@ def truth(crystal: ExperimentalCrystal) -> ReadResidues:
     return ReadResidues(known.points[:, 1:], np.eye(N_LABELS)[known.labels], np.full(len(known.labels), 0.5))
 
 
-def phase_error(density: DensityMap, crystal: ExperimentalCrystal, measured: Amplitudes) -> float:
-    """Mean error of the phases in degrees, weighted with the amplitudes."""
+def error_of(density: DensityMap, crystal: ExperimentalCrystal, measured: Amplitudes) -> float:
+    """Mean error of the phases of a map in degrees, weighted with the amplitudes."""
     of_map, of_model = (map_coefficients(of, measured.miller) for of in (density, crystal.density(2.0)))
-    return float(np.degrees(np.average(np.abs(np.angle(of_map * of_model.conj())), weights=measured.f)))
+    return phase_error(of_map, of_model, measured.f)
 
 
 def doubting(truth: ReadResidues, share: float) -> ReadResidues:
@@ -118,9 +119,9 @@ def improved(poor: DensityMap, measured: Amplitudes, cycles: int, found: ReadRes
 def test_what_was_read_improves_the_phases(
     crystal: ExperimentalCrystal, measured: Amplitudes, poor: DensityMap, truth: ReadResidues
 ) -> None:
-    before = phase_error(poor, crystal, measured)
+    before = error_of(poor, crystal, measured)
     doubted, known, longer = (
-        phase_error(improved(poor, measured, cycles, found), crystal, measured)
+        error_of(improved(poor, measured, cycles, found), crystal, measured)
         for cycles, found in ((2, doubting(truth, 0.5)), (2, truth), (4, truth))
     )
     assert before > 50
@@ -137,7 +138,7 @@ def test_a_flatter_solvent_improves_the_phases(
 
     def error(residues: int) -> float:
         flatter = with_flatter_solvent(reflections, of_map, residues, 0.5)
-        return float(np.degrees(np.average(np.abs(np.angle(flatter * of_model.conj())), weights=f)))
+        return phase_error(flatter, of_model, f)
 
     there_is_none, few_missing = 1000, 80
     assert with_flatter_solvent(reflections, of_map, there_is_none, 0.5) is of_map
@@ -201,9 +202,11 @@ def test_scale_offset_and_intensities_change_nothing(
         assert np.corrcoef(values.ravel(), expected.ravel())[0, 1] > 0.9999
 
 
-def test_where_nothing_was_read_the_map_stays(measured: Amplitudes, poor: DensityMap) -> None:
+def test_where_nothing_was_read_the_map_stays(measured: Amplitudes, poor: DensityMap, truth: ReadResidues) -> None:
     nothing = ReadResidues(np.zeros((0, 7, 3)), np.zeros((0, N_LABELS)), np.zeros(0))
     assert improved(poor, measured, 2, nothing) is poor
+    without_main_chain = replace(truth, atoms=np.full_like(truth.atoms, np.nan))
+    assert improved(poor, measured, 2, without_main_chain) is poor
 
 
 @pytest.mark.parametrize(

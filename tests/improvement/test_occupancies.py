@@ -16,6 +16,7 @@ from edseg_engine.improvement import ReadResidues
 from edseg_engine.improvement.expected import expected_model
 from edseg_engine.improvement.occupancies import weighed
 from edseg_engine.labels import N_LABELS
+from phase_errors import phase_error
 
 #: So many residues are invented.
 FALSE = 15
@@ -41,10 +42,9 @@ def model(crystal: ExperimentalCrystal) -> gemmi.Structure:
     return expected_model(poor, ReadResidues(atoms, probabilities, np.full(len(atoms), 0.5)))
 
 
-def phase_error(coefficients: Complex, crystal: ExperimentalCrystal, measured: Reflections) -> float:
+def error_of(coefficients: Complex, crystal: ExperimentalCrystal, measured: Reflections) -> float:
     """Mean error of phases in degrees, weighted with the amplitudes."""
-    true = map_coefficients(crystal.density(2.0), measured.miller)
-    return float(np.degrees(np.average(np.abs(np.angle(coefficients * true.conj())), weights=measured.amplitudes)))
+    return phase_error(coefficients, map_coefficients(crystal.density(2.0), measured.miller), measured.amplitudes)
 
 
 def main_chains(model: gemmi.Structure) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -88,5 +88,5 @@ def test_the_phases_are_better_for_it(
     positions = [atom.pos.tolist() for residue in model[0][0] for atom in residue]
     _, as_believed = structure_factors(model, 2.0, 0.15, 45.0, measured.miller)
     better = weighed(model, measured)
-    assert phase_error(better, crystal, measured) < phase_error(as_believed, crystal, measured) - 1.5
+    assert error_of(better, crystal, measured) < error_of(as_believed, crystal, measured) - 1.5
     assert [atom.pos.tolist() for residue in model[0][0] for atom in residue] == positions
