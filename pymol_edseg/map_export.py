@@ -44,6 +44,13 @@ def map_names(cmd: Any) -> list[str]:
     return list(cmd.get_names_of_type("object:map"))
 
 
+def require_map(cmd: Any, name: str) -> None:
+    """Raise `MapExportError` if there is no such map."""
+    if name not in map_names(cmd):
+        known = ", ".join(map_names(cmd)) or "none is loaded"
+        raise MapExportError(f"There is no map object {name!r} (maps: {known}).")
+
+
 def export_map(cmd: Any, name: str) -> ExportedMap:
     """Take a map out of PyMOL.
 
@@ -54,9 +61,7 @@ def export_map(cmd: Any, name: str) -> ExportedMap:
     """
     from pymol import exporting
 
-    if name not in map_names(cmd):
-        known = ", ".join(map_names(cmd)) or "none is loaded"
-        raise MapExportError(f"There is no map object {name!r} (maps: {known}).")
+    require_map(cmd, name)
     state = _shown_state(cmd, name)
     data = exporting.get_ccp4str(name, state, 1, "ccp4", _self=cmd)
     if not data:

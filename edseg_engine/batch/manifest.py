@@ -97,7 +97,7 @@ def _json_rows(text: str, name: str) -> Iterator[tuple[str, Mapping[str, str]]]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
-            raise OptionError(f"{where}: it is not JSON; each line is an object such as {{'path': ...}}.") from None
+            raise OptionError(f'{where}: it is not JSON; each line is an object such as {{"path": "a.mtz"}}.') from None
         if not isinstance(row, dict):
             raise OptionError(f"{where}: it is not an object with a path.")
         _check_columns(list(row), where)

@@ -66,7 +66,7 @@ def jobs_of(maps: Sequence[MapInput], known: Sequence[Entry]) -> list[Job]:
     paths = {given: Path(os.path.realpath(given.path)) for given in maps if given.name is None}
     new = [given for given, path in paths.items() if path not in earlier]
     taken = [*names.values(), *(entry.name for entry in known)]
-    chosen = dict(zip(new, choose_names([paths[given] for given in new], taken), strict=True))
+    chosen = dict(zip(new, choose_names([Path(os.path.abspath(given.path)) for given in new], taken), strict=True))
     return [
         Job(
             given.name or chosen.get(given) or earlier[paths[given]],

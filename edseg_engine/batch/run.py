@@ -64,7 +64,7 @@ class BatchOptions:
         check_task(self.settings, self.task)
         task_options(replace(self.settings, sequence=None), self.device, self.task)
         if self.memory is not None and not self.memory > 0:
-            raise OptionError(f"The limit of memory must be more than nothing, not {self.memory:g} bytes.")
+            raise OptionError(f"The limit of memory must be more than nothing, not {self.memory / 1e9:g} GB.")
         if self.memory is not None and self.task == "build":
             raise OptionError("The task build has no limit of memory: it works on one map at a time.")
         if self.scheduler is not None and (self.memory is not None or not self.overlap):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -51,6 +52,9 @@ _WATER_SIGMA, _WATER_RESOLUTION = 3.0, 3.0
 
 #: Beyond this R-free, or this much above R, a model deserves a warning.
 _POOR_R_FREE, _LARGE_GAP = 0.42, 0.10
+
+#: Letters of a sequence in a message.
+_HEAD = 12
 
 _NOTHING_FITS = (
     "No stretch of the chain fits the sequence. Check that it is the crystal's, or build without a sequence."
@@ -285,6 +289,7 @@ class Cycles:
         yield from self.reading
         if checks.n_clashes is None:
             yield "Coot's engine failed to check the model: its outliers, clashes and fit to the map are not known."
+        yield from _missing(self.options.sequences, state.model)
         if state.refined is None:
             if self.options.refine:
                 yield "The file holds no amplitudes, so that the model is not refined against any and has no R-factors."
@@ -294,3 +299,12 @@ class Cycles:
             yield f"R-free is {r_free:.2f}: much of the model is wrong or missing."
         elif r_free - r_work > _LARGE_GAP:
             yield f"R-free lies {r_free - r_work:.2f} above R: some of the model is probably wrong."
+
+
+def _missing(sequences: Sequence[str], model: Model) -> Iterator[str]:
+    """Yield a sentence for each sequence of which there are fewer chains than it was given times."""
+    built = Counter(model.sequences.values())
+    for sequence, copies in Counter(sequences).items():
+        if built[sequence] < copies:
+            head = sequence if len(sequence) <= _HEAD else sequence[:_HEAD] + "..."
+            yield f"Of {copies} chains of the sequence {head} ({len(sequence)} residues) {built[sequence]} were found."

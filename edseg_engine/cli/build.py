@@ -42,7 +42,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="number of residues in the asymmetric unit; estimated from the sequences and the map if omitted",
     )
     parser.add_argument(
-        "--model", type=Path, metavar="PARTIAL", help="PDB or mmCIF file of a known part, around which to build"
+        "--model",
+        type=Path,
+        metavar="PARTIAL",
+        help="PDB or mmCIF file of a known part: the new chains are put beside it, of all places that symmetry makes "
+        "the same; it is neither kept nor built on",
     )
     parser.add_argument(
         "--cycles",
@@ -111,6 +115,8 @@ def _build(args: argparse.Namespace, directory: Path, progress: ProgressCallback
 
 def summary(result: BuildResult, directory: Path) -> str:
     """Return lines that say what was built, how well it fits, and where the files lie."""
+    from edseg_engine.cli.summary import map_row
+
     model, checks = result.model, result.checks
     length = sum(map(len, model.sequences.values()))
     rows = [("Residues", f"{len(model.residues)} of {length} in {len(model.sequences)} chain(s)")]
@@ -127,6 +133,7 @@ def summary(result: BuildResult, directory: Path) -> str:
     rows += [
         ("Waters", str(result.n_waters)),
         *(_shapes(checks) if checks.n_clashes is not None else ()),
+        *map_row(result.source),
         *((("Resolution", f"{result.resolution:.2f} Å"),) if result.resolution else ()),
         (
             "Time",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from edseg_engine.labels import LABELS
 from edseg_engine.results.files import IMPROVED_FILE
@@ -21,6 +23,7 @@ def summary(segmentation: Segmentation, directory: Path) -> str:
         rows.append(("Mean confidence", f"{fmean(residue.confidence for residue in residues):.2f}"))
         rows.append(("By rank-1 type", "  ".join(f"{label} {counts[label]}" for label in LABELS if counts[label])))
     rows += [
+        *map_row(segmentation.input),
         ("Resolution", f"{segmentation.resolution:.2f} Å"),
         ("Region", segmentation.region),
         *_cycles(segmentation),
@@ -31,6 +34,12 @@ def summary(segmentation: Segmentation, directory: Path) -> str:
         ("Results", str(directory)),
     ]
     return "\n".join(f"{name:<17}{text}" for name, text in rows)
+
+
+def map_row(source: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return a row that names the columns of a reflection file that its map was made of."""
+    columns = source.get("columns")
+    return [("Map", ", ".join(map(str, columns)))] if columns else []
 
 
 def _cycles(segmentation: Segmentation) -> list[tuple[str, str]]:

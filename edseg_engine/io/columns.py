@@ -58,15 +58,16 @@ class Columns:
     phase: str | None = None
     weight: str | None = None
     hl: tuple[str, ...] = ()
+    unweighted: bool = False
 
     @property
     def labels(self) -> list[str]:
         return [label for label in (self.amplitude, self.phase, self.weight, *self.hl) if label]
 
     @property
-    def is_weighted(self) -> bool:
-        """Whether figures of merit make a map of measured amplitudes, in place of map coefficients."""
-        return bool(self.weight or self.hl)
+    def is_measured(self) -> bool:
+        """Whether phases make a map of measured amplitudes, in place of map coefficients."""
+        return bool(self.weight or self.hl or self.unweighted)
 
     @property
     def made_of(self) -> str:
@@ -75,6 +76,11 @@ class Columns:
             return f"m·Fo from {self.amplitude} with the centroid phases of {', '.join(self.hl)}"
         if self.weight:
             return f"m·Fo from {self.amplitude} with the phases {self.phase} and the figures of merit {self.weight}"
+        if self.unweighted:
+            return (
+                f"Fo from {self.amplitude} with the phases {self.phase}, all of which count in full, for there are no "
+                "figures of merit or Hendrickson-Lattman coefficients beside them"
+            )
         return f"amplitudes {self.amplitude} with phases {self.phase}"
 
 
@@ -120,9 +126,16 @@ def find_columns(
         if hl:
             return Columns(measured[0], hl=hl)
         if pairs:
-            return Columns(measured[0], pairs[0][0])
+            return Columns(measured[0], pairs[0][0], unweighted=True)
+    there = set(types.values())
+    if {"F", "P"} <= there:
+        advice = "Name those of a map with --f and --phi"
+    elif there & set("FJGK"):
+        advice = "Amplitudes alone make no map: calculate phases first"
+    else:
+        advice = "Give a file that holds a map"
     raise PhaseError(
-        f"{name} has neither map coefficients (such as FWT and PHWT) nor amplitudes with phases; {present}."
+        f"{name} has neither map coefficients (such as FWT and PHWT) nor amplitudes with phases; {present}. {advice}."
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,8 @@ _FINEST = 0.4
 _SMALL_GRID = 20_000_000
 #: Bytes for each grid point while a map is calculated and checked.
 _BYTES_PER_POINT = 12
+#: The finest reflection of a map of some resolution is at most so many times as coarse as that.
+_AS_FINE = 1.05
 #: Phases at which a Hendrickson-Lattman distribution is summed: finer than the sharpest that occur.
 _PHASES = np.radians(np.arange(0.0, 360.0, 3.0))
 _AT_ONCE = 1 << 15
@@ -94,13 +98,23 @@ def _map(table: ReflectionTable, columns: Columns, name: str, file_format: str, 
     require_memory(_BYTES_PER_POINT * n_points, f"The map of {name}", "close other programs, or cut the resolution")
     values = data.transform_f_phi_to_map(least, _SAMPLE_RATE).array
     check_values(values, name)
-    warnings = (f"{name} has no map coefficients; its map is {columns.made_of}.",) if columns.is_weighted else ()
-    density = DensityMap(
-        values, MapGrid(cell, spacegroup, values.shape), d_min=resolution or float(d.min()), warnings=warnings
-    )
+    grid, d_min = MapGrid(cell, spacegroup, values.shape), float(d.min())
+    warnings = tuple(_warnings(columns, name, resolution, d_min))
+    if resolution is not None and d_min < resolution * _AS_FINE:
+        d_min = resolution
+    density = DensityMap(values, grid, d_min=d_min, warnings=warnings)
     return described(
         density, name, file_format, columns=columns.labels, coefficients=columns.made_of, reflections=len(hkl)
     )
+
+
+def _warnings(columns: Columns, name: str, resolution: float | None, d_min: float) -> Iterator[str]:
+    if columns.is_measured:
+        yield f"{name} has no map coefficients; its map is {columns.made_of}."
+    if resolution is not None and d_min >= resolution * _AS_FINE:
+        yield (
+            f"{name} has no reflections finer than {d_min:.2f} Å, which counts in place of the {resolution:g} Å given."
+        )
 
 
 @np.errstate(invalid="ignore", over="ignore")  # what is not finite is left out

@@ -250,7 +250,7 @@ def label_residues(
         timings=clock.timings,
         warnings=(
             *reading.warnings,
-            *_residue_warnings(residues, found.classes, options.n_residues),
+            *_residue_warnings(residues, found, options.n_residues),
         ),
         class_maps=class_maps(density, prediction.region, prediction.volume, prediction.first)
         if options.class_maps
@@ -286,9 +286,16 @@ def _voxels(
     return residue_voxels(density, prediction.region.symmetry, first.positions, first.votes, ids, positions, spacing)
 
 
-def _residue_warnings(residues: tuple[ResidueProposal, ...], classes: Classes, n_residues: int | None) -> Iterator[str]:
-    unlikely = composition_warning(classes.probabilities.argmax(1))
-    if unlikely:
+def _residue_warnings(
+    residues: tuple[ResidueProposal, ...], found: FoundResidues, n_residues: int | None
+) -> Iterator[str]:
+    if found.instances.is_choice:
+        yield (
+            f"About {len(residues) + found.instances.left_out} residues stand out in the map, and {n_residues} were "
+            "asked for: the others, mostly small ones, are left out. Give the number of all residues, a sequence file "
+            "with each chain as often as it occurs, or neither."
+        )
+    elif unlikely := composition_warning(found.classes.probabilities.argmax(1)):
         yield unlikely
     if not residues:
         yield "No residue was found: the map may be noise, wrongly scaled or not of a protein."

@@ -145,7 +145,9 @@ def calibrated(raw: NDArray[np.float64], instances: Instances, views: int, calib
     probabilities /= probabilities.sum(1, keepdims=True)
     logit, votes, spread = confidence_features(probabilities, instances)
     score = calibration.intercept + calibration.slope * logit + calibration.votes * votes + calibration.spread * spread
-    confidence = np.minimum(1 / (1 + np.exp(-score)), highest_confidence(probabilities.argmax(1)))
+    confidence = 1 / (1 + np.exp(-score))
+    if not instances.is_choice:  # those that stand out most are no fair sample of a protein
+        confidence = np.minimum(confidence, highest_confidence(probabilities.argmax(1)))
     inside = instances.members[instances.members >= 0]
     n_voxels = np.bincount(inside, minlength=len(instances)) / views
     return Classes(probabilities, confidence, np.ceil(n_voxels).astype(np.intp))

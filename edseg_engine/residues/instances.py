@@ -28,6 +28,8 @@ MOST_BACKGROUND = 0.7
 #: of the weight that one voxel in twenty has.
 RELATIVE_WEIGHT = 0.45
 
+#: Of a map in which so many more residues stand out than were asked for, as a share of these, only a choice was taken.
+CHOICE = 0.6
 #: Of two centroids nearer than `EXCLUSION`, one with less than this fraction of the other's votes is a fragment of it.
 FRAGMENT = 0.5
 
@@ -55,15 +57,23 @@ class Instances:
         shape (k,): summed weight of the votes of each instance.
     spread
         shape (k,): root mean square distance (Å) of the votes from the centroid.
+    left_out
+        How many more stand out as those do that are taken where K is not known.
     """
 
     centroids: NDArray[np.float64]
     members: NDArray[np.intp] = field(repr=False)
     votes: NDArray[np.float64] = field(repr=False)
     spread: NDArray[np.float64] = field(repr=False)
+    left_out: int = 0
 
     def __len__(self) -> int:
         return len(self.centroids)
+
+    @property
+    def is_choice(self) -> bool:
+        """Whether far fewer residues were asked for than the map holds."""
+        return self.left_out > CHOICE * len(self)
 
 
 def vote_peaks(
@@ -145,8 +155,9 @@ def _group(
     """Group the votes that are `usable` (m,), as `find_instances` does."""
     some, their_weights = votes[usable].astype(np.float64), weights[usable].astype(np.float64)
     seeds, heights = vote_peaks(some, their_weights, symmetry)
+    standing = int((heights > LEAST_PEAK * typical_height(heights)).sum())
     if n_residues is None:
-        seeds, spare = seeds[heights > LEAST_PEAK * typical_height(heights)], seeds[:0]
+        seeds, spare = seeds[:standing], seeds[:0]
     else:
         seeds, spare = seeds[:n_residues], seeds[n_residues:]
         if len(seeds) < n_residues and len(some):
@@ -167,7 +178,8 @@ def _group(
     renumber[keep] = np.arange(len(keep))
     all_members = np.full(len(votes), -1, np.intp)
     all_members[usable] = renumber[members]
-    return Instances(centroids[keep], all_members, total[keep], spread[keep])
+    left_out = 0 if n_residues is None else max(0, standing - n_residues)
+    return Instances(centroids[keep], all_members, total[keep], spread[keep], left_out)
 
 
 def instances_of_seeds(

@@ -191,6 +191,7 @@ def _find_check(_self: Any, model: str) -> tuple[str, Check]:
     objects = set(_self.get_names("objects"))
     checks = {name: check for name, check in state_of(_self).checks.items() if name in objects}
     if not checks or (model and model not in checks):
-        raise CmdException(f"{model or 'No model'} has not been checked; run edseg_check.")
+        unchecked = f"{model} has not been checked" if model else "No model has been checked"
+        raise CmdException(f"{unchecked}; run edseg_check.")
     name = model or list(checks)[-1]
     return name, checks[name]

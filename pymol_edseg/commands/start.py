@@ -15,7 +15,7 @@ from pymol_edseg.commands.common import parse_number, preference, user_errors
 from pymol_edseg.console import application, say
 from pymol_edseg.engine import Engine, EngineError, find_engine
 from pymol_edseg.engine_process import Run, Task
-from pymol_edseg.map_export import ExportedMap, MapExportError, export_map
+from pymol_edseg.map_export import ExportedMap, MapExportError, export_map, require_map
 from pymol_edseg.records import RunFlags
 from pymol_edseg.resolutions import Reflections
 from pymol_edseg.runner import begin, pump, wait
@@ -39,6 +39,8 @@ def prepare(_self: Any, map_obj: str, resolution: str | float) -> Prepared:
     pump(_self)
     if state.run is not None and state.run.active:
         raise CmdException(f"{state.run.name} is still running; wait for it, or stop it with edseg_cancel.")
+    with user_errors(MapExportError):
+        require_map(_self, map_obj)
     d_min = state.resolutions.find(_self, map_obj) if resolution == "" else parse_number(resolution, "resolution")
     if d_min is None:
         raise CmdException(f"The resolution of {map_obj} is not known; give it, for instance resolution=2.8.")

@@ -57,6 +57,8 @@ def test_folders_patterns_and_files(tmp_path: Path) -> None:
 def test_names_are_short_clear_and_stay(tmp_path: Path) -> None:
     maps = [noise_map(tmp_path / name) for name in ("a/data.ccp4", "b/data.ccp4", "c/1abc.x.ccp4", "c/batch.ccp4")]
     assert names_of(maps) == ["a-data", "b-data", "1abc", "map-batch"]
+    (tmp_path / "final.ccp4").symlink_to(maps[0])
+    assert names_of([tmp_path / "final.ccp4"]) == ["final"]
     known = [Entry("data", maps[1].resolve(), "done", {}), Entry("a-data", tmp_path / "gone", "done", {})]
     assert names_of(maps[:2], known) == ["a-data-2", "data"]
     odd = [tmp_path / "x" / name for name in (".hidden", "CON.mtz", "a b\n.mtz", "\udcff.mtz", "é" * 200)]

@@ -117,6 +117,21 @@ def test_the_files_of_a_model_are_complete_and_agree(result: BuildResult, tmp_pa
 
 
 @needs_engine
+def test_chains_that_were_not_found_are_told(result: BuildResult, known: KnownChains, tmp_path: Path) -> None:
+    def missing(*sequences: str) -> list[str]:
+        cycles = Cycles(BuildOptions(sequences), pytest.fail, BuildClock(), tmp_path, None)
+        state = _State(result.model, MapFile(tmp_path / "map.mtz"), ())
+        return [warning for warning in cycles.warnings(state, result.checks) if "chains of the sequence" in warning]
+
+    (there,) = known.sequences
+    assert not missing(there)
+    assert missing(there, WRONG) == ["Of 1 chains of the sequence MSKGEELFTGVV... (96 residues) 0 were found."]
+    (told,) = missing(there, there)
+    assert told.startswith("Of 2 chains")
+    assert told.endswith("1 were found.")
+
+
+@needs_engine
 def test_a_model_that_cannot_be_checked_is_kept(result: BuildResult, tmp_path: Path) -> None:
     lost = _State(result.model, MapFile(tmp_path / "lost.mtz", "FWT", "PHWT"), ())
     cycles = Cycles(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import i0, i1
 
 from edseg_engine.crystal.density_map import DensityMap
+from edseg_engine.errors import PhaseError
 from edseg_engine.io.columns import find_columns
 from edseg_engine.io.map_coefficients import centroids
 from edseg_engine.io.read import read_map
@@ -63,6 +64,26 @@ def test_plain_labels_come_before_those_with_additions() -> None:
 def test_unusual_amplitudes_are_known_by_their_sigmas() -> None:
     types = {"DANO": "D", "F_New": "F", "SIGF_New": "Q", "PHIB": "P", "FOM": "W"}
     assert find_columns(types, "some.mtz").labels == ["F_New", "PHIB", "FOM"]
+
+
+@pytest.mark.parametrize(
+    ("types", "advice"),
+    [
+        ({"mine_F": "F", "mine_P": "P"}, "Name those of a map with --f and --phi."),
+        ({"FP": "F", "SIGFP": "Q"}, "calculate phases first."),
+        ({"FreeR_flag": "I"}, "Give a file that holds a map."),
+    ],
+)
+def test_without_a_map_it_is_said_what_to_do(types: dict[str, str], advice: str) -> None:
+    with pytest.raises(PhaseError, match=advice):
+        find_columns(types, "some.mtz")
+
+
+def test_phases_without_weights_are_told(columns: Table, tmp_path: Path) -> None:
+    found = {"FP": ("F", columns["F"]), "PHIB": ("P", columns["PHWT"])}
+    (warning,) = read_map(write_mtz(tmp_path / "bare.mtz", columns, found)).warnings
+    assert "Fo from FP with the phases PHIB" in warning
+    assert "no figures of merit" in warning
 
 
 def peaked(columns: Table, strength: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -158,6 +158,13 @@ def test_columns_without_values(tmp_path: Path, columns: dict[str, np.ndarray]) 
         read_map(path)
 
 
+def test_a_resolution_finer_than_the_data_does_not_count(crystal: DensityMap) -> None:
+    density = read_map(CRYSTAL / "data.mtz.gz", resolution=1.2)
+    assert density.d_min == crystal.d_min
+    assert "which counts in place of the 1.2 Å given" in density.warnings[0]
+    assert not read_map(CRYSTAL / "data.mtz.gz", resolution=round(float(crystal.d_min or 0), 1)).warnings
+
+
 def test_resolution_beyond_all_reflections() -> None:
     with pytest.raises(ResolutionError, match="no reflections to 500 Å"):
         read_map(CRYSTAL / "data.mtz.gz", resolution=500.0)

@@ -178,6 +178,7 @@ def test_engine_that_refuses(density: Any) -> None:
     ("command", "arguments", "sentence"),
     [
         ("edseg_segment", ("nothing", 2.0), "no map object 'nothing'"),
+        ("edseg_segment", ("nothing",), "no map object 'nothing'"),
         ("edseg_segment", ("density",), "resolution=2.8"),
         ("edseg_segment", ("density", "two"), "must be a number"),
         ("edseg_segment", ("density", 2.0, "", "no/such.fasta"), "neither a sequence file nor"),

@@ -98,6 +98,14 @@ def test_more_residues_asked_for_than_peaks_are_split_off() -> None:
     assert len(found) == 2
 
 
+@pytest.mark.parametrize(("wanted", "left_out", "is_choice"), [(None, 0, False), (9, 1, False), (4, 6, True)])
+def test_residues_that_were_not_asked_for_are_counted(wanted: int | None, left_out: int, is_choice: bool) -> None:
+    symmetry = Symmetry(gemmi.UnitCell(1, 1, 1, 90, 90, 90), gemmi.SpaceGroup("P 1"), periodic=False)
+    votes = np.random.default_rng(1).normal(0, 0.2, (500, 3)) + 6.0 * (np.arange(500)[:, None] // 50) * [1, 0, 0]
+    found = find_instances(votes, np.ones(500), symmetry, wanted)
+    assert (len(found), found.left_out, found.is_choice) == (wanted or 10, left_out, is_choice)
+
+
 def test_a_fragment_leaves_its_place_to_the_next_peak() -> None:
     rng = np.random.default_rng(1)
     symmetry = Symmetry(gemmi.UnitCell(1, 1, 1, 90, 90, 90), gemmi.SpaceGroup("P 1"), periodic=False)
