@@ -247,6 +247,8 @@ def _check_mtz_header(file: File, name: str) -> int:
     if len(counts) != 1 or len(counts[0]) != 3 or not all(count.isdigit() for count in counts[0]):
         raise MapFormatError(f"{name} is a damaged MTZ file: it does not say how many reflections it has.")
     n_columns, n_reflections, n_batches = map(int, counts[0])
+    if n_reflections == 0:
+        raise MapFormatError(f"{name} has no reflections.")
     size = data_end + len(text)
     if 4 * n_columns * n_reflections > data_end or 80 * (n_columns + n_batches) > len(text):
         raise MapFormatError(f"{name} is truncated: it is too short for its {n_reflections} reflections.")

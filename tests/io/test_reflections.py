@@ -180,6 +180,13 @@ def test_stray_index_does_not_ask_for_a_huge_grid(tmp_path: Path, columns: dict[
         read_map(path)
 
 
+def test_mtz_without_reflections(columns: dict[str, np.ndarray], tmp_path: Path) -> None:
+    nothing = {label: values[:0] for label, values in columns.items()}
+    path = write_mtz(tmp_path / "none.mtz", nothing, {"FWT": ("F", nothing["F"]), "PHWT": ("P", nothing["PHWT"])})
+    with pytest.raises(MapFormatError, match=r"none\.mtz has no reflections"):
+        read_map(path)
+
+
 def test_truncated_mtz(tmp_path: Path) -> None:
     whole = gzip.decompress((CRYSTAL / "data.mtz.gz").read_bytes())
     path = tmp_path / "cut.mtz"

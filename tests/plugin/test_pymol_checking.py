@@ -135,7 +135,7 @@ def test_damaged_checks_are_refused(model: Any, change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="cannot be read"):
         finish(model, report() | change)
     assert color(model, 5) == before
-    with pytest.raises(CmdException, match="has not been checked"):
+    with pytest.raises(CmdException, match="No model has been checked"):
         model.edseg_next_doubt()
 
 
