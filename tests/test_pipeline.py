@@ -34,6 +34,7 @@ from edseg_engine.io.read import read_map
 from edseg_engine.labels import LABELS
 from edseg_engine.options import SegmentOptions
 from edseg_engine.pipeline import run, segment
+from edseg_engine.pipeline.voxels import with_resolution
 from edseg_engine.progress import STAGES, Progress
 from edseg_engine.residues.known import KnownResidues
 from edseg_engine.residues.ncs import Copies, pooled_over_copies
@@ -268,6 +269,16 @@ def test_progress_names_the_stages_in_order_and_cancels(crystal_map: DensityMap)
 
     with pytest.raises(Cancelled), suppress(EdsegError):
         segment(crystal_map, progress=stop)
+
+
+@pytest.mark.parametrize(
+    ("of_map", "given", "used"), [(2.0, None, 2.0), (2.0, 1.2, 2.0), (2.0, 3.0, 3.0), (None, 2.8, 2.8)]
+)
+def test_no_map_is_read_finer_than_it_is(
+    crystal_map: DensityMap, of_map: float | None, given: float | None, used: float
+) -> None:
+    density, d_min = with_resolution(replace(crystal_map, d_min=of_map), given)
+    assert (density.d_min, d_min) == (used, used)
 
 
 def test_bad_options_are_one_sentence(crystal_map: DensityMap, tmp_path: Path) -> None:

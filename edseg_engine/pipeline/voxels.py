@@ -287,20 +287,20 @@ def with_resolution(density: DensityMap, resolution: float | None) -> tuple[Dens
     Parameters
     ----------
     resolution
-        d_min in Å that the user gave; None takes that of the map.
+        d_min in Å that the user gave; None, or a finer one than that of the map, takes that of the map.
 
     Raises
     ------
     ResolutionError
         If neither is known.
     """
-    d_min = resolution or density.d_min
-    if d_min is None:
+    d_min = max(resolution or 0.0, density.d_min or 0.0)
+    if not d_min:
         raise ResolutionError(
             f"{density.source.get('file', 'The map')} does not store its resolution; give it, for instance "
             "--resolution 2.8."
         )
-    return replace(density, d_min=max(d_min, density.d_min or 0.0)), d_min
+    return replace(density, d_min=d_min), d_min
 
 
 def _resolution_warnings(resolution: float, resolution_range: ResolutionRange) -> list[str]:
