@@ -262,7 +262,7 @@ class Cycles:
                 break
         if d_min is not None and d_min <= _ANISOTROPIC_RESOLUTION:
             folder = self.cycle_folder(self.options.cycles + _POLISHINGS)
-            with suppress(BuildError):
+            with suppress(EdsegError):
                 after = self.refined(state, state.model, folder, _ANISOTROPIC, anisotropic=True)
                 state = after if state.r_free - after.r_free >= _LEAST_GAIN else state
         return state
@@ -281,7 +281,7 @@ class Cycles:
         try:
             with self.clock.within("validate") as progress:
                 return check(state.model, state.density, self.folder, progress)
-        except BuildError:
+        except EdsegError:
             return Checks({}, {}, {}, None)
 
     def warnings(self, state: _State, checks: Checks) -> Iterator[str]:

@@ -98,20 +98,19 @@ def _map(table: ReflectionTable, columns: Columns, name: str, file_format: str, 
     require_memory(_BYTES_PER_POINT * n_points, f"The map of {name}", "close other programs, or cut the resolution")
     values = data.transform_f_phi_to_map(least, _SAMPLE_RATE).array
     check_values(values, name)
-    grid, d_min = MapGrid(cell, spacegroup, values.shape), float(d.min())
-    warnings = tuple(_warnings(columns, name, resolution, d_min))
-    if resolution is not None and d_min < resolution * _AS_FINE:
-        d_min = resolution
-    density = DensityMap(values, grid, d_min=d_min, warnings=warnings)
+    finest = float(d.min())
+    d_min = finest if resolution is None or finest >= resolution * _AS_FINE else resolution
+    warnings = tuple(_warnings(columns, name, resolution or d_min, d_min))
+    density = DensityMap(values, MapGrid(cell, spacegroup, values.shape), d_min=d_min, warnings=warnings)
     return described(
         density, name, file_format, columns=columns.labels, coefficients=columns.made_of, reflections=len(hkl)
     )
 
 
-def _warnings(columns: Columns, name: str, resolution: float | None, d_min: float) -> Iterator[str]:
+def _warnings(columns: Columns, name: str, resolution: float, d_min: float) -> Iterator[str]:
     if columns.is_measured:
         yield f"{name} has no map coefficients; its map is {columns.made_of}."
-    if resolution is not None and d_min >= resolution * _AS_FINE:
+    if d_min > resolution:
         yield (
             f"{name} has no reflections finer than {d_min:.2f} Å, which counts in place of the {resolution:g} Å given."
         )
