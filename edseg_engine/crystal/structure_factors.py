@@ -38,7 +38,7 @@ def structure_factors(
     mask = gemmi.FloatGrid(*calculator.grid.shape)
     mask.set_unit_cell(structure.cell)
     mask.spacegroup = calculator.grid.spacegroup
-    gemmi.SolventMasker(gemmi.AtomicRadiiSet.Cctbx).put_mask_on_float_grid(mask, structure[0])
+    put_solvent_mask(mask, structure)
     atoms, solvent = (gemmi.transform_map_to_f_phi(grid, half_l=True) for grid in (calculator.grid, mask))
     if miller is None:
         data = atoms.prepare_asu_data(dmin=d_min, unblur=calculator.blur)
@@ -50,3 +50,8 @@ def structure_factors(
         inv_d2 = gemmi.ComplexAsuData(structure.cell, mask.spacegroup, miller, of_solvent).make_1_d2_array()
     k = k_sol * np.exp(-b_sol * inv_d2 / 4)
     return miller, (of_atoms + k * of_solvent).astype(np.complex64)
+
+
+def put_solvent_mask(grid: gemmi.FloatGrid, structure: gemmi.Structure) -> None:
+    """Set a grid, which has the cell and the space group of a model, to 1 in the model's solvent and to 0 elsewhere."""
+    gemmi.SolventMasker(gemmi.AtomicRadiiSet.Cctbx).put_mask_on_float_grid(grid, structure[0])

@@ -16,7 +16,7 @@ from scipy import ndimage
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.map_grid import MapGrid
 from edseg_engine.crystal.phasing import Complex, Floats, map_values, reciprocal_lengths, resolution_shells
-from edseg_engine.crystal.structure_factors import structure_factors
+from edseg_engine.crystal.structure_factors import put_solvent_mask, structure_factors
 from edseg_engine.dataset.simulate import put_in_box, rescale_b
 from edseg_engine.errors import ModelFormatError
 
@@ -115,7 +115,7 @@ def _mask(structure: gemmi.Structure, shape: tuple[int, ...], radius: float) -> 
     grid = gemmi.FloatGrid(*shape)
     grid.set_unit_cell(structure.cell)
     grid.spacegroup = structure.find_spacegroup()
-    gemmi.SolventMasker(gemmi.AtomicRadiiSet.Cctbx).put_mask_on_float_grid(grid, structure[0])
+    put_solvent_mask(grid, structure)
     lengths = structure.cell.parameters[:3]
     spacing = [length / n for length, n in zip(lengths, shape, strict=True)]
     distance = ndimage.distance_transform_edt(grid.array > 0.5, sampling=spacing)

@@ -22,7 +22,7 @@ from edseg_engine.crystal.phasing import (
     resolution_shells,
     unit,
 )
-from edseg_engine.crystal.structure_factors import structure_factors
+from edseg_engine.crystal.structure_factors import put_solvent_mask, structure_factors
 from edseg_engine.labels import label_of_residue
 from edseg_engine.residues.conformers import atoms_by_name
 
@@ -251,5 +251,5 @@ def protein_fraction(structure: gemmi.Structure) -> float:
     mask.set_unit_cell(structure.cell)
     mask.spacegroup = structure.find_spacegroup()
     mask.set_size_from_spacing(1.5, gemmi.GridSizeRounding.Up)
-    gemmi.SolventMasker(gemmi.AtomicRadiiSet.Cctbx).put_mask_on_float_grid(mask, structure[0])
+    put_solvent_mask(mask, structure)
     return float(1 - mask.array.mean())
