@@ -22,6 +22,11 @@ from edseg_engine.resolution import ResolutionRange
 _SMALLEST_TILE = 32
 
 
+#: Weight of the network that votes for atoms in the mean of both networks' class probabilities, and in that of their
+#: votes for centroids: in maps that the other reads with the first `sureness` or less, and with the last or more.
+_SURENESS, _SHARE_BESIDE, _SHARE_OF_VOTES = (0.4, 0.65), (0.6, 0.4), (1.0, 0.4)
+
+
 @dataclass(frozen=True)
 class VoxelPrediction:
     """What the network predicts for the occupied voxels of a volume.
@@ -61,6 +66,12 @@ class VoxelPrediction:
     def weights(self) -> NDArray[np.float32]:
         """How much the vote of each voxel (m,) counts: the probability that it belongs to a residue."""
         return self.probabilities.sum(1, dtype=np.float32)
+
+    @property
+    def sureness(self) -> float:
+        """Largest class probability of a voxel that belongs to a residue, in the mean over these; 1 without voxels."""
+        total = float(self.weights.sum(dtype=np.float64))
+        return float(self.probabilities.max(1).sum(dtype=np.float64)) / total if total > 0 else 1.0
 
 
 def predict_voxels(
@@ -121,20 +132,27 @@ def predict_views(
     ]
 
 
-def mixed(first: VoxelPrediction, second: VoxelPrediction, share: float) -> VoxelPrediction:
+def mixed(first: VoxelPrediction, beside: VoxelPrediction, names: bool) -> VoxelPrediction:
     """Return what two networks that read the same volume say together, with the votes for atoms of the second.
 
     Parameters
     ----------
-    share
-        Weight of the second in the mean of class probabilities and votes for centroids.
+    first
+        What the network of a resolution range says.
+    beside
+        What that of the backbone says. It has learned from poor phases: the less sure the first is, the more it counts.
+    names
+        Whether the second takes part in classes and votes for centroids.
     """
-    kinds = first.probabilities.astype(np.float32), second.probabilities.astype(np.float32)
+    if not names:
+        return replace(first, atoms=beside.atoms)
+    share, of_votes = (float(np.interp(first.sureness, _SURENESS, y)) for y in (_SHARE_BESIDE, _SHARE_OF_VOTES))
+    kinds = first.probabilities.astype(np.float32), beside.probabilities.astype(np.float32)
     return replace(
         first,
-        votes=(1 - share) * first.votes + share * second.votes,
+        votes=(1 - of_votes) * first.votes + of_votes * beside.votes,
         probabilities=((1 - share) * kinds[0] + share * kinds[1]).astype(np.float16),
-        atoms=second.atoms,
+        atoms=beside.atoms,
     )
 
 

@@ -27,10 +27,6 @@ from edseg_engine.progress import Clock, part_of
 from edseg_engine.residues.classify import Classifier
 from edseg_engine.resolution import ResolutionRange, range_of_resolution
 
-#: Weight of the network that votes for atoms in the mean of both networks' answers; in coarse maps its answers are
-#: these votes alone.
-_SHARE_BESIDE = 0.4
-
 
 @dataclass(frozen=True)
 class MapPrediction:
@@ -217,8 +213,8 @@ def _predict(
         if beside is not None:
             progress = part_of(clock.progress, first, 1.0)
             others = predict_views(beside.net, volumes, beside.card.range, device, progress)
-            share = 0.0 if coarse_beside(weights) else _SHARE_BESIDE
-            parts = [mixed(part, other, share) for part, other in zip(parts, others, strict=True)]
+            names = not coarse_beside(weights)
+            parts = [mixed(part, other, names) for part, other in zip(parts, others, strict=True)]
         of_atoms = beside or weights
         reader = FrameReader(read, of_atoms.frame_net) if of_atoms.frame_net else None
         return MapPrediction(region, volumes[0], parts[0], pooled(parts), reader, of_atoms.neighbour_net)
