@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
 
-from pymol import cmd
+from pymol import CmdException, cmd
 from pymol.shortcut import Shortcut
 
 from pymol_edseg import session
@@ -64,7 +65,7 @@ def register() -> None:
     for function, completions in COMMANDS.items():
         name = function.__name__
         function.__doc__ = f"\n{inspect.cleandoc(function.__doc__ or '')}\n"
-        cmd.extend(name, function)
+        cmd.extend(name, _complete(function))
         # Python scripts want the value that a command returns: cmd.edseg_segment(...).
         setattr(cmd, name, function)
         for position, completion in enumerate(completions):
@@ -73,6 +74,22 @@ def register() -> None:
             if completion is not None:
                 cmd.auto_arg[position][name] = completion
     session.install(cmd)
+
+
+def _complete(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a command that says what is missing, which PyMOL does not where a function takes any keyword."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def command(*args: Any, **kwargs: Any) -> Any:
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            name = function.__name__
+            raise CmdException(f'{name}: {error}; "help {name}" tells how it is used.') from None
+        return function(*args, **kwargs)
+
+    return command
 
 
 def add_menu() -> None:

@@ -52,6 +52,20 @@ def test_no_engine(density: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 @pytest.mark.parametrize(
+    ("command", "missing"), [("edseg_segment", "map_obj"), ("edseg_check density", "map_obj"), ("edseg_accept", "ids")]
+)
+def test_a_command_says_what_it_needs(
+    density: Any, capfd: pytest.CaptureFixture[str], command: str, missing: str
+) -> None:
+    density.do(command)
+    said = "".join(capfd.readouterr())
+    assert f"missing a required argument: '{missing}'" in said
+    assert f'"help {command.split()[0]}" tells how it is used' in said
+    assert "TypeError" not in said
+    assert untouched(density)
+
+
+@pytest.mark.parametrize(
     ("script", "sentence"),
     [
         (None, "python .* does not exist"),
