@@ -21,7 +21,6 @@ from edseg_engine.resolution import ResolutionRange
 #: Below this edge (voxels) a tile is not made smaller when memory runs out.
 _SMALLEST_TILE = 32
 
-
 #: Weight of the network that votes for atoms in the mean of both networks' class probabilities, and in that of their
 #: votes for centroids: in maps that the other reads with the first `sureness` or less, and with the last or more.
 _SURENESS, _SHARE_BESIDE, _SHARE_OF_VOTES = (0.4, 0.65), (0.6, 0.4), (1.0, 0.4)
@@ -69,7 +68,7 @@ class VoxelPrediction:
 
     @property
     def sureness(self) -> float:
-        """Largest class probability of a voxel that belongs to a residue, in the mean over these; 1 without voxels."""
+        """Largest class probability of a voxel, given that it belongs to a residue, in the mean over all that do."""
         total = float(self.weights.sum(dtype=np.float64))
         return float(self.probabilities.max(1).sum(dtype=np.float64)) / total if total > 0 else 1.0
 
