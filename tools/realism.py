@@ -59,9 +59,10 @@ def map_quality(density: DensityMap, structure: gemmi.Structure) -> Quality:
     alpha = [xyz for name, xyz in names if name == "CA"][:400]
     ends = [xyz for name, xyz in names if name not in ("N", "CA", "C", "O", "CB", "OXT") and name[0] in "CNOS"][:1200]
     side_chain = height(ends) / height(alpha) if alpha and ends else float("nan")
-    return Quality(_correlation(f_map, f_model), _correlation(f_map[outer], f_model[outer]), side_chain)
+    return Quality(correlation_of(f_map, f_model), correlation_of(f_map[outer], f_model[outer]), side_chain)
 
 
-def _correlation(a: NDArray[np.complex64], b: NDArray[np.complex64]) -> float:
+def correlation_of(a: NDArray[np.complex64], b: NDArray[np.complex64]) -> float:
+    """Return the correlation of two maps with these Fourier coefficients (n,)."""
     norm = np.sqrt((np.abs(a) ** 2).sum() * (np.abs(b) ** 2).sum())
     return float((a * b.conj()).real.sum() / norm)

@@ -27,7 +27,7 @@ from edseg_engine.training.plot import read_log
 from edseg_engine.training.windows import DataOptions, WindowStream
 from places import CRYSTAL, MODEL, MTZ
 from tiny_training import TINY, TINY_DENSE, arguments, training_folder
-from tools import accuracy, accuracy_page, benchmark, loss_shares, throughput, timing
+from tools import accuracy, accuracy_page, benchmark, loss_shares, phase_shells, throughput, timing
 from tools.timing import compare, write_cube
 
 
@@ -316,3 +316,20 @@ def test_throughput_measures_every_form(data: Path, monkeypatch: pytest.MonkeyPa
     # Convolutions alone, forward and backward: 110 GFLOP of a window of twice this edge forward, by hand.
     assert 2.5 * 110e9 / 8 < result.flops_per_window < 3.5 * 110e9 / 8
     assert result.peak > 1e9
+
+
+def test_poor_phases_are_as_poor_in_simulated_maps(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert phase_shells.main(["--structures", str(data), "--experimental", str(data)]) == 0
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()[2:-1]]
+    shells = {(row[0], row[1]): [float(cell.split()[0]) for cell in row[3:]] for row in rows}
+    assert len(shells) == 12  # the crystal's data do not end at 3 Å, so there it is simulated only
+    for kind in ("main-chain", "mr", "experimental", "modified"):
+        np.testing.assert_allclose(shells[kind, "2 Å, measured"], shells[kind, "2 Å, simulated"], atol=0.2)
+    assert shells["mr", "2 Å, measured"][-1] < shells["main-chain", "2 Å, measured"][-1] < 0.9
+    assert shells["experimental", "2 Å, measured"][-1] < shells["experimental", "2 Å, measured"][0]
+
+
+def test_a_map_correlates_with_itself_in_all_shells() -> None:
+    density = read_map(MTZ)
+    assert density.d_min is not None
+    np.testing.assert_allclose(phase_shells.shell_correlations(density, density, density.d_min), 1, atol=1e-6)
