@@ -65,7 +65,7 @@ def register() -> None:
     for function, completions in COMMANDS.items():
         name = function.__name__
         function.__doc__ = f"\n{inspect.cleandoc(function.__doc__ or '')}\n"
-        cmd.extend(name, _complete(function))
+        cmd.extend(name, _told_what_is_missing(function))
         # Python scripts want the value that a command returns: cmd.edseg_segment(...).
         setattr(cmd, name, function)
         for position, completion in enumerate(completions):
@@ -76,7 +76,7 @@ def register() -> None:
     session.install(cmd)
 
 
-def _complete(function: Callable[..., Any]) -> Callable[..., Any]:
+def _told_what_is_missing(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a command that says what is missing, which PyMOL does not where a function takes any keyword."""
     signature = inspect.signature(function)
 

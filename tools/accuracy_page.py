@@ -11,7 +11,6 @@ import torch
 
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
 from edseg_engine.dataset.labelled import KnownMap
-from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.dataset.simulate import NOISE_FREE, SimulationOptions, simulate_map
 from edseg_engine.evaluation.evaluate import AS_IS, MapScore, Protocol, score_maps
 from edseg_engine.evaluation.maps import experimental_maps, simulated_maps
@@ -20,7 +19,7 @@ from edseg_engine.evaluation.tables import class_table, map_table, markdown_tabl
 from edseg_engine.networks.weights import Weights, backbone_beside
 from edseg_engine.resolution import RANGES
 from tools.diagrams import reliability_diagrams
-from tools.realism import Quality, map_quality
+from tools.realism import EVERY, Quality, crystals_to_simulate, map_quality, means_and_deviations
 
 _HEAD = """# Accuracy
 
@@ -58,9 +57,6 @@ _REALISM_BINS = (
     (3.1, 3.5, 3.3),
     (3.5, 4.5, 3.8),
 )
-_LARGEST_MODEL = 6000
-#: Of the structures to simulate every fourth is used: enough residues for the second decimal.
-_EVERY = 4
 
 
 @dataclass(frozen=True)
@@ -80,7 +76,7 @@ def sections(structures: Path, experimental: Path) -> list[Section]:
         return lambda: experimental_maps(experimental, "dev", low, high, cut)
 
     def simulated(d_min: float, options: SimulationOptions) -> Callable[[], Iterable[KnownMap]]:
-        return lambda: simulated_maps(structures, "val", d_min, options, every=_EVERY)
+        return lambda: simulated_maps(structures, "val", d_min, options, every=EVERY)
 
     return [
         Section("experimental, better than 2.5 Å", real(0, 2.5), details=True),
@@ -178,12 +174,7 @@ def _realism(structures: Path, experimental: Path) -> str:
                 crystal = ExperimentalCrystal(entry)
                 density = crystal.density(max(entry.d_min, RANGES[0].d_min))
                 real.append((entry.d_min, map_quality(density, crystal.structure)))
-    crystals = [
-        pack[i]
-        for pack in structures_of_split(structures, "val")
-        for i in range(0, len(pack), _EVERY)
-        if pack.is_crystal[i] and pack.n_atoms[i] < _LARGEST_MODEL
-    ]
+    crystals = crystals_to_simulate(structures)
     rows = []
     for low, high, d_min in _REALISM_BINS:
         chosen = [q for d, q in real if low <= d < high]
@@ -192,11 +183,9 @@ def _realism(structures: Path, experimental: Path) -> str:
             for i, structure in enumerate(structure.clone() for structure in crystals)
         ]
         for name, group in ((f"experimental, {low}-{high} Å", chosen), (f"simulated, {d_min} Å", simulated)):
-            values = np.array([[q.correlation, q.outer_correlation, q.side_chain] for q in group]).reshape(-1, 3)
-            if len(values):
-                mean, deviation = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
-                cells = [f"{m:.2f} ± {s:.2f}" for m, s in zip(mean, deviation, strict=True)]
-                rows.append([name, str(len(values)), *cells])
+            values = [np.array([q.correlation, q.outer_correlation, q.side_chain]) for q in group]
+            if values:
+                rows.append([name, str(len(values)), *means_and_deviations(values)])
     text = (
         "Correlation of the map with the density of model and bulk solvent, over all and over the outer half of the\n"
         "reflections, and density at side-chain ends over density at CA (mean and deviation over maps).\n\n"

@@ -14,18 +14,15 @@ from numpy.typing import NDArray
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.phasing import map_coefficients, reciprocal_lengths
 from edseg_engine.dataset.experimental import ExperimentalCrystal, read_index
-from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.dataset.phases import TYPICAL, PhaseQuality
 from edseg_engine.dataset.simulate import simulate_map
 from edseg_engine.evaluation.tables import markdown_table
 from tools.command import run_tool
-from tools.realism import correlation_of
+from tools.realism import correlation_of, crystals_to_simulate, means_and_deviations
 
 #: Crystals are compared at these d_min (Å), the measured ones if their data end between it and the next figure.
 _CUTS = ((2.0, 1.0), (3.0, 2.4))
 _SHELLS = 5
-#: Every so many structures of the split, as large as this (atoms) at most.
-_EVERY, _LARGEST_MODEL = 4, 6000
 
 
 def shell_correlations(first: DensityMap, final: DensityMap, d_min: float) -> NDArray[np.float64]:
@@ -57,11 +54,8 @@ def _run(args: argparse.Namespace) -> None:
             measured = list(_measured(args.experimental, quality, d_min, finest))
             simulated = list(_simulated(args.structures, quality, d_min))
             for name, group in (("measured", measured), ("simulated", simulated)):
-                if not group:
-                    continue
-                values = np.array(group)
-                cells = [f"{m:.2f} ± {s:.2f}" for m, s in zip(values.mean(0), values.std(0), strict=True)]
-                rows.append([kind, f"{d_min:g} Å, {name}", str(len(values)), *cells])
+                if group:
+                    rows.append([kind, f"{d_min:g} Å, {name}", str(len(group)), *means_and_deviations(group)])
     print(markdown_table(["phases", "maps", "number", *(f"shell {i + 1}" for i in range(_SHELLS))], rows))
 
 
@@ -73,13 +67,11 @@ def _measured(folder: Path, quality: PhaseQuality, d_min: float, finest: float) 
 
 
 def _simulated(folder: Path, quality: PhaseQuality, d_min: float) -> Iterator[NDArray[np.float64]]:
-    for pack in structures_of_split(folder, "val"):
-        for i in range(0, len(pack), _EVERY):
-            if pack.is_crystal[i] and pack.n_atoms[i] < _LARGEST_MODEL:
-                # The same seed gives both maps the same crystal and the same measured amplitudes.
-                final = simulate_map(pack[i], d_min, np.random.default_rng([7, i]))
-                first = simulate_map(pack[i], d_min, np.random.default_rng([7, i]), quality=quality)
-                yield shell_correlations(first, final, d_min)
+    for number, structure in enumerate(crystals_to_simulate(folder)):
+        # The same seed gives both maps the same crystal and the same measured amplitudes.
+        final = simulate_map(structure.clone(), d_min, np.random.default_rng([7, number]))
+        first = simulate_map(structure, d_min, np.random.default_rng([7, number]), quality=quality)
+        yield shell_correlations(first, final, d_min)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import gemmi
 import numpy as np
@@ -10,10 +12,15 @@ from numpy.typing import NDArray
 
 from edseg_engine.crystal.density_map import DensityMap
 from edseg_engine.crystal.structure_factors import structure_factors
+from edseg_engine.dataset.packs import structures_of_split
 from edseg_engine.labels import label_of_residue
 
 #: Bulk solvent of the model density, as refinement programs find it on average (Fokine & Urzhumtsev, 2002).
 K_SOL, B_SOL = 0.35, 46.0
+#: Of the structures to simulate every fourth is used: enough residues for the second decimal.
+EVERY = 4
+#: Those beside measured crystals have fewer atoms than this.
+_LARGEST_MODEL = 6000
 
 
 @dataclass(frozen=True)
@@ -66,3 +73,19 @@ def correlation_of(a: NDArray[np.complex64], b: NDArray[np.complex64]) -> float:
     """Return the correlation of two maps with these Fourier coefficients (n,)."""
     norm = np.sqrt((np.abs(a) ** 2).sum() * (np.abs(b) ** 2).sum())
     return float((a * b.conj()).real.sum() / norm)
+
+
+def crystals_to_simulate(structures: Path) -> list[gemmi.Structure]:
+    """Return the crystals of the split `val` that stand beside measured ones."""
+    return [
+        pack[i]
+        for pack in structures_of_split(structures, "val")
+        for i in range(0, len(pack), EVERY)
+        if pack.is_crystal[i] and pack.n_atoms[i] < _LARGEST_MODEL
+    ]
+
+
+def means_and_deviations(values: Sequence[NDArray[np.float64]]) -> list[str]:
+    """Return the mean and the standard deviation of each of m figures over maps, n times (m,), for a table."""
+    mean, deviation = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    return [f"{m:.2f} ± {s:.2f}" for m, s in zip(mean, deviation, strict=True)]
